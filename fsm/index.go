@@ -1,0 +1,116 @@
+package fsm
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// IndexID numbers an index for ever; names come and go.
+type IndexID uint64
+
+// ShardID is one of the slices of an index, 0 ≤ id < Index.Shards.
+type ShardID uint32
+
+// Index is one index as clients know it. Values inside a View are immutable.
+type Index struct {
+	ID      IndexID `json:"id"`
+	UID     string  `json:"uid"`     // client name: the visible one, or before creation has finished the name it will get
+	NodeUID string  `json:"nodeUid"` // its name on the nodes; never shown to clients
+	// PrimaryKey is what finished tasks made of it, "" for none; NextPrimaryKey is what the end of the log makes of it and
+	// what the next write must use. The same holds for Settings and NextSettings (full settings, nil for defaults).
+	PrimaryKey     string          `json:"primaryKey,omitempty"`
+	NextPrimaryKey string          `json:"nextPrimaryKey,omitempty"`
+	Settings       json.RawMessage `json:"settings,omitempty"`
+	NextSettings   json.RawMessage `json:"nextSettings,omitempty"`
+	// SettingsVersion counts finished settings changes. NextVersion counts changes of any Next* value, for Expect.
+	SettingsVersion uint64    `json:"settingsVersion"`
+	NextVersion     uint64    `json:"nextVersion"`
+	CreatedAt       time.Time `json:"createdAt"`
+	UpdatedAt       time.Time `json:"updatedAt"`
+	Shards          uint32    `json:"shards"`   // fixed at creation
+	Spread          int       `json:"spread"`   // SpreadAuto, SpreadAll or a number of nodes per group
+	Visible         bool      `json:"visible"`  // its creation has finished
+	Deleting        bool      `json:"deleting"` // its deletion is accepted but not finished
+	// Placement[g] has one entry when the index lives whole on its nodes, else Placement[g][s] are the replicas of shard s.
+	// Replicas are sorted by node id. All groups have the same number of entries.
+	Placement map[GroupID][][]Replica `json:"placement"`
+	// Pending are the accepted, unfinished changes of this index in log order.
+	Pending []Pending `json:"pending,omitempty"`
+}
+
+// Spread values; positive ones are a number of nodes.
+const (
+	SpreadAuto = 0
+	SpreadAll  = -1
+)
+
+// Whole reports whether the index is not cut up: each of its nodes holds every shard.
+func (ix *Index) Whole() bool {
+	for _, slots := range ix.Placement {
+		return len(slots) == 1
+	}
+	return true
+}
+
+// NumSlots is the number of placement entries per group: 1 for a whole index, else Shards.
+func (ix *Index) NumSlots() int {
+	for _, slots := range ix.Placement {
+		return len(slots)
+	}
+	return 0
+}
+
+// Replicas returns the replicas of one shard in one group, nil when the group has none. Read only.
+func (ix *Index) Replicas(g GroupID, s ShardID) []Replica {
+	slots := ix.Placement[g]
+	switch {
+	case len(slots) == 1:
+		return slots[0]
+	case int(s) < len(slots):
+		return slots[s]
+	}
+	return nil
+}
+
+// Nodes returns the ids of all nodes that have a replica in one of the states, sorted; without states, in any.
+func (ix *Index) Nodes(states ...ReplicaState) []NodeID {
+	return ix.nodesWhere(func(r Replica) bool { return len(states) == 0 || r.in(states) })
+}
+
+// Pending is one accepted change of an index whose task has not taken effect yet. What does not apply is zero.
+type Pending struct {
+	Task       uint32          `json:"task"`
+	Done       bool            `json:"done,omitempty"`   // the task succeeded and waits for earlier ones
+	Create     bool            `json:"create,omitempty"` // the index becomes visible
+	Delete     bool            `json:"delete,omitempty"`
+	PrimaryKey *string         `json:"primaryKey,omitempty"`
+	Settings   json.RawMessage `json:"settings,omitempty"` // full settings after the change
+	Base       json.RawMessage `json:"base,omitempty"`     // full settings before the change
+	Swaps      []Swap          `json:"swaps,omitempty"`    // set on every index concerned
+}
+
+// Leftover is an index that a node may still hold although Miroir forgot it: the node missed the deletion.
+type Leftover struct {
+	Node    NodeID `json:"node"`
+	NodeUID string `json:"nodeUid"`
+}
+
+// ForgetLeftover says that a node holds a left-over index no more.
+type ForgetLeftover struct {
+	Leftover Leftover `json:"leftover"`
+}
+
+// SetSpread changes how many nodes of a group share an index; the rebalancer moves replicas afterwards.
+type SetSpread struct {
+	Index  IndexID `json:"index"`
+	Spread int     `json:"spread"`
+}
+
+// ExpandIndex turns a whole index into one placement entry per shard, each with the replicas it had; moves follow.
+type ExpandIndex struct {
+	Index IndexID `json:"index"`
+}
+
+func (ForgetLeftover) Result() (r None) { return }
+func (SetSpread) Result() (r None)      { return }
+func (ExpandIndex) Result() (r None)    { return }

@@ -1,0 +1,64 @@
+package fsm
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// View is the replicated state that requests are routed by, as of one log index. It and everything it points to are
+// immutable: load it once per request and pass it down.
+type View struct {
+	AppliedIndex uint64 // Raft index of the last command in it
+	ClusterID    string // "" before Bootstrap
+	Config       Config
+	Nodes        map[NodeID]*Node
+	Groups       []*Group // sorted by id
+	Indexes      map[IndexID]*Index
+	Names        map[string]IndexID // what finished tasks made of the names: reads
+	Routes       map[string]IndexID // what the end of the log makes of them: writes
+	Keys         []Key              // in order of creation
+	Features     json.RawMessage    // nil before the first SetFeatures
+	Leftovers    []Leftover         // sorted by node, then name
+
+	NumOpenIntents int
+	NumOpenTasks   int
+	NextTaskUID    uint32
+	LastUpdate     time.Time // latest Now of a command that enqueued or finished a task; zero before
+}
+
+// Index returns the index that reads of a name go to, nil if there is none.
+func (v *View) Index(uid string) *Index { return v.lookup(v.Names, uid) }
+
+// Route returns the index that writes to a name go to, nil if there is none.
+func (v *View) Route(uid string) *Index { return v.lookup(v.Routes, uid) }
+
+func (v *View) lookup(names map[string]IndexID, uid string) *Index {
+	id, ok := names[uid]
+	if !ok {
+		return nil
+	}
+	return v.Indexes[id]
+}
+
+// Node returns a node, nil if it is unknown.
+func (v *View) Node(id NodeID) *Node { return v.Nodes[id] }
+
+// Group returns a group, nil if it is unknown.
+func (v *View) Group(id GroupID) *Group {
+	for _, g := range v.Groups {
+		if g.ID == id {
+			return g
+		}
+	}
+	return nil
+}
+
+// Key returns the API key with a uid, nil if there is none.
+func (v *View) Key(uid string) *Key {
+	for i := range v.Keys {
+		if v.Keys[i].UID == uid {
+			return &v.Keys[i]
+		}
+	}
+	return nil
+}
