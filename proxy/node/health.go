@@ -1,0 +1,56 @@
+package node
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// A node whose last call failed is suspect for firstSuspicion, doubled per failure in a row up to maxSuspicion.
+const (
+	firstSuspicion = 500 * time.Millisecond
+	maxSuspicion   = 10 * time.Second
+)
+
+// latencyWeight is the share of the newest answer in the smoothed latency.
+const latencyWeight = 0.2
+
+// health is what the calls themselves tell about a node. All fields are atomics: no lock on the read path.
+type health struct {
+	failures     atomic.Int32  // in a row
+	suspectUntil atomic.Int64  // UnixNano, 0 when trusted
+	smoothed     atomic.Uint64 // float64 bits, seconds
+}
+
+func (h *health) alive(now time.Time) bool { return now.UnixNano() >= h.suspectUntil.Load() }
+
+func (h *health) failed(now time.Time) {
+	n := h.failures.Add(1)
+	pause := maxSuspicion
+	if n < 6 {
+		pause = min(firstSuspicion<<(n-1), maxSuspicion)
+	}
+	h.suspectUntil.Store(now.Add(pause).UnixNano())
+}
+
+func (h *health) succeeded() {
+	if h.suspectUntil.Load() != 0 {
+		h.failures.Store(0)
+		h.suspectUntil.Store(0)
+	}
+}
+
+func (h *health) answered(took time.Duration) {
+	h.succeeded()
+	old := math.Float64frombits(h.smoothed.Load())
+	smoothed := took.Seconds()
+	if old > 0 {
+		smoothed = old + latencyWeight*(smoothed-old)
+	}
+	// A lost update between two answers is harmless: the next one corrects it.
+	h.smoothed.Store(math.Float64bits(smoothed))
+}
+
+func (h *health) latency() time.Duration {
+	return time.Duration(math.Float64frombits(h.smoothed.Load()) * float64(time.Second))
+}

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"miroir/fsm"
+)
+
+// Pool bounds the connections to one node. Zero fields take the defaults named beside them.
+type Pool struct {
+	MaxIdle     int           // 32 connections kept open per node
+	MaxTotal    int           // 128 connections per node
+	IdleTimeout time.Duration // 60 s
+	DialTimeout time.Duration // 2 s
+}
+
+// NewTransport is the TCP transport to all nodes, with the pool's bounds per node. It asks for no compression: nodes are
+// near, and bodies are cut and stripped as bytes.
+func NewTransport(p Pool) *http.Transport {
+	if p.MaxIdle == 0 {
+		p.MaxIdle = 32
+	}
+	if p.MaxTotal == 0 {
+		p.MaxTotal = 128
+	}
+	if p.IdleTimeout == 0 {
+		p.IdleTimeout = time.Minute
+	}
+	if p.DialTimeout == 0 {
+		p.DialTimeout = 2 * time.Second
+	}
+	dialer := &net.Dialer{Timeout: p.DialTimeout, KeepAlive: 15 * time.Second}
+	return &http.Transport{
+		DialContext:           dialer.DialContext,
+		MaxIdleConnsPerHost:   p.MaxIdle,
+		MaxConnsPerHost:       p.MaxTotal,
+		IdleConnTimeout:       p.IdleTimeout,
+		TLSHandshakeTimeout:   p.DialTimeout,
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true,
+		WriteBufferSize:       64 << 10,
+		ReadBufferSize:        64 << 10,
+	}
+}
+
+// Set holds one client per node. Clients are made on first use and replaced when the node's address or key changes.
+// Safe for concurrent use.
+type Set struct {
+	key string
+	rt  http.RoundTripper
+
+	clients sync.Map // fsm.NodeID → *entry
+}
+
+type entry struct {
+	address, key string
+	client       *Client
+}
+
+// NewSet is an empty set. key is sent to nodes that have none of their own; a nil rt means pooled TCP connections.
+func NewSet(key string, rt http.RoundTripper) *Set {
+	if rt == nil {
+		rt = NewTransport(Pool{})
+	}
+	return &Set{key: key, rt: rt}
+}
+
+// Get is the client of n.
+func (s *Set) Get(n *fsm.Node) *Client {
+	if known, ok := s.clients.Load(n.ID); ok {
+		if e := known.(*entry); e.address == n.Address && e.key == n.Key {
+			return e.client
+		}
+	}
+	key := n.Key
+	if key == "" {
+		key = s.key
+	}
+	made := &entry{address: n.Address, key: n.Key, client: New(n.ID, n.Address, key, s.rt)}
+	if earlier, loaded := s.clients.LoadOrStore(n.ID, made); loaded {
+		if e := earlier.(*entry); e.address == n.Address && e.key == n.Key {
+			return e.client
+		}
+		s.clients.Store(n.ID, made)
+	}
+	return made.client
+}
+
+// Client is the client of the node that view knows as id, nil when it knows none.
+func (s *Set) Client(view *fsm.View, id fsm.NodeID) *Client {
+	n := view.Nodes[id]
+	if n == nil {
+		return nil
+	}
+	return s.Get(n)
+}
+
+// Forget drops the clients of nodes that view does not know.
+func (s *Set) Forget(view *fsm.View) {
+	s.clients.Range(func(id, _ any) bool {
+		if view.Nodes[id.(fsm.NodeID)] == nil {
+			s.clients.Delete(id)
+		}
+		return true
+	})
+}
+
+// Close closes idle connections. The set stays usable.
+func (s *Set) Close() {
+	if closer, ok := s.rt.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
