@@ -1,0 +1,334 @@
+package proxy
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/julienschmidt/httprouter"
+
+	"miroir/fsm"
+)
+
+// adminRoutes are Miroir's own endpoints. Those without a credential do their own checks.
+func (s *Server) adminRoutes(router *httprouter.Router) {
+	router.GET("/_miroir/ready", s.open("/_miroir/ready", s.handleReady))
+	for _, rt := range []struct {
+		path   string
+		handle handler
+	}{
+		{"/_miroir/status", s.handleStatus},
+		{"/_miroir/topology", s.handleTopology},
+		{"/_miroir/shards", s.handleShards},
+		{"/_miroir/metrics", s.handleMetrics},
+		{"/_miroir/indexes/:uid", s.handleIndexPlacement},
+		{"/_miroir/tasks/:task", s.handleTaskDetail},
+	} {
+		router.GET(rt.path, s.admin(rt.path, rt.handle))
+	}
+	if s.opts.SearchPage {
+		router.GET("/_miroir/ui/search/:index/session", s.open("/_miroir/ui/search/{index}/session", s.handlePageSession))
+	}
+}
+
+// AdminHandler serves /_miroir, /metrics and /health for the listener inside the network.
+func (s *Server) AdminHandler() http.Handler {
+	router := httprouter.New()
+	router.GET("/health", s.open("/health", s.handleHealth))
+	router.GET("/metrics", s.open("/metrics", s.handleMetrics))
+	s.adminRoutes(router)
+	return router
+}
+
+func (s *Server) admin(template string, h handler) httprouter.Handle {
+	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+		req := &request{Request: r, Params: params, View: s.cluster.View(), Template: template}
+		s.run(w, req, func(w http.ResponseWriter, req *request) error {
+			if err := s.authorizeAdmin(req.Request); err != nil {
+				return err
+			}
+			return h(w, req)
+		})
+	}
+}
+
+// coverage counts the shards of all indexes that no reachable in-sync replica can answer.
+func (s *Server) coverage(v *fsm.View) (total, uncovered int) {
+	for _, ix := range v.Indexes {
+		slots := 1
+		if !ix.Whole() {
+			slots = int(ix.Shards)
+		}
+		for shard := range slots {
+			total++
+			if !s.covered(v, ix, fsm.ShardID(shard)) {
+				uncovered++
+			}
+		}
+	}
+	return total, uncovered
+}
+
+func (s *Server) covered(v *fsm.View, ix *fsm.Index, shard fsm.ShardID) bool {
+	for _, group := range v.Groups {
+		for _, replica := range ix.Replicas(group.ID, shard) {
+			if replica.State == fsm.Active && s.nodes.Alive(replica.Node) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// handleReady is the readiness probe. Shards that nobody can answer hold it back for ReadyCoverageWait at most:
+// after that, serving the rest is better than serving nothing.
+func (s *Server) handleReady(w http.ResponseWriter, r *request) error {
+	var waiting []string
+	if len(r.View.Nodes) == 0 {
+		waiting = append(waiting, "nodes")
+	}
+	if s.cluster.LeaderID() == "" {
+		waiting = append(waiting, "leader")
+	}
+	if _, uncovered := s.coverage(r.View); uncovered > 0 && s.opts.Now().Sub(s.started) < s.opts.ReadyCoverageWait {
+		waiting = append(waiting, "shards")
+	}
+	if len(waiting) > 0 {
+		w.Header().Set("Retry-After", "1")
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "waiting", "waiting_for": waiting})
+		return nil
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	return nil
+}
+
+type nodeStatus struct {
+	ID           fsm.NodeID  `json:"id"`
+	Address      string      `json:"address"`
+	ReplicaGroup fsm.GroupID `json:"replica_group"`
+	Status       string      `json:"status"`
+	Version      string      `json:"version"`
+	ShardCount   int         `json:"shard_count"`
+	LastSeenMs   int64       `json:"last_seen_ms"`
+	Error        string      `json:"error,omitempty"`
+}
+
+type groupStatus struct {
+	ID    fsm.GroupID `json:"id"`
+	State string      `json:"state"`
+}
+
+type topology struct {
+	Shards              uint32        `json:"shards"`
+	ReplicationFactor   int           `json:"replication_factor"`
+	ReplicaGroups       []groupStatus `json:"replica_groups"`
+	Nodes               []nodeStatus  `json:"nodes"`
+	DegradedNodeCount   int           `json:"degraded_node_count"`
+	RebalanceInProgress bool          `json:"rebalance_in_progress"`
+	FullyCovered        bool          `json:"fully_covered"`
+}
+
+func (s *Server) topology(v *fsm.View) topology {
+	_, uncovered := s.coverage(v)
+	t := topology{
+		Shards: v.Config.Shards, ReplicationFactor: v.Config.ReplicationFactor,
+		ReplicaGroups: []groupStatus{}, Nodes: []nodeStatus{}, FullyCovered: uncovered == 0,
+	}
+	for _, group := range v.Groups {
+		t.ReplicaGroups = append(t.ReplicaGroups, groupStatus{group.ID, string(group.State)})
+	}
+	shards := replicasByNode(v)
+	for id, n := range v.Nodes {
+		status := nodeStatus{
+			ID: id, Address: n.Address, ReplicaGroup: n.Group, Status: string(n.State),
+			Version: n.Version, ShardCount: shards[id], Error: n.Error,
+		}
+		if n.State == fsm.NodeActive && !s.nodes.Alive(id) {
+			status.Status = string(fsm.NodeDegraded)
+		}
+		if status.Status == string(fsm.NodeDegraded) || status.Status == string(fsm.NodeFailed) {
+			t.DegradedNodeCount++
+		}
+		t.Nodes = append(t.Nodes, status)
+	}
+	slices.SortFunc(t.Nodes, func(a, b nodeStatus) int { return cmp.Compare(a.ID, b.ID) })
+	return t
+}
+
+// replicasByNode counts each node's replicas: an index that lives whole counts once.
+func replicasByNode(v *fsm.View) map[fsm.NodeID]int {
+	counts := map[fsm.NodeID]int{}
+	for _, ix := range v.Indexes {
+		for _, slots := range ix.Placement {
+			for _, replicas := range slots {
+				for _, replica := range replicas {
+					counts[replica.Node]++
+				}
+			}
+		}
+	}
+	return counts
+}
+
+func (s *Server) handleTopology(w http.ResponseWriter, r *request) error {
+	writeJSON(w, http.StatusOK, s.topology(r.View))
+	return nil
+}
+
+type shardRow struct {
+	Index    string       `json:"index"`
+	Shard    *fsm.ShardID `json:"shard"` // null: the index lives whole on its replicas
+	Group    fsm.GroupID  `json:"group"`
+	Replicas []replicaRow `json:"replicas"`
+}
+
+type replicaRow struct {
+	Node  fsm.NodeID `json:"node"`
+	State string     `json:"state"`
+	Since string     `json:"since"`
+}
+
+// handleShards lists the placement, one row for each index, shard and group, filtered by ?index&group&node&state.
+func (s *Server) handleShards(w http.ResponseWriter, r *request) error {
+	query := r.URL.Query()
+	rows := []shardRow{}
+	for _, ix := range r.View.Indexes {
+		if want := query.Get("index"); want != "" && want != ix.UID {
+			continue
+		}
+		for group, slots := range ix.Placement {
+			if want := query.Get("group"); want != "" && want != strconv.Itoa(int(group)) {
+				continue
+			}
+			for slot, replicas := range slots {
+				row := shardRow{Index: ix.UID, Group: group}
+				if !ix.Whole() {
+					shard := fsm.ShardID(slot)
+					row.Shard = &shard
+				}
+				row.Replicas = replicaRows(replicas, query.Get("node"), query.Get("state"))
+				if len(row.Replicas) > 0 {
+					rows = append(rows, row)
+				}
+			}
+		}
+	}
+	slices.SortFunc(rows, func(a, b shardRow) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(shardOrZero(a.Shard), shardOrZero(b.Shard)), cmp.Compare(a.Group, b.Group))
+	})
+	writeJSON(w, http.StatusOK, rows)
+	return nil
+}
+
+func shardOrZero(shard *fsm.ShardID) fsm.ShardID {
+	if shard == nil {
+		return 0
+	}
+	return *shard
+}
+
+func replicaRows(replicas []fsm.Replica, node, state string) []replicaRow {
+	var rows []replicaRow
+	for _, replica := range replicas {
+		if node != "" && node != string(replica.Node) || state != "" && state != string(replica.State) {
+			continue
+		}
+		rows = append(rows, replicaRow{replica.Node, string(replica.State), replica.Since.UTC().Format("2006-01-02T15:04:05.000Z")})
+	}
+	return rows
+}
+
+func countReplicas(v *fsm.View, only *fsm.Index) map[string]int {
+	counts := map[string]int{"active": 0, "stale": 0, "joining": 0, "leaving": 0}
+	for _, ix := range v.Indexes {
+		if only != nil && only != ix {
+			continue
+		}
+		for _, slots := range ix.Placement {
+			for _, replicas := range slots {
+				for _, replica := range replicas {
+					counts[string(replica.State)]++
+				}
+			}
+		}
+	}
+	return counts
+}
+
+func (s *Server) handleIndexPlacement(w http.ResponseWriter, r *request) error {
+	ix := r.View.Index(r.uid())
+	if ix == nil {
+		return miroirError(codeNotFound, "There is no index `%s`.", r.uid())
+	}
+	effective := len(r.View.Nodes)
+	if ix.Whole() {
+		effective = 1
+	} else if ix.Spread > 0 {
+		effective = ix.Spread
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"uid": ix.UID, "shards": ix.Shards, "spread": spreadName(ix.Spread), "effective_spread": effective,
+		"replicas": countReplicas(r.View, ix), "settings_version": ix.SettingsVersion,
+	})
+	return nil
+}
+
+func spreadName(spread int) any {
+	switch spread {
+	case 0:
+		return "auto"
+	case -1:
+		return "all"
+	}
+	return spread
+}
+
+// handleStatus is the operator's first look: is anything wrong, and what.
+func (s *Server) handleStatus(w http.ResponseWriter, r *request) error {
+	t := s.topology(r.View)
+	total, uncovered := s.coverage(r.View)
+	warnings := []string{}
+	if uncovered > 0 {
+		warnings = append(warnings, strconv.Itoa(uncovered)+" shards have no reachable in-sync replica: searches on them are partial")
+	}
+	if t.DegradedNodeCount > 0 {
+		warnings = append(warnings, strconv.Itoa(t.DegradedNodeCount)+" nodes do not answer")
+	}
+	if r.View.Config.ReplicationFactor < 2 {
+		warnings = append(warnings, "replication_factor is 1: a node that is lost takes its documents with it")
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"version": s.opts.Version, "feature_level": 1, "leader": s.cluster.LeaderID(), "pods": s.cluster.Pods(),
+		"nodes": t.Nodes, "replicas": countReplicas(r.View, nil), "open_intents": r.View.NumOpenIntents,
+		"indexes": len(r.View.Names), "shards": map[string]int{"total": total, "uncovered": uncovered},
+		"jobs": []any{}, "warnings": warnings,
+	})
+	return nil
+}
+
+func (s *Server) handleMetrics(w http.ResponseWriter, _ *request) error {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	s.opts.Metrics.WritePrometheus(w)
+	return nil
+}
+
+// handleTaskDetail shows a client task with what became of it on each node.
+func (s *Server) handleTaskDetail(w http.ResponseWriter, r *request) error {
+	uid, err := strconv.ParseUint(r.Params.ByName("task"), 10, 32)
+	if err != nil {
+		return miroirError(codeInvalidArgument, "The task uid `%s` is not a number.", r.Params.ByName("task"))
+	}
+	task, err := s.cluster.Tasks().Task(uint32(uid))
+	if errors.Is(err, fsm.ErrNotFound) {
+		return miroirError(codeNotFound, "There is no task %d.", uid)
+	}
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"task": taskView(task), "write_id": task.WriteID, "replicas": task.NodeTasks,
+	})
+	return nil
+}

@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"compress/zlib"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/andybalholm/brotli"
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"miroir/meili"
+)
+
+// requestInfo collects what a request's log line and metrics say. One goroutine writes it: the one that serves.
+type requestInfo struct {
+	id       string
+	template string
+	index    string
+	code     string
+	err      error
+}
+
+type requestInfoKey struct{}
+
+// requestLog returns the info that the middleware put into ctx, or nil.
+func requestLog(ctx context.Context) *requestInfo {
+	info, _ := ctx.Value(requestInfoKey{}).(*requestInfo)
+	return info
+}
+
+// statusWriter remembers the status and forwards Flush.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// middleware wraps the router, outermost first: 1. request id, log line and metrics; 2. CORS; 3. the bound on
+// concurrent requests; 4. compression of the answer; 5. limit and decompression of the body; 6. trailing slash.
+func (s *Server) middleware(next http.Handler) http.Handler {
+	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.SetContentType("application/json"))
+	if err != nil {
+		panic(fmt.Sprintf("gzhttp options are constants: %v", err))
+	}
+	inner := compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = trimSlash(r.URL.Path)
+		body, err := decodeBody(r)
+		if err != nil {
+			writeError(w, asError(err))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, body, s.opts.MaxBodyBytes)
+		next.ServeHTTP(w, r)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		info := &requestInfo{id: requestID(r), template: "unmatched"}
+		status := &statusWriter{ResponseWriter: w}
+		status.Header().Set("X-Request-Id", info.id)
+		r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, info))
+		if !answerCORS(status, r) {
+			s.limited(status, r, inner)
+		}
+		s.observe(r, info, status.status, time.Since(start))
+	})
+}
+
+func (s *Server) limited(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if r.URL.Path == "/health" { // liveness must not depend on load
+		next.ServeHTTP(w, r)
+		return
+	}
+	if !s.limit.acquire(r.Context()) {
+		writeError(w, miroirError(codeOverloaded,
+			"%d requests are running and up to %d wait already (server.max_concurrent_requests, server.max_queued_requests). Retry later.",
+			s.opts.MaxRequests, s.opts.MaxQueued))
+		return
+	}
+	defer s.limit.release()
+	next.ServeHTTP(w, r)
+}
+
+// observe writes the request's metrics and its log line; failures of ours are logged as errors with their cause.
+func (s *Server) observe(r *http.Request, info *requestInfo, status int, took time.Duration) {
+	labels := fmt.Sprintf(`{method=%q,path_template=%q,status="%d"}`, r.Method, info.template, status)
+	s.opts.Metrics.GetOrCreateCounter("miroir_requests_total" + labels).Inc()
+	s.opts.Metrics.GetOrCreatePrometheusHistogramExt("miroir_request_duration_seconds"+labels, metrics.ExponentialBuckets(0.001, 2, 16)).Update(took.Seconds())
+	attributes := []any{"request_id", info.id, "method", r.Method, "path_template", info.template, "status", status,
+		"duration_ms", float64(took.Microseconds()) / 1000}
+	if info.index != "" {
+		attributes = append(attributes, "index", info.index)
+	}
+	if info.code != "" {
+		attributes = append(attributes, "error_code", info.code)
+	}
+	if status >= 500 && info.err != nil {
+		s.log.Error("request failed", append(attributes, "error", info.err)...)
+		return
+	}
+	s.log.Debug("request", attributes...)
+}
+
+// requestID keeps the caller's id when it is short and harmless, else makes a new one.
+func requestID(r *http.Request) string {
+	given := r.Header.Get("X-Request-Id")
+	safe := func(c rune) bool {
+		return c == '-' || c == '_' || c == '.' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+	}
+	if given != "" && len(given) <= 64 && strings.IndexFunc(given, func(c rune) bool { return !safe(c) }) < 0 {
+		return given
+	}
+	return uuid.Must(uuid.NewV7()).String()
+}
+
+// answerCORS allows any origin on the client API, as Meilisearch does. It reports whether the request was a
+// preflight and is answered.
+func answerCORS(w http.ResponseWriter, r *http.Request) bool {
+	if r.Header.Get("Origin") == "" {
+		return false
+	}
+	header := w.Header()
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Access-Control-Expose-Headers", "*")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	header.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
+	header.Set("Access-Control-Allow-Headers", "*, Authorization")
+	header.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusOK)
+	return true
+}
+
+// decodeBody undoes the request's Content-Encoding. The size limit applies to what comes out.
+func decodeBody(r *http.Request) (io.ReadCloser, error) {
+	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
+	var decoded io.Reader
+	var err error
+	switch encoding {
+	case "", "identity":
+		return r.Body, nil
+	case "gzip", "x-gzip":
+		decoded, err = gzip.NewReader(r.Body)
+	case "deflate":
+		decoded, err = zlib.NewReader(r.Body)
+	case "br":
+		decoded = brotli.NewReader(r.Body)
+	case "zstd":
+		decoded, err = zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+	default:
+		return r.Body, nil // as Meilisearch does: an unknown encoding is read as it is
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, meili.Errorf("bad_request", "The body is not valid %s: `%v`.", encoding, err)
+	}
+	if decoded == nil {
+		decoded = http.NoBody
+	}
+	r.Header.Del("Content-Encoding")
+	return struct {
+		io.Reader
+		io.Closer
+	}{decoded, r.Body}, nil
+}

@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/julienschmidt/httprouter"
+
+	"miroir/fsm"
+	"miroir/meili"
+)
+
+// request is one client request on its way: who is asking, for what, and the view it is answered from.
+type request struct {
+	*http.Request
+	Params httprouter.Params
+	// Grant says which indexes the caller may touch and which tenant rules apply. Nil on /_miroir and open routes.
+	Grant *meili.Grant
+	// View is loaded once and used to the request's end.
+	View *fsm.View
+	// Template is the route's pattern, for logs and metrics.
+	Template string
+}
+
+// uid is the index the path names.
+func (r *request) uid() string { return r.Params.ByName("uid") }
+
+// readBody returns the whole body of a JSON request, at most the limit that the middleware set.
+func (r *request) readBody() ([]byte, error) { return io.ReadAll(r.Request.Body) }
+
+// readJSON is readBody for routes that demand a JSON content type.
+func (r *request) readJSON() ([]byte, error) {
+	if err := meili.CheckJSONContentType(r.Header.Get("Content-Type")); err != nil {
+		return nil, err
+	}
+	return r.readBody()
+}
+
+// handler answers one route. A returned error is written in Meilisearch's shape; nothing may have been written before.
+type handler func(w http.ResponseWriter, r *request) error
+
+// route is one line of the API: the action is what an API key must hold for it.
+type route struct {
+	method, path string
+	action       meili.Action
+	handle       handler
+}
+
+// clientRoutes is Meilisearch's API, in the order of its reference.
+func (s *Server) clientRoutes() []route {
+	return []route{
+		{"GET", "/version", meili.ActionVersion, s.handleVersion},
+		{"GET", "/stats", meili.ActionStatsGet, s.handleStats},
+		{"GET", "/experimental-features", meili.ActionExperimentalGet, s.handleGetFeatures},
+		{"PATCH", "/experimental-features", meili.ActionExperimentalUpdate, s.handlePatchFeatures},
+
+		{"GET", "/keys", meili.ActionKeysGet, s.handleListKeys},
+		{"POST", "/keys", meili.ActionKeysCreate, s.handleCreateKey},
+		{"GET", "/keys/:key", meili.ActionKeysGet, s.handleGetKey},
+		{"PATCH", "/keys/:key", meili.ActionKeysUpdate, s.handlePatchKey},
+		{"DELETE", "/keys/:key", meili.ActionKeysDelete, s.handleDeleteKey},
+
+		{"GET", "/tasks", meili.ActionTasksGet, s.handleListTasks},
+		{"GET", "/tasks/:task", meili.ActionTasksGet, s.handleGetTask},
+		{"POST", "/tasks/cancel", meili.ActionTasksCancel, s.handleCancelTasks},
+		{"DELETE", "/tasks", meili.ActionTasksDelete, s.handleDeleteTasks},
+		{"GET", "/batches", meili.ActionTasksGet, s.handleListBatches},
+		{"GET", "/batches/:batch", meili.ActionTasksGet, s.handleGetBatch},
+
+		{"GET", "/indexes", meili.ActionIndexesGet, s.handleListIndexes},
+		{"POST", "/indexes", meili.ActionIndexesCreate, s.handleCreateIndex},
+		{"GET", "/indexes/:uid", meili.ActionIndexesGet, s.handleGetIndex},
+		{"PATCH", "/indexes/:uid", meili.ActionIndexesUpdate, s.handleUpdateIndex},
+		{"DELETE", "/indexes/:uid", meili.ActionIndexesDelete, s.handleDeleteIndex},
+		{"GET", "/indexes/:uid/stats", meili.ActionStatsGet, s.handleIndexStats},
+		{"POST", "/swap-indexes", meili.ActionIndexesSwap, s.handleSwapIndexes},
+
+		{"GET", "/indexes/:uid/documents", meili.ActionDocumentsGet, s.handleListDocuments},
+		{"POST", "/indexes/:uid/documents/fetch", meili.ActionDocumentsGet, s.handleFetchDocuments},
+		{"GET", "/indexes/:uid/documents/:id", meili.ActionDocumentsGet, s.handleGetDocument},
+		{"POST", "/indexes/:uid/documents", meili.ActionDocumentsAdd, s.handleAddDocuments},
+		{"PUT", "/indexes/:uid/documents", meili.ActionDocumentsAdd, s.handleUpdateDocuments},
+		{"DELETE", "/indexes/:uid/documents", meili.ActionDocumentsDelete, s.handleClearDocuments},
+		{"DELETE", "/indexes/:uid/documents/:id", meili.ActionDocumentsDelete, s.handleDeleteDocument},
+		{"POST", "/indexes/:uid/documents/delete-batch", meili.ActionDocumentsDelete, s.handleDeleteBatch},
+		{"POST", "/indexes/:uid/documents/delete", meili.ActionDocumentsDelete, s.handleDeleteByFilter},
+		{"POST", "/indexes/:uid/documents/edit", meili.ActionDocumentsAll, s.handleEditDocuments},
+
+		{"GET", "/indexes/:uid/settings", meili.ActionSettingsGet, s.handleGetSettings},
+		{"PATCH", "/indexes/:uid/settings", meili.ActionSettingsUpdate, s.handlePatchSettings},
+		{"DELETE", "/indexes/:uid/settings", meili.ActionSettingsUpdate, s.handleResetSettings},
+
+		{"GET", "/indexes/:uid/search", meili.ActionSearch, s.handleSearch},
+		{"POST", "/indexes/:uid/search", meili.ActionSearch, s.handleSearch},
+		{"POST", "/indexes/:uid/facet-search", meili.ActionSearch, s.handleFacetSearch},
+		{"GET", "/indexes/:uid/similar", meili.ActionSearch, s.handleSimilar},
+		{"POST", "/indexes/:uid/similar", meili.ActionSearch, s.handleSimilar},
+		{"POST", "/multi-search", meili.ActionSearch, s.handleMultiSearch},
+	}
+}
+
+// settingRoutes are the sub-routes of /settings, three for each setting; names are Meilisearch's.
+func (s *Server) settingRoutes() []route {
+	var routes []route
+	for _, setting := range meili.SettingRoutes {
+		path := "/indexes/:uid/settings/" + setting.Name
+		routes = append(routes,
+			route{"GET", path, meili.ActionSettingsGet, s.handleGetSetting(setting.Name)},
+			route{setting.Method, path, meili.ActionSettingsUpdate, s.handlePutSetting(setting.Name)},
+			route{"DELETE", path, meili.ActionSettingsUpdate, s.handleResetSetting(setting.Name)})
+	}
+	return routes
+}
+
+func (s *Server) routes() *httprouter.Router {
+	router := httprouter.New()
+	router.RedirectTrailingSlash, router.RedirectFixedPath = false, false
+	router.NotFound = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	router.MethodNotAllowed = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) })
+	router.HandleOPTIONS = false
+
+	router.GET("/", s.open("/", s.handleRoot))
+	router.GET("/health", s.open("/health", s.handleHealth))
+	for _, r := range append(s.clientRoutes(), s.settingRoutes()...) {
+		router.Handle(r.method, r.path, s.client(r))
+	}
+	s.adminRoutes(router)
+	if s.opts.UI != nil && s.opts.SearchPage {
+		router.GET("/ui/*path", func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+			s.serveUI(w, r, params)
+		})
+	}
+	return router
+}
+
+// open serves a route that checks nothing of the caller.
+func (s *Server) open(template string, h handler) httprouter.Handle {
+	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+		s.run(w, &request{Request: r, Params: params, View: s.cluster.View(), Template: template}, h)
+	}
+}
+
+// client serves a route of Meilisearch's API for callers whose key holds its action.
+func (s *Server) client(rt route) httprouter.Handle {
+	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+		req := &request{Request: r, Params: params, View: s.cluster.View(), Template: rt.path}
+		s.run(w, req, func(w http.ResponseWriter, req *request) error {
+			grant, err := s.authorize(req, rt.action)
+			if err != nil {
+				return err
+			}
+			req.Grant = grant
+			if uid := req.uid(); uid != "" {
+				if err := meili.CheckIndexUID(uid); err != nil {
+					return err
+				}
+			}
+			return rt.handle(w, req)
+		})
+	}
+}
+
+// run calls h and answers its error.
+func (s *Server) run(w http.ResponseWriter, r *request, h handler) {
+	if log := requestLog(r.Context()); log != nil {
+		log.template = r.Template
+		log.index = r.uid()
+	}
+	err := h(w, r)
+	if err == nil {
+		return
+	}
+	answer := asError(err)
+	if log := requestLog(r.Context()); log != nil {
+		log.code = string(answer.Code)
+		log.err = err
+	}
+	writeError(w, answer)
+}
+
+// trimSlash drops a trailing slash, as Meilisearch does before routing.
+func trimSlash(path string) string {
+	if len(path) > 1 && strings.HasSuffix(path, "/") {
+		return strings.TrimRight(path, "/")
+	}
+	return path
+}

@@ -1,0 +1,154 @@
+// Package proxy is the coordinator: it answers Meilisearch's HTTP API (and Miroir's own, below /_miroir) out of
+// the nodes that hold an index's shards. A read is authorize → plan → scatter → gather → merge over one immutable
+// view; a write is check → intent → fan-out → result. The package holds no state of the cluster: that is fsm's,
+// reached through the Cluster interface. What runs without a request lives in package workers.
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/julienschmidt/httprouter"
+
+	"miroir/fsm"
+	"miroir/proxy/node"
+)
+
+// Cluster is what the coordinator needs of the replicated state; raftnode.Node implements it. Every method is safe
+// for concurrent use.
+type Cluster interface {
+	// Apply commits a command and returns its result once this pod has applied it; use fsm.Do for a typed one.
+	fsm.Applier
+	// View returns the current picture of the replicated state. Load it once per request.
+	View() *fsm.View
+	// Tasks reads the tables that are on disk and not part of the view.
+	Tasks() TaskReader
+	IsLeader() bool
+	// LeaderID names the leading pod, "" when none is known. Pods lists all members.
+	LeaderID() string
+	Pods() []string
+}
+
+// TaskReader reads tasks, batches and intents of the replicated state. *fsm.FSM implements it.
+type TaskReader interface {
+	Task(uid uint32) (*fsm.Task, error)
+	Tasks(filter fsm.TaskFilter, page fsm.TaskPage) (fsm.TaskList, error)
+	Batches(filter fsm.TaskFilter, page fsm.TaskPage) (fsm.BatchList, error)
+	OpenTasks() ([]*fsm.Task, error)
+	OpenIntents() ([]*fsm.Intent, error)
+	Intent(id fsm.WriteID) (*fsm.Intent, error)
+}
+
+// Options configures a Server. The zero value of a field means the default named beside it.
+type Options struct {
+	// MasterKey of the client API. Empty leaves the API open, as Meilisearch does.
+	MasterKey string
+	// AdminKey for /_miroir. Empty: /_miroir answers loopback addresses only.
+	AdminKey string
+	// NodeKey is sent to nodes that were added without a key of their own.
+	NodeKey string
+	// NodeTransport reaches the nodes; nil means pooled TCP connections. Tests pass devnode's transport.
+	NodeTransport http.RoundTripper
+	Logger        *slog.Logger
+	Metrics       *metrics.Set
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	MaxBodyBytes    int64         // 100 MiB (104,857,600 bytes): larger bodies answer 413
+	BodyMemoryBytes int64         // 1 MiB: what one request's body may hold in memory, the rest is spooled to TempDir
+	TempDir         string        // os.TempDir()
+	SearchTimeout   time.Duration // 5 s: one node's answer to one read
+	WriteTimeout    time.Duration // 30 s: one node's answer to one sub-write
+	MaxNodeQueue    int           // 1000 sub-writes waiting per node and index
+	MaxQueries      int           // 100 queries in one multi-search
+	MaxRequests     int           // 500 requests served at once
+	MaxQueued       int           // 1000 requests waiting for their turn
+	QueueTimeout    time.Duration // 30 s: how long one may wait
+
+	ReadyCoverageWait time.Duration // 60 s: how long uncovered shards hold readiness back after the start
+
+	// SearchPage switches /ui/search and its token endpoint on.
+	SearchPage bool
+	// UI serves /ui/*; nil leaves those paths unknown.
+	UI http.Handler
+
+	Version, Commit, CommitDate string
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.Logger, slog.Default())
+	setDefault(&o.MaxBodyBytes, 100<<20)
+	setDefault(&o.BodyMemoryBytes, 1<<20)
+	setDefault(&o.SearchTimeout, 5*time.Second)
+	setDefault(&o.WriteTimeout, 30*time.Second)
+	setDefault(&o.MaxNodeQueue, 1000)
+	setDefault(&o.MaxQueries, 100)
+	setDefault(&o.MaxRequests, 500)
+	setDefault(&o.MaxQueued, 1000)
+	setDefault(&o.QueueTimeout, 30*time.Second)
+	setDefault(&o.ReadyCoverageWait, time.Minute)
+	setDefault(&o.Version, "dev")
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Server is the coordinator of one pod. It is an http.Handler for the client port.
+type Server struct {
+	opts    Options
+	cluster Cluster
+	nodes   *node.Set
+	log     *slog.Logger
+	router  *httprouter.Router
+	limit   *limiter
+	writer  *writer
+	handler http.Handler
+	started time.Time
+}
+
+// New builds a Server. It starts nothing but what a first request starts; call Close when done.
+func New(opts Options, cluster Cluster) (*Server, error) {
+	if cluster == nil {
+		return nil, errors.New("proxy: a cluster is required")
+	}
+	opts = opts.withDefaults()
+	s := &Server{
+		opts:    opts,
+		cluster: cluster,
+		nodes:   node.NewSet(opts.NodeKey, opts.NodeTransport),
+		log:     opts.Logger,
+		limit:   newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),
+		started: opts.Now(),
+	}
+	s.writer = newWriter(s)
+	s.router = s.routes()
+	s.handler = s.middleware(s.router)
+	return s, nil
+}
+
+// ServeHTTP answers one client request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Nodes returns the clients of all nodes; the workers share them with the coordinator.
+func (s *Server) Nodes() *node.Set { return s.nodes }
+
+// Close stops the write queues and closes idle connections. Requests must have ended before.
+func (s *Server) Close() error {
+	err := s.writer.Close()
+	s.nodes.Close()
+	return err
+}
