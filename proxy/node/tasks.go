@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"miroir/fsm"
+)
+
+// Task is what Miroir reads of a task in a node's own queue.
+type Task struct {
+	UID            uint32          `json:"uid"`
+	IndexUID       *string         `json:"indexUid"`
+	Status         string          `json:"status"`
+	Type           string          `json:"type"`
+	Details        json.RawMessage `json:"details"`
+	Error          json.RawMessage `json:"error"`
+	EnqueuedAt     time.Time       `json:"enqueuedAt"`
+	StartedAt      *time.Time      `json:"startedAt"`
+	FinishedAt     *time.Time      `json:"finishedAt"`
+	CustomMetadata string          `json:"customMetadata"`
+}
+
+// Finished reports whether the node is done with the task.
+func (t *Task) Finished() bool { return t.Status != "enqueued" && t.Status != "processing" }
+
+// Failed reports that the node ended the task without doing it.
+func (t *Task) Failed() bool { return t.Status == "failed" || t.Status == "canceled" }
+
+type taskPage struct {
+	Results []Task  `json:"results"`
+	Total   int     `json:"total"`
+	Next    *uint32 `json:"next"`
+}
+
+// maxTaskUIDs bounds how many uids one request names: the query stays below 8 KiB.
+const maxTaskUIDs = 700
+
+// Tasks returns those of the given tasks that the node knows, in no promised order. Errors: *Error, or what the
+// node answered.
+func (c *Client) Tasks(ctx context.Context, uids []uint32) ([]Task, error) {
+	var tasks []Task
+	for len(uids) > 0 {
+		part := uids[:min(len(uids), maxTaskUIDs)]
+		uids = uids[len(part):]
+		page, err := c.taskPage(ctx, url.Values{"uids": {joinUIDs(part)}, "limit": {strconv.Itoa(len(part))}})
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, page.Results...)
+	}
+	return tasks, nil
+}
+
+// NewestTask returns the highest task uid of the node, -1 when it has none.
+func (c *Client) NewestTask(ctx context.Context) (int64, error) {
+	page, err := c.taskPage(ctx, url.Values{"limit": {"1"}})
+	if err != nil {
+		return 0, err
+	}
+	if len(page.Results) == 0 {
+		return -1, nil
+	}
+	return int64(page.Results[0].UID), nil
+}
+
+// writeKinds are the task types that carry a write id.
+const writeKinds = "documentAdditionOrUpdate,documentDeletion,documentEdition"
+
+// FindWrite looks for the task of a document write by its write id, newest first, among the node's tasks of one
+// index that are not older than since. It returns nil, nil when the node surely has no such task.
+func (c *Client) FindWrite(ctx context.Context, nodeUID string, write fsm.WriteID, since time.Time) (*Task, error) {
+	query := url.Values{"indexUids": {nodeUID}, "types": {writeKinds}, "limit": {"200"}}
+	for {
+		page, err := c.taskPage(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Results {
+			task := &page.Results[i]
+			if task.CustomMetadata == string(write) {
+				return task, nil
+			}
+			if task.EnqueuedAt.Before(since) {
+				return nil, nil
+			}
+		}
+		if page.Next == nil {
+			return nil, nil
+		}
+		query.Set("from", strconv.FormatUint(uint64(*page.Next), 10))
+	}
+}
+
+func (c *Client) taskPage(ctx context.Context, query url.Values) (*taskPage, error) {
+	response, err := c.Do(ctx, Request{Method: http.MethodGet, Path: "/tasks", Query: query, Read: true})
+	if err != nil {
+		return nil, err
+	}
+	if !response.OK() {
+		return nil, fmt.Errorf("list tasks of node %s: status %d: %.200s", c.id, response.Status, response.Body)
+	}
+	var page taskPage
+	if err := json.Unmarshal(response.Body, &page); err != nil {
+		return nil, fmt.Errorf("list tasks of node %s: %w", c.id, err)
+	}
+	return &page, nil
+}
+
+func joinUIDs(uids []uint32) string {
+	var b strings.Builder
+	for i, uid := range uids {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatUint(uint64(uid), 10))
+	}
+	return b.String()
+}
