@@ -163,14 +163,14 @@ func searchKind(text *string, vector, media json.RawMessage, hybrid *Hybrid, f F
 	if media != nil && !f.Multimodal {
 		return 0, FeatureNotEnabled("passing `media` in a search query", "multimodal")
 	}
+	if vector != nil && media != nil {
+		return 0, newError(CodeInvalidSearchMediaAndVector, "Invalid request: both `media` and `vector` parameters are present.")
+	}
 	if hybrid == nil {
 		if vector != nil || media != nil {
 			return 0, newError(CodeMissingSearchHybrid, "Invalid request: missing `hybrid` parameter when `vector` or `media` are present.")
 		}
 		return KeywordSearch, nil
-	}
-	if vector != nil && media != nil {
-		return 0, newError(CodeInvalidSearchMediaAndVector, "Invalid request: both `media` and `vector` parameters are present.")
 	}
 	blank := text == nil || strings.TrimSpace(*text) == ""
 	switch ratio := hybrid.EffectiveSemanticRatio(); {
