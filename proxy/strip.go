@@ -1,0 +1,132 @@
+package proxy
+
+import "bytes"
+
+// shape tells where in an answer the hidden field may stand: in the object itself, in members by name, in any other
+// member, or in the items of an array.
+type shape struct {
+	strip   bool
+	members map[string]*shape
+	others  *shape
+	items   *shape
+}
+
+var (
+	bare      = &shape{strip: true}
+	facetPair = &shape{members: map[string]*shape{"distribution": bare, "stats": bare}}
+	hitShape  = &shape{strip: true, members: map[string]*shape{"_formatted": bare, "_matchesPosition": bare}}
+
+	// documentShape is one document, documentsShape a page of documents, statsShape the statistics of an index.
+	documentShape  = bare
+	documentsShape = &shape{members: map[string]*shape{"results": {items: bare}}}
+	statsShape     = &shape{members: map[string]*shape{"fieldDistribution": bare}}
+	// searchShape is the answer of a search, federated or not; multiShape that of a multi-search without federation.
+	searchShape = &shape{members: map[string]*shape{
+		"hits": {items: hitShape}, "facetDistribution": bare, "facetStats": bare, "facetsByIndex": {others: facetPair},
+	}}
+	multiShape = &shape{members: map[string]*shape{"results": {items: searchShape}}}
+)
+
+var shardFieldBytes = []byte(shardField)
+
+// strip removes the hidden field from an answer. All other bytes stay as they are; an answer without the field is
+// returned itself, otherwise the result is a new slice. Fields of that name nested in documents are the client's.
+func strip(text []byte, s *shape) []byte { return stripField(text, s, shardFieldBytes) }
+
+func stripField(text []byte, s *shape, field []byte) []byte {
+	if !bytes.Contains(text, field) {
+		return text
+	}
+	c := cutter{text: text, field: field}
+	c.walk(skipSpace(text, 0), s)
+	if c.out == nil {
+		return text
+	}
+	return append(c.out, text[c.copied:]...)
+}
+
+// cutter copies text without what is cut. out holds text up to copied, without the cuts so far.
+type cutter struct {
+	text, field []byte
+	out         []byte
+	copied      int
+}
+
+func (c *cutter) cut(from, to int) {
+	if c.out == nil {
+		c.out = make([]byte, 0, len(c.text))
+	}
+	c.out = append(c.out, c.text[c.copied:from]...)
+	c.copied = to
+}
+
+// walk cuts inside the value at text[at] and returns the position after it.
+func (c *cutter) walk(at int, s *shape) int {
+	if at >= len(c.text) {
+		return len(c.text)
+	}
+	switch {
+	case c.text[at] == '{':
+		return c.object(at, s)
+	case c.text[at] == '[' && s.items != nil:
+		return c.array(at, s.items)
+	}
+	return skipValue(c.text, at)
+}
+
+func (c *cutter) array(at int, items *shape) int {
+	at = skipSpace(c.text, at+1)
+	for at < len(c.text) && c.text[at] != ']' {
+		end := c.walk(at, items)
+		if end == at {
+			return end
+		}
+		at = skipSpace(c.text, end)
+		if at < len(c.text) && c.text[at] == ',' {
+			at = skipSpace(c.text, at+1)
+		}
+	}
+	return min(at+1, len(c.text))
+}
+
+func (c *cutter) object(at int, s *shape) int {
+	kept := -1 // end of the last member that stays
+	at = skipSpace(c.text, at+1)
+	first := at
+	for at < len(c.text) && c.text[at] == '"' {
+		start, keyEnd := at, skipString(c.text, at)
+		key := c.text[start+1 : max(start+1, keyEnd-1)]
+		value := skipSpace(c.text, min(skipSpace(c.text, keyEnd)+1, len(c.text)))
+		cutting := s.strip && bytes.Equal(key, c.field)
+		var end int
+		if inner := s.inside(key); inner != nil && !cutting {
+			end = c.walk(value, inner)
+		} else {
+			end = skipValue(c.text, value)
+		}
+		next := skipSpace(c.text, end)
+		comma := next < len(c.text) && c.text[next] == ','
+		if comma {
+			next = skipSpace(c.text, next+1)
+		}
+		switch {
+		case !cutting:
+			kept = end
+		case kept >= 0: // the comma before it goes with it
+			c.cut(max(kept, c.copied), end)
+		case comma: // no member before it: the comma behind it goes with it
+			c.cut(start, next)
+		default:
+			c.cut(max(first, c.copied), end)
+		}
+		at = next
+	}
+	return min(at+1, len(c.text))
+}
+
+func (s *shape) inside(key []byte) *shape {
+	if inner := s.members[string(key)]; inner != nil {
+		return inner
+	}
+	return s.others
+}
