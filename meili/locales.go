@@ -38,3 +38,12 @@ func readParamLocales(v *Value, at *Location) ([]string, *Error) {
 	}
 	return list, nil
 }
+
+// LanguageOf is the three-letter code of a locale Meilisearch knows.
+func LanguageOf(locale string) string {
+	half := len(locales) / 2
+	if i := slices.Index(locales[:half], locale); i >= 0 {
+		return locales[half+i]
+	}
+	return locale
+}
