@@ -200,22 +200,10 @@ func invalidType(value []byte) string {
 		return err.Error()
 	}
 	column := len(value)
-	what := ""
-	switch v.Kind {
-	case KindNull:
-		what = "null"
-	case KindBool:
-		what = "boolean `" + v.JSON() + "`"
-	case KindUint, KindInt:
-		what = "integer `" + v.JSON() + "`"
-	case KindFloat:
-		what = "floating point `" + v.JSON() + "`"
-	case KindString:
-		what = "string " + rustDebug(v.Text)
-	default:
-		what, column = "sequence", 0
+	if v.Kind == KindArray {
+		column = 0 // it is not entered
 	}
-	return fmt.Sprintf("invalid type: %s, expected a map at line 1 column %d", what, column)
+	return fmt.Sprintf("invalid type: %s, expected a map at line 1 column %d", serdeUnexpected(&v), column)
 }
 
 // checkKey refuses halves of surrogate pairs in a key; the position counts from the start of the document.

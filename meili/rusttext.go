@@ -80,3 +80,22 @@ func parseRustFloat(s string) (float64, bool) {
 	}
 	return f, true
 }
+
+// serdeUnexpected describes a value as Rust's serde does when it expected another kind.
+func serdeUnexpected(v *Value) string {
+	switch v.Kind {
+	case KindNull:
+		return "null"
+	case KindBool:
+		return "boolean `" + v.JSON() + "`"
+	case KindUint, KindInt:
+		return "integer `" + v.JSON() + "`"
+	case KindFloat:
+		return "floating point `" + v.JSON() + "`"
+	case KindString:
+		return "string " + rustDebug(v.Text)
+	case KindArray:
+		return "sequence"
+	}
+	return "map"
+}
