@@ -74,12 +74,18 @@ func (s *Server) coverage(v *fsm.View) (total, uncovered int) {
 func (s *Server) covered(v *fsm.View, ix *fsm.Index, shard fsm.ShardID) bool {
 	for _, group := range v.Groups {
 		for _, replica := range ix.Replicas(group.ID, shard) {
-			if replica.State == fsm.Active && s.nodes.Alive(replica.Node) {
+			if replica.State == fsm.Active && s.alive(v, replica.Node) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// alive reports that this pod's own calls reach the node.
+func (s *Server) alive(v *fsm.View, id fsm.NodeID) bool {
+	n := v.Node(id)
+	return n != nil && s.nodes.Get(n).Alive()
 }
 
 // handleReady is the readiness probe. Shards that nobody can answer hold it back for ReadyCoverageWait at most:
@@ -145,7 +151,7 @@ func (s *Server) topology(v *fsm.View) topology {
 			ID: id, Address: n.Address, ReplicaGroup: n.Group, Status: string(n.State),
 			Version: n.Version, ShardCount: shards[id], Error: n.Error,
 		}
-		if n.State == fsm.NodeActive && !s.nodes.Alive(id) {
+		if n.State == fsm.NodeActive && !s.alive(v, id) {
 			status.Status = string(fsm.NodeDegraded)
 		}
 		if status.Status == string(fsm.NodeDegraded) || status.Status == string(fsm.NodeFailed) {

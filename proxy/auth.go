@@ -16,7 +16,7 @@ func (s *Server) authorize(r *request, action meili.Action) (*meili.Grant, error
 	if token, ok := strings.CutPrefix(header, "Bearer "); ok && isPageToken(token) {
 		return s.authorizePage(r, token, action)
 	}
-	grant, err := meili.Authorize(s.opts.MasterKey, r.View.Keys, header, present, action, r.uid(), s.opts.Now())
+	grant, err := meili.Authorize(s.opts.MasterKey, s.keysOf(r.View), header, present, action, r.uid(), s.opts.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -115,6 +116,7 @@ type Server struct {
 	log     *slog.Logger
 	router  *httprouter.Router
 	limit   *limiter
+	keys    atomic.Pointer[viewKeys]
 	writer  *writer
 	handler http.Handler
 	started time.Time

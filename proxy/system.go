@@ -1,10 +1,6 @@
 package proxy
 
-import (
-	"net/http"
-
-	"miroir/meili"
-)
+import "net/http"
 
 // meilisearchVersion is what clients are told they talk to: SDKs switch features by it.
 const meilisearchVersion = "1.50.0"
@@ -32,6 +28,3 @@ func (s *Server) handleVersion(w http.ResponseWriter, _ *request) error {
 	}{s.opts.Commit, s.opts.CommitDate, meilisearchVersion})
 	return nil
 }
-
-// features returns the experimental features of the replicated state.
-func (r *request) features() (meili.Features, error) { return meili.ParseFeatures(r.View.Features) }

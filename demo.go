@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"miroir/fsm"
+	"miroir/testdata"
+)
+
+// demoKey is the demo's master key: nothing secret is behind it.
+const demoKey = "miroir-demo"
+
+type demoCommand struct {
+	Nodes    int    `help:"Nodes in each group." default:"3"`
+	Groups   int    `help:"Replica groups: each holds a full copy." default:"1"`
+	RF       int    `name:"rf" help:"Replicas of each shard inside a group." default:"2"`
+	Port     int    `help:"Client port." default:"7700"`
+	Dataset  string `help:"Sample data to load." default:"cities"`
+	Embedded bool   `help:"Use the embedded nodes even when a meilisearch program is there."`
+	Keep     bool   `help:"Keep the data directory at the end."`
+	Once     bool   `help:"Stop as soon as the data is loaded and one search was answered." hidden:""`
+}
+
+// Validate refuses sizes that make no sense on one machine.
+func (c *demoCommand) Validate() error {
+	switch {
+	case c.Nodes < 1 || c.Groups < 1 || c.Nodes*c.Groups > 9:
+		return fmt.Errorf("--nodes %d times --groups %d must be between 1 and 9 nodes", c.Nodes, c.Groups)
+	case c.RF < 1 || c.RF > c.Nodes:
+		return fmt.Errorf("--rf %d must be between 1 and the %d nodes of a group", c.RF, c.Nodes)
+	}
+	if _, ok := testdata.Find(c.Dataset); !ok {
+		return fmt.Errorf("--dataset %q is not there: choose one of %v", c.Dataset, testdata.Names())
+	}
+	return nil
+}
+
+// Run starts nodes, a pod and a data set, prints what to try, and stops everything when ctx ends.
+func (c *demoCommand) Run(ctx context.Context) (err error) {
+	dir, err := os.MkdirTemp("", "miroir-demo-")
+	if err != nil {
+		return err
+	}
+	var closers closers
+	defer func() { err = errors.Join(err, closers.Close()) }()
+	if c.Keep {
+		fmt.Println("data directory:", dir)
+	} else {
+		closers.Add("data directory", func() error { return os.RemoveAll(dir) })
+	}
+
+	nodes, err := c.startNodes(ctx, dir, &closers)
+	if err != nil {
+		return err
+	}
+	pod, err := openPod(ctx, podOptions{
+		DataDir: filepath.Join(dir, "pod"), NodeID: "demo", MasterKey: demoKey, NodeKey: demoKey,
+		Bind: "127.0.0.1", Port: c.Port, RaftPort: 0, MetricsPort: -1,
+		Nodes: nodeFlags(nodes), ReplicationFactor: c.RF, Shards: 64, Spread: -1, SearchPage: true,
+		HealthInterval: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return err
+	}
+	closers.Add("pod", pod.Close)
+
+	client := &apiClient{URL: pod.ClientURL(), Key: demoKey, HTTP: &http.Client{Timeout: time.Minute}}
+	dataset, _ := testdata.Find(c.Dataset)
+	if err := loadDataset(ctx, client, dataset); err != nil {
+		return err
+	}
+	c.printWelcome(os.Stdout, pod.ClientURL(), dataset, nodes)
+	if c.Once {
+		_, err := client.call(ctx, http.MethodPost, "/indexes/"+dataset.Name+"/search", "application/json", []byte(`{}`))
+		return err
+	}
+	err = pod.Wait(ctx)
+	fmt.Println("\nstopping ...")
+	return err
+}
+
+func nodeFlags(nodes []demoNode) []nodeFlag {
+	flags := make([]nodeFlag, len(nodes))
+	for i, n := range nodes {
+		flags[i] = nodeFlag{ID: fsm.NodeID(n.ID), Address: n.URL, Group: fsm.GroupID(n.Group)}
+	}
+	return flags
+}
+
+// loadDataset creates the index with its settings and adds the documents in batches, with a progress bar.
+func loadDataset(ctx context.Context, client *apiClient, dataset testdata.Dataset) error {
+	if err := client.doTask(ctx, http.MethodPost, "/indexes", "application/json",
+		fmt.Appendf(nil, `{"uid":%q,"primaryKey":%q}`, dataset.Name, dataset.PrimaryKey)); err != nil {
+		return err
+	}
+	if err := client.doTask(ctx, http.MethodPatch, "/indexes/"+dataset.Name+"/settings", "application/json", dataset.Settings); err != nil {
+		return err
+	}
+	batches, err := dataset.Batches(1000)
+	if err != nil {
+		return err
+	}
+	bar := progressbar.NewOptions(dataset.Documents, progressbar.OptionSetDescription("loading "+dataset.Name),
+		progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30), progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
+	for _, batch := range batches {
+		if err := client.doTask(ctx, http.MethodPost, "/indexes/"+dataset.Name+"/documents", "application/x-ndjson", batch.NDJSON); err != nil {
+			return err
+		}
+		if err := bar.Add(batch.Documents); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *demoCommand) printWelcome(w io.Writer, url string, dataset testdata.Dataset, nodes []demoNode) {
+	fmt.Fprintf(w, `
+%d nodes answer as one Meilisearch, every document on %d of them.
+
+  Search page   %s/ui/search/%s
+  API           %s        key: %s
+
+Try:
+  curl '%s/indexes/%s/search' -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '%s'
+  curl '%s/indexes/%s/stats' -H 'Authorization: Bearer %s'
+  curl '%s/_miroir/shards?index=%s&node=%s'
+
+`, len(nodes), c.RF*c.Groups, url, dataset.Name, url, demoKey,
+		url, dataset.Name, demoKey, dataset.Query,
+		url, dataset.Name, demoKey, url, dataset.Name, nodes[0].ID)
+	if c.RF*c.Groups > 1 {
+		fmt.Fprintln(w, "Stop a node and watch searches go on:")
+	} else {
+		fmt.Fprintln(w, "Stop a node and watch its shards go missing (--rf 2 keeps a second copy):")
+	}
+	for _, n := range nodes {
+		fmt.Fprintf(w, "  %-8s %-24s %s\n", n.ID, n.URL, n.HowToStop)
+	}
+	fmt.Fprintf(w, "  curl -i '%s/_miroir/topology'\n\nCtrl-C stops everything and leaves nothing behind.\n", url)
+}

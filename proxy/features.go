@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// featuresOf returns the experimental features that clients have switched. What the nodes have on for Miroir's own
+// use (network, for merging) is not among them.
+func featuresOf(v *fsm.View) (meili.Features, error) {
+	var features meili.Features
+	if len(v.Features) == 0 {
+		return features, nil
+	}
+	if err := json.Unmarshal(v.Features, &features); err != nil {
+		return features, fmt.Errorf("experimental features of the replicated state: %w", err)
+	}
+	return features, nil
+}
+
+func (s *Server) handleGetFeatures(w http.ResponseWriter, r *request) error {
+	features, err := featuresOf(r.View)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, features)
+	return nil
+}
+
+func (s *Server) handlePatchFeatures(w http.ResponseWriter, r *request) error {
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	patch, problem := meili.DecodeFeaturesPatch(body)
+	if problem != nil {
+		return problem
+	}
+	features, err := featuresOf(r.View)
+	if err != nil {
+		return err
+	}
+	features = features.With(patch)
+	if err := s.setNodeFeatures(r, features); err != nil {
+		return err
+	}
+	stored, err := json.Marshal(features)
+	if err != nil {
+		return err
+	}
+	if _, err := fsm.Do(r.Context(), s.cluster, fsm.SetFeatures{Features: stored}); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, features)
+	return nil
+}
+
+// nodeFeatures is what a node must have on: what clients switched, and network, whose proxied searches tell the
+// values that hidden attributes were ranked by. Miroir's own merge replaces the old search path, so that stays off.
+func nodeFeatures(features meili.Features) ([]byte, error) {
+	features.Network, features.LegacySearch = true, false
+	return json.Marshal(features)
+}
+
+// PrepareNode brings a node's experimental features in line. It is called when a node is first met or has returned.
+func (s *Server) PrepareNode(ctx context.Context, n *fsm.Node) error {
+	features, err := featuresOf(s.cluster.View())
+	if err != nil {
+		return err
+	}
+	body, err := nodeFeatures(features)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
+	defer cancel()
+	return s.patchFeatures(ctx, n, body)
+}
+
+// patchFeatures sends the features to one node. An answer that is not a success is an error.
+func (s *Server) patchFeatures(ctx context.Context, n *fsm.Node, body []byte) error {
+	answer, err := s.nodes.Get(n).Do(ctx, node.Request{
+		Method: http.MethodPatch, Path: "/experimental-features", Body: body, ContentType: "application/json",
+	})
+	if err != nil {
+		return err
+	}
+	if !answer.OK() {
+		return fmt.Errorf("set experimental features of node %s: status %d: %s", n.ID, answer.Status, answer.Body)
+	}
+	return nil
+}
+
+// setNodeFeatures tells every node; one that is down gets them from PrepareNode when it returns.
+func (s *Server) setNodeFeatures(r *request, features meili.Features) error {
+	body, err := nodeFeatures(features)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.opts.WriteTimeout)
+	defer cancel()
+	var tell errgroup.Group
+	for _, n := range r.View.Nodes {
+		tell.Go(func() error {
+			err := s.patchFeatures(ctx, n, body)
+			if node.OutcomeOf(err) == 0 {
+				return err // done, or refused
+			}
+			s.log.Warn("a node will get the experimental features when it returns", "node_id", n.ID, "error", err)
+			return nil
+		})
+	}
+	return tell.Wait()
+}
