@@ -1,0 +1,67 @@
+package devnode
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"miroir/devnode/engine"
+	"miroir/meili"
+)
+
+// context is what the engine has to know about a request.
+func (q *request) context(uid string) engine.SearchContext {
+	return engine.SearchContext{IndexUID: uid, Features: q.store.currentFeatures()}
+}
+
+func getDocument(q *request) (answer, *meili.Error) {
+	query, err := meili.DecodeDocumentParams(q.URL.RawQuery)
+	if err != nil {
+		return answer{}, err
+	}
+	ix, err := q.index()
+	if err != nil {
+		return answer{}, err
+	}
+	document, found := ix.Document(q.param("id"), query)
+	if !found {
+		return answer{}, meili.Errorf(meili.CodeDocumentNotFound, "Document `%s` not found.", q.param("id"))
+	}
+	return respond(http.StatusOK, document), nil
+}
+
+func listDocuments(q *request) (answer, *meili.Error) {
+	query, err := meili.DecodeDocumentsParams(q.URL.RawQuery)
+	if err != nil {
+		return answer{}, err
+	}
+	return q.documentPage(query)
+}
+
+func fetchDocuments(q *request) (answer, *meili.Error) {
+	body, err := q.jsonBody()
+	if err != nil {
+		return answer{}, err
+	}
+	query, err := meili.DecodeDocumentsFetch(body)
+	if err != nil {
+		return answer{}, err
+	}
+	return q.documentPage(query)
+}
+
+// documentPage answers with a page of documents.
+func (q *request) documentPage(query *meili.DocumentsQuery) (answer, *meili.Error) {
+	ix, err := q.index()
+	if err != nil {
+		return answer{}, err
+	}
+	page, err := ix.Documents(q.context(q.param("uid")), query)
+	if err != nil {
+		return answer{}, documentFilterError(err)
+	}
+	documents := page.Documents
+	if documents == nil {
+		documents = []json.RawMessage{}
+	}
+	return respond(http.StatusOK, pageView(documents, query.Offset, query.Limit, page.Total)), nil
+}
