@@ -207,14 +207,14 @@ func EmptyFilter() *Error {
 }
 
 // DecodeDeleteBatch decodes the body of POST /indexes/{uid}/documents/delete-batch: the ids as text. Strings are taken as
-// they are, other values as their JSON. Error: bad_request.
+// they are, other values as their JSON. Errors: bad_request for anything but an array, malformed_payload, missing_payload.
 func DecodeDeleteBatch(body []byte) ([]string, *Error) {
+	if err := refuseNoArray(body); err != nil {
+		return nil, err
+	}
 	v, err := ParseBody(body)
 	if err != nil {
 		return nil, err
-	}
-	if v.Kind != KindArray {
-		return nil, newError(CodeBadRequest, "Json deserialize error: invalid type: "+serdeKind(&v)+", expected a sequence "+endOf(body, &v))
 	}
 	ids := make([]string, len(v.Items))
 	for i := range v.Items {
@@ -226,11 +226,28 @@ func DecodeDeleteBatch(body []byte) ([]string, *Error) {
 	return ids, nil
 }
 
-// serdeKind names a value the way serde's type errors do.
+// refuseNoArray reports a body that is not an array the way serde does: as soon as the kind is known, before the end of
+// the text is checked.
+func refuseNoArray(body []byte) *Error {
+	p := jsonParser{text: body, depth: maxDepth}
+	c, ok := p.space()
+	if !ok || c == '[' {
+		return nil
+	}
+	found := "map"
+	if c != '{' {
+		v, err := p.value()
+		if err != nil {
+			return nil // malformed
+		}
+		found = serdeKind(&v)
+	}
+	return newError(CodeBadRequest, p.failHere("Json deserialize error: invalid type: "+found+", expected a sequence").Error())
+}
+
+// serdeKind names a scalar the way serde's type errors do.
 func serdeKind(v *Value) string {
 	switch v.Kind {
-	case KindNull:
-		return "null"
 	case KindBool:
 		return "boolean `" + v.JSON() + "`"
 	case KindUint, KindInt:
@@ -238,19 +255,9 @@ func serdeKind(v *Value) string {
 	case KindFloat:
 		return "floating point `" + v.JSON() + "`"
 	case KindString:
-		return "string " + v.JSON()
+		return "string " + rustDebug(v.Text)
 	}
-	return "map"
-}
-
-// endOf is the position serde reports for a value of the wrong type: its end, or its start for an object.
-func endOf(body []byte, v *Value) string {
-	p := jsonParser{text: body}
-	p.space()
-	if v.Kind != KindObject {
-		p.pos += len(v.raw)
-	}
-	return strings.TrimSpace(p.failHere("").Error())
+	return "null"
 }
 
 // Edit is the body of POST /indexes/{uid}/documents/edit.

@@ -79,8 +79,8 @@ func AppendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// appendFloat prints f as the Rust crates ryu and zmij do: always with a point or an exponent, the exponent used
-// from 1e16 and below 1e-5.
+// appendFloat prints f as the Rust crate zmij does: always with a point or an exponent, the exponent used from 1e16 and
+// below 1e-5.
 func appendFloat(b []byte, f float64) []byte {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return append(b, "null"...)
@@ -99,16 +99,11 @@ func appendFloat(b []byte, f float64) []byte {
 	return append(b, '.', '0')
 }
 
-// appendExponent prints 1e+20 as 1e20 and 1e-07 as 1e-7.
+// appendExponent prints 1e-07 as 1e-7.
 func appendExponent(b []byte, f float64) []byte {
 	text := strconv.AppendFloat(nil, f, 'e', -1, 64)
-	for i := 0; i < len(text); i++ {
-		switch {
-		case text[i] == '+':
-		case text[i] == '0' && i+1 < len(text) && (text[i-1] == '+' || text[i-1] == '-' && i > 1 && text[i-2] == 'e'):
-		default:
-			b = append(b, text[i])
-		}
+	if n := len(text); text[n-2] == '0' {
+		text = append(text[:n-2], text[n-1])
 	}
-	return b
+	return append(b, text...)
 }

@@ -3,7 +3,6 @@ package meili
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 )
 
 // MultiSearch is the body of POST /multi-search. Federation is nil when each query has an answer of its own.
@@ -205,7 +204,7 @@ func (q *MultiQuery) checkFederated(f *Federation) *Error {
 			"\n - Hint: pass `federation.limit` and `federation.offset` for pagination in federated search", name)
 	case q.Facets != nil && len(*q.Facets) > 0:
 		return Errorf(CodeInvalidMultiSearchQueryFacets, "Using facet options is not allowed in federated queries."+hint+
-			"\n - Hint: pass `federation.facetsByIndex.%s: %s` for facets in federated search", "facets", q.IndexUID, debugList(*q.Facets))
+			"\n - Hint: pass `federation.facetsByIndex.%s: %s` for facets in federated search", "facets", q.IndexUID, rustList(*q.Facets))
 	case q.Personalize != nil:
 		return Errorf(CodeInvalidMultiSearchQueryPersonalization, "Using `.personalize` is not allowed in federated queries."+hint+
 			"\n - Hint: pass `federation.personalize` for personalization in federated search", "personalize")
@@ -233,13 +232,4 @@ func (q *MultiQuery) pagination() string {
 		return "hitsPerPage"
 	}
 	return ""
-}
-
-// debugList prints a list of strings as Rust's debug format does.
-func debugList(list []string) string {
-	quoted := make([]string, len(list))
-	for i, text := range list {
-		quoted[i] = string(AppendString(nil, text))
-	}
-	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -107,7 +107,7 @@ func DecodeSwap(body []byte) ([]Swap, *Error) {
 	swaps := make([]Swap, len(given))
 	for i, g := range given {
 		if len(g.indexes) != 2 {
-			return nil, newError(CodeInvalidSwapIndexes, fmt.Sprintf("Two indexes must be given for each swap. The list `%s` contains %d indexes.", debugList(g.indexes), len(g.indexes)))
+			return nil, newError(CodeInvalidSwapIndexes, fmt.Sprintf("Two indexes must be given for each swap. The list `%s` contains %d indexes.", rustList(g.indexes), len(g.indexes)))
 		}
 		swaps[i] = Swap{Indexes: [2]string{g.indexes[0], g.indexes[1]}, Rename: g.rename}
 	}

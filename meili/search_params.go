@@ -1,6 +1,9 @@
 package meili
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"math"
+)
 
 // DecodeSearchParams decodes the query string of GET /indexes/{uid}/search. A filter that is JSON is taken as such, any
 // other text as a filter expression. Errors: the invalid_search_* codes, missing_search_hybrid, bad_request.
@@ -111,6 +114,7 @@ func readParamUnit(name string) Read[float64] {
 	}
 }
 
+// readParamVector refuses infinities too, which Meilisearch takes: JSON cannot hold them.
 func readParamVector(v *Value, at *Location) (json.RawMessage, *Error) {
 	list, err := ReadParamList(v, at)
 	if err != nil {
@@ -119,7 +123,7 @@ func readParamVector(v *Value, at *Location) (json.RawMessage, *Error) {
 	numbers := make([]Value, len(list))
 	for i, text := range list {
 		f, ok := parseFloat(text)
-		if !ok {
+		if !ok || math.IsInf(f, 0) {
 			return nil, at.Invalid("invalid float literal")
 		}
 		numbers[i] = Value{Kind: KindFloat, Float: f}
