@@ -1,11 +1,15 @@
 package proxy
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // shape tells where in an answer the hidden field may stand: in the object itself, in members by name, in any other
 // member, or in the items of an array.
 type shape struct {
 	strip   bool
+	drop    []string // other members to remove here
 	members map[string]*shape
 	others  *shape
 	items   *shape
@@ -31,13 +35,11 @@ var shardFieldBytes = []byte(shardField)
 
 // strip removes the hidden field from an answer. All other bytes stay as they are; an answer without the field is
 // returned itself, otherwise the result is a new slice. Fields of that name nested in documents are the client's.
-func strip(text []byte, s *shape) []byte { return stripField(text, s, shardFieldBytes) }
-
-func stripField(text []byte, s *shape, field []byte) []byte {
-	if !bytes.Contains(text, field) {
+func strip(text []byte, s *shape) []byte {
+	if len(s.drop) == 0 && !bytes.Contains(text, shardFieldBytes) {
 		return text
 	}
-	c := cutter{text: text, field: field}
+	c := cutter{text: text}
 	c.walk(skipSpace(text, 0), s)
 	if c.out == nil {
 		return text
@@ -47,9 +49,8 @@ func stripField(text []byte, s *shape, field []byte) []byte {
 
 // cutter copies text without what is cut. out holds text up to copied, without the cuts so far.
 type cutter struct {
-	text, field []byte
-	out         []byte
-	copied      int
+	text, out []byte
+	copied    int
 }
 
 func (c *cutter) cut(from, to int) {
@@ -97,7 +98,7 @@ func (c *cutter) object(at int, s *shape) int {
 		start, keyEnd := at, skipString(c.text, at)
 		key := c.text[start+1 : max(start+1, keyEnd-1)]
 		value := skipSpace(c.text, min(skipSpace(c.text, keyEnd)+1, len(c.text)))
-		cutting := s.strip && bytes.Equal(key, c.field)
+		cutting := s.cuts(key)
 		var end int
 		if inner := s.inside(key); inner != nil && !cutting {
 			end = c.walk(value, inner)
@@ -122,6 +123,10 @@ func (c *cutter) object(at int, s *shape) int {
 		at = next
 	}
 	return min(at+1, len(c.text))
+}
+
+func (s *shape) cuts(key []byte) bool {
+	return s.strip && bytes.Equal(key, shardFieldBytes) || len(s.drop) > 0 && slices.Contains(s.drop, string(key))
 }
 
 func (s *shape) inside(key []byte) *shape {

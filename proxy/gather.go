@@ -1,0 +1,89 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"miroir/fsm"
+	"miroir/meili"
+)
+
+// errorOf reads an error body of a node, nil when it is none.
+func errorOf(status int, body []byte) *meili.Error {
+	known := &meili.Error{Status: status}
+	if json.Unmarshal(body, known) != nil || known.Code == "" {
+		return nil
+	}
+	return known
+}
+
+// clientError is a node's error as the client may see it: with the index's own name and without the hidden field.
+func clientError(err *meili.Error, ix *fsm.Index) *meili.Error {
+	if ix == nil {
+		return err
+	}
+	shown := *err
+	if ix.NodeUID != ix.UID {
+		shown.Message = strings.ReplaceAll(shown.Message, "`"+ix.NodeUID+"`", "`"+ix.UID+"`")
+		shown.Message = strings.ReplaceAll(shown.Message, "."+ix.NodeUID+"`", "."+ix.UID+"`")
+		shown.Message = strings.ReplaceAll(shown.Message, "."+ix.NodeUID+":", "."+ix.UID+":")
+	}
+	shown.Message = withoutShardField(shown.Message)
+	return &shown
+}
+
+// withoutShardField removes the hidden field from lists of attributes in a message.
+func withoutShardField(message string) string {
+	if !strings.Contains(message, shardField) {
+		return message
+	}
+	for _, form := range []struct{ with, without string }{
+		{", `" + shardField + "`", ""}, {"`" + shardField + "`, ", ""},
+		{", " + shardField, ""}, {shardField + ", ", ""},
+	} {
+		message = strings.ReplaceAll(message, form.with, form.without)
+	}
+	message = strings.Replace(message, "Available filterable attributes patterns are: `"+shardField+"`.", "This index does not have configured filterable attributes.", 1)
+	return strings.ReplaceAll(message, shardField, "")
+}
+
+func joinShards(shards []fsm.ShardID) string {
+	texts := make([]string, len(shards))
+	for i, shard := range shards {
+		texts[i] = strconv.Itoa(int(shard))
+	}
+	return strings.Join(texts, ",")
+}
+
+// markMissing adds the shards nobody could answer to the answer's headers. uid is empty when the request reads one index;
+// with several each shard is written uid/3.
+func markMissing(header http.Header, uid string, missing []fsm.ShardID) {
+	if len(missing) == 0 {
+		return
+	}
+	list := joinShards(missing)
+	if uid != "" {
+		list = uid + "/" + strings.ReplaceAll(list, ",", ","+uid+"/")
+	}
+	markDegraded(header, "shards", list)
+}
+
+// markDegraded adds values to one part of X-Miroir-Degraded, keeping the other parts.
+func markDegraded(header http.Header, part, values string) {
+	const name = "X-Miroir-Degraded"
+	parts := strings.Split(header.Get(name), ";")
+	for i, existing := range parts {
+		if strings.HasPrefix(existing, part+"=") {
+			parts[i] = existing + "," + values
+			header.Set(name, strings.Join(parts, ";"))
+			return
+		}
+	}
+	if parts[0] == "" {
+		parts = nil
+	}
+	header.Set(name, strings.Join(append(parts, fmt.Sprintf("%s=%s", part, values)), ";"))
+}

@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+
+	"miroir/meili"
+)
+
+// hit is one hit of one node's answer: raw bytes and what it is ranked by.
+type hit struct {
+	raw   []byte
+	extra []byte // values of fields the hit does not show, a JSON object or nil
+	score score
+	list  int // which answer it is from
+	// Of federated searches: the query's position and its weighted global score.
+	query  int
+	global float64
+}
+
+// merged is the outcome of merging: hits of the window, and the duplicates met up to its end.
+type merged struct {
+	hits     []hit
+	rejected []hit
+}
+
+// mergeHits merges lists, each sorted best first, into one order and returns the hits at [from, to) of it. Hits that tie
+// come in the order of the lists. With distinct, a hit that shares a value of that field with an earlier one is rejected;
+// all is set when duplicates behind the window matter too.
+func mergeHits(lists [][]hit, from, to int, distinct string, all bool, compare func(a, b *hit) int) merged {
+	var m merged
+	heads := make([]int, len(lists))
+	seen := map[string]bool{}
+	for position := 0; position < to || all; {
+		best := bestHead(lists, heads, compare)
+		if best < 0 {
+			break
+		}
+		h := lists[best][heads[best]]
+		heads[best]++
+		if distinct != "" && isDuplicate(&h, distinct, seen) {
+			m.rejected = append(m.rejected, h)
+			continue
+		}
+		if position >= from && position < to {
+			m.hits = append(m.hits, h)
+		}
+		position++
+	}
+	return m
+}
+
+// bestHead is the list whose next hit comes first, -1 when all are used up.
+func bestHead(lists [][]hit, heads []int, compare func(a, b *hit) int) int {
+	best := -1
+	for i := range lists {
+		if heads[i] >= len(lists[i]) {
+			continue
+		}
+		if best < 0 || compare(&lists[i][heads[i]], &lists[best][heads[best]]) > 0 {
+			best = i
+		}
+	}
+	return best
+}
+
+func byScore(a, b *hit) int { return compareScores(a.score, b.score) }
+
+// isDuplicate reports whether a value of the hit's distinct field was seen, and if not remembers its values. A hit without
+// the field is no duplicate.
+func isDuplicate(h *hit, field string, seen map[string]bool) bool {
+	values := h.facetValues(field)
+	for _, value := range values {
+		if seen[value] {
+			return true
+		}
+	}
+	for _, value := range values {
+		seen[value] = true
+	}
+	return false
+}
+
+// facetValues are the values of a field as facets compare them: strings normalized and marked with a leading `"`, numbers
+// by their text.
+func (h *hit) facetValues(field string) []string {
+	var values []string
+	for _, document := range [][]byte{h.raw, h.extra} {
+		eachLeaf(document, field, func(leaf []byte) {
+			switch {
+			case len(leaf) == 0:
+			case leaf[0] == '"':
+				values = append(values, `"`+normalizeFacet(text(leaf)))
+			case leaf[0] == 't' || leaf[0] == 'f':
+				values = append(values, `"`+string(leaf))
+			case leaf[0] != 'n':
+				values = append(values, facetNumber(number(leaf)))
+			}
+		})
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
+}
+
+// eachLeaf calls visit with the leaf values at a dotted path of an object: arrays on the way and at its end are entered,
+// objects at its end are not leaves.
+func eachLeaf(object []byte, path string, visit func([]byte)) {
+	at := skipSpace(object, 0)
+	eachMember(object, at, func(m member) bool {
+		rest, ok := strings.CutPrefix(path, text(object[m.start:m.start+len(m.key)+2]))
+		if !ok {
+			return true
+		}
+		value := object[m.value:m.end]
+		switch {
+		case rest == "":
+			eachLeafValue(value, visit)
+		case rest[0] == '.':
+			eachNested(value, func(inner []byte) { eachLeaf(inner, rest[1:], visit) })
+		}
+		return true
+	})
+}
+
+func eachLeafValue(value []byte, visit func([]byte)) {
+	switch {
+	case len(value) > 0 && value[0] == '[':
+		for _, item := range itemsOf(value) {
+			if item[0] != '[' && item[0] != '{' {
+				visit(item)
+			}
+		}
+	case len(value) > 0 && value[0] != '{':
+		visit(value)
+	}
+}
+
+func eachNested(value []byte, visit func([]byte)) {
+	switch {
+	case len(value) > 0 && value[0] == '{':
+		visit(value)
+	case len(value) > 0 && value[0] == '[':
+		for _, item := range itemsOf(value) {
+			eachNested(item, visit)
+		}
+	}
+}
+
+// normalizeFacet is the form in which facet strings are compared: decomposed for compatibility, trimmed, lower case.
+func normalizeFacet(s string) string { return strings.ToLower(norm.NFKD.String(strings.TrimSpace(s))) }
+
+// hitCutter removes from hits what the client did not ask for.
+type hitCutter struct{ shape *shape }
+
+// newHitCutter cuts the hidden field everywhere and the members named, which stand at the top of hits and, when they are
+// document fields, in _formatted and _matchesPosition too.
+func newHitCutter(members, fields []string) hitCutter {
+	if len(members) == 0 && len(fields) == 0 {
+		return hitCutter{hitShape}
+	}
+	inner := &shape{strip: true, drop: fields}
+	return hitCutter{&shape{
+		strip: true, drop: append(slices.Clone(members), fields...),
+		members: map[string]*shape{"_formatted": inner, "_matchesPosition": inner},
+	}}
+}
+
+func (c hitCutter) appendHit(out []byte, h *hit) []byte { return append(out, strip(h.raw, c.shape)...) }
+
+// isFilterable reports whether an attribute may be filtered by, and so be the distinct of a federated search.
+func isFilterable(settings *meili.Settings, attribute string) bool {
+	for _, rule := range settings.Filterable() {
+		for _, pattern := range rule.Patterns {
+			if meili.MatchAttributePattern(pattern, attribute) {
+				return rule.IsFilterable()
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,242 @@
+package proxy
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"miroir/meili"
+)
+
+// facetValue is one value of a facet and how many candidates have it.
+type facetValue struct {
+	text  string
+	count uint64
+}
+
+// facets are the facet members of one answer.
+type facets struct {
+	values map[string][]facetValue // by field, in the order the answer lists them
+	stats  map[string]facetStats
+}
+
+type facetStats struct{ min, max float64 }
+
+// facetRules say how the values of a field are listed.
+type facetRules struct {
+	settings  *meili.Settings
+	maxValues int
+}
+
+// levelsThreshold is the number of candidates up to which Meilisearch lists the numbers of an alphabetical facet by their
+// text, and above which by their value (milli facet_distribution.rs, CANDIDATES_THRESHOLD).
+const levelsThreshold = 3000
+
+func readFacets(distribution, stats []byte) *facets {
+	if distribution == nil {
+		return nil
+	}
+	f := &facets{values: map[string][]facetValue{}, stats: map[string]facetStats{}}
+	eachMember(distribution, skipSpace(distribution, 0), func(m member) bool {
+		field := keyText(distribution, m)
+		if field == shardField {
+			return true
+		}
+		list := []facetValue{}
+		eachMember(distribution, m.value, func(v member) bool {
+			count, _ := strconv.ParseUint(string(distribution[v.value:v.end]), 10, 64)
+			list = append(list, facetValue{keyText(distribution, v), count})
+			return true
+		})
+		f.values[field] = list
+		return true
+	})
+	eachMember(stats, skipSpace(stats, 0), func(m member) bool {
+		value := stats[m.value:m.end]
+		f.stats[keyText(stats, m)] = facetStats{number(memberOf(value, "min")), number(memberOf(value, "max"))}
+		return true
+	})
+	return f
+}
+
+// keyText is the name of a member of object with its escapes undone.
+func keyText(object []byte, m member) string { return text(object[m.start : m.start+len(m.key)+2]) }
+
+// mergeFacets adds the facets of several answers up. numCandidates is the number of documents they count. The result has
+// the values in the order one server would list them, cut at the maximum. nil when no answer has facets.
+func mergeFacets(parts []*facets, rules facetRules, numCandidates int) *facets {
+	sum := sumFacets(parts)
+	if sum == nil {
+		return nil
+	}
+	for field, values := range sum.values {
+		_, hasNumbers := sum.stats[field]
+		sum.values[field] = orderFacet(values, rules.settings.FacetSort(field), rules.maxValues, hasNumbers, numCandidates)
+	}
+	return sum
+}
+
+// sumFacets adds up counts of equal values and joins the ranges of statistics; values are in no order.
+// Strings are equal when their normalized forms are: the spelling of the first answer is shown.
+func sumFacets(parts []*facets) *facets {
+	var sum *facets
+	places := map[string]map[string]int{}
+	for _, part := range parts {
+		if part == nil {
+			continue
+		}
+		if sum == nil {
+			sum = &facets{values: map[string][]facetValue{}, stats: map[string]facetStats{}}
+		}
+		for field, values := range part.values {
+			if places[field] == nil {
+				places[field] = map[string]int{}
+				sum.values[field] = []facetValue{}
+			}
+			sum.values[field] = addValues(sum.values[field], places[field], values)
+		}
+		for field, stats := range part.stats {
+			if known, ok := sum.stats[field]; ok {
+				stats = facetStats{math.Min(known.min, stats.min), math.Max(known.max, stats.max)}
+			}
+			sum.stats[field] = stats
+		}
+	}
+	return sum
+}
+
+func addValues(sum []facetValue, places map[string]int, values []facetValue) []facetValue {
+	for _, value := range values {
+		key := normalizeFacet(value.text)
+		if at, ok := places[key]; ok {
+			sum[at].count += value.count
+			continue
+		}
+		places[key] = len(sum)
+		sum = append(sum, value)
+	}
+	return sum
+}
+
+// orderFacet sorts and cuts the values of one facet. Numbers come before strings and both share the maximum. Where a list
+// goes by the facet's levels (by count, or of many candidates) Meilisearch does not stop when the numbers alone reach the
+// maximum, and lists all strings behind them.
+func orderFacet(values []facetValue, order string, maxValues int, hasNumbers bool, numCandidates int) []facetValue {
+	numbers, strs := splitNumbers(values, hasNumbers)
+	byLevels := order == "count" || numCandidates > levelsThreshold
+	sortFacet(numbers, order, func(a, b facetValue) int {
+		if byLevels {
+			return cmp.Compare(parseNumber(a.text), parseNumber(b.text))
+		}
+		return strings.Compare(a.text, b.text)
+	})
+	sortFacet(strs, order, func(a, b facetValue) int {
+		return strings.Compare(normalizeFacet(a.text), normalizeFacet(b.text))
+	})
+	if len(numbers) >= maxValues {
+		numbers = numbers[:maxValues]
+		if byLevels {
+			return append(numbers, strs...)
+		}
+	}
+	return append(numbers, strs[:min(len(strs), maxValues-len(numbers))]...)
+}
+
+// sortFacet sorts by count, biggest first and ties descending, or ascending by value.
+func sortFacet(values []facetValue, order string, compare func(a, b facetValue) int) {
+	slices.SortFunc(values, func(a, b facetValue) int {
+		if order == "count" {
+			return cmp.Or(cmp.Compare(b.count, a.count), compare(b, a))
+		}
+		return compare(a, b)
+	})
+}
+
+// splitNumbers tells numbers from strings: a field without statistics has no numbers, and a number's text is the one Rust
+// prints. A string that looks exactly like a number, in a field that has both, counts as one.
+func splitNumbers(values []facetValue, hasNumbers bool) (numbers, strs []facetValue) {
+	for _, value := range values {
+		if hasNumbers && facetNumber(parseNumber(value.text)) == value.text {
+			numbers = append(numbers, value)
+		} else {
+			strs = append(strs, value)
+		}
+	}
+	return numbers, strs
+}
+
+func parseNumber(s string) float64 {
+	value, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return value
+}
+
+// facetNumber is the text of a number as Rust's Display prints a f64: never with an exponent.
+func facetNumber(value float64) string { return strconv.FormatFloat(value, 'f', -1, 64) }
+
+// withoutHits subtracts the values of hits that distinct rejected after they were counted.
+func (f *facets) withoutHits(rejected []hit) {
+	if f == nil || len(rejected) == 0 {
+		return
+	}
+	for field, values := range f.values {
+		places := map[string]int{}
+		for i, value := range values {
+			places[normalizeFacet(value.text)] = i
+		}
+		for i := range rejected {
+			for _, value := range rejected[i].facetValues(field) {
+				if at, ok := places[strings.TrimPrefix(value, `"`)]; ok && values[at].count > 0 {
+					values[at].count--
+				}
+			}
+		}
+		f.values[field] = slices.DeleteFunc(values, func(v facetValue) bool { return v.count == 0 })
+	}
+}
+
+// appendDistribution appends the distribution as JSON, fields by name.
+func (f *facets) appendDistribution(out []byte) []byte {
+	out = append(out, '{')
+	for i, field := range slices.Sorted(maps.Keys(f.values)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(meili.AppendString(out, field), ':', '{')
+		for j, value := range f.values[field] {
+			if j > 0 {
+				out = append(out, ',')
+			}
+			out = append(meili.AppendString(out, value.text), ':')
+			out = strconv.AppendUint(out, value.count, 10)
+		}
+		out = append(out, '}')
+	}
+	return append(out, '}')
+}
+
+// appendStats appends the statistics as JSON, fields by name, numbers always with a point.
+func (f *facets) appendStats(out []byte) []byte {
+	out = append(out, '{')
+	for i, field := range slices.Sorted(maps.Keys(f.stats)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(meili.AppendString(out, field), `:{"min":`...)
+		out = appendFloat(out, f.stats[field].min)
+		out = append(out, `,"max":`...)
+		out = append(appendFloat(out, f.stats[field].max), '}')
+	}
+	return append(out, '}')
+}
+
+// appendFloat prints a float as serde_json does.
+func appendFloat(out []byte, value float64) []byte {
+	v := meili.Value{Kind: meili.KindFloat, Float: value}
+	return v.AppendJSON(out)
+}

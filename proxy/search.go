@@ -1,0 +1,245 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// metadataHeader asks for query metadata in the answer of a search.
+const metadataHeader = "Meili-Include-Metadata"
+
+// handleSearch answers GET and POST /indexes/{uid}/search. A plan of one node that holds everything passes the request and
+// its answer through; anything else is scattered and merged.
+func (s *Server) handleSearch(w http.ResponseWriter, r *request) error {
+	raw, err := readSearch(r)
+	if err != nil {
+		return err
+	}
+	ix := r.View.Index(r.uid())
+	rule := r.Grant.Rule(r.uid())
+	if ix == nil || len(rule) > 0 || raw.gated() || !ix.Whole() && ix.NumSlots() > 1 {
+		return s.searchDecoded(w, r, ix, raw, rule)
+	}
+	plan := s.planRequest(r.View, ix, nil, raw.seed(ix))
+	answer, err := s.passThrough(r, plan, raw.nodeRequest(r, ix))
+	if err != nil {
+		return err
+	}
+	writeRawJSON(w, answer.Status, answer.Body)
+	return nil
+}
+
+// rawSearch is a search as it came: a body, or the query string of a GET.
+type rawSearch struct {
+	get   bool
+	query string
+	body  []byte
+}
+
+func readSearch(r *request) (rawSearch, error) {
+	if r.Method == http.MethodGet {
+		return rawSearch{get: true, query: r.URL.RawQuery}, nil
+	}
+	body, err := r.readJSON()
+	return rawSearch{body: body}, err
+}
+
+// decode checks the search as Meilisearch does.
+func (raw rawSearch) decode() (*meili.SearchQuery, *meili.Error) {
+	if raw.get {
+		return meili.DecodeSearchParams(raw.query)
+	}
+	return meili.DecodeSearch(raw.body)
+}
+
+// gated reports that the search may use what nodes accept but the cluster has not enabled, so it must be looked at.
+func (raw rawSearch) gated() bool {
+	return strings.Contains(raw.query, "useNetwork") || strings.Contains(string(raw.body), "useNetwork")
+}
+
+// seed is equal for the pages of one search: paging is left out of it.
+func (raw rawSearch) seed(ix *fsm.Index) uint64 {
+	if raw.get {
+		values, _ := url.ParseQuery(raw.query)
+		for _, name := range pagingNames {
+			values.Del(name)
+		}
+		return seedOf(ix.UID, values.Encode())
+	}
+	parts := []string{ix.UID}
+	eachMember(raw.body, skipSpace(raw.body, 0), func(m member) bool {
+		if !isPaging(string(m.key)) {
+			parts = append(parts, string(raw.body[m.start:m.end]))
+		}
+		return true
+	})
+	return seedOf(parts...)
+}
+
+var pagingNames = []string{"offset", "limit", "page", "hitsPerPage"}
+
+func isPaging(name string) bool {
+	for _, paging := range pagingNames {
+		if name == paging {
+			return true
+		}
+	}
+	return false
+}
+
+func (raw rawSearch) nodeRequest(r *request, ix *fsm.Index) node.Request {
+	request := node.Request{Method: r.Method, Path: "/indexes/" + ix.NodeUID + "/search", Header: metadataHeaders(r)}
+	if raw.get {
+		request.Path += "?" + raw.query
+		return request
+	}
+	request.Body, request.ContentType = raw.body, "application/json"
+	return request
+}
+
+// metadataHeaders are the client's headers that change what a node answers.
+func metadataHeaders(r *request) http.Header {
+	if value := r.Header.Get(metadataHeader); value != "" {
+		return http.Header{metadataHeader: {value}}
+	}
+	return nil
+}
+
+func wantsMetadata(r *request) bool {
+	value := r.Header.Get(metadataHeader)
+	return value == "1" || strings.EqualFold(value, "true")
+}
+
+// planRequest is the input of planRead for one read of this pod.
+func (s *Server) planRequest(view *fsm.View, ix *fsm.Index, shards []fsm.ShardID, seed uint64) planRequest {
+	return planRequest{View: view, Index: ix, Shards: shards, Seed: seed, Alive: func(id fsm.NodeID) bool { return s.alive(view, id) }}
+}
+
+// passThrough asks one node that holds the whole index and returns its answer stripped of what is ours.
+func (s *Server) passThrough(r *request, plan planRequest, send node.Request) (*node.Response, error) {
+	got, err := scatter(r.Context(), s, plan, func(ctx context.Context, c *node.Client, _ Call) (*node.Response, error) {
+		return s.exchange(ctx, c, send)
+	})
+	if err != nil {
+		return nil, shownError(err, plan.Index)
+	}
+	answer := got.Answers[0].Value
+	answer.Body = renameMetadata(strip(answer.Body, searchShape), plan.Index)
+	return answer, nil
+}
+
+// shownError is err with what only nodes know hidden.
+func shownError(err error, ix *fsm.Index) error {
+	if known, ok := err.(*meili.Error); ok {
+		return clientError(known, ix)
+	}
+	return err
+}
+
+// renameMetadata puts the client's index name into metadata.indexUid.
+func renameMetadata(body []byte, ix *fsm.Index) []byte {
+	if ix.NodeUID == ix.UID {
+		return body
+	}
+	return replaceMember(body, ix.UID, "metadata", "indexUid")
+}
+
+// replaceMember replaces the string at a path of members, if it is there.
+func replaceMember(text []byte, value string, path ...string) []byte {
+	from, to := 0, 0
+	at := skipSpace(text, 0)
+	for i, name := range path {
+		found := false
+		eachMember(text, at, func(m member) bool {
+			if found = string(m.key) == name; found {
+				at, from, to = m.value, m.value, m.end
+			}
+			return !found
+		})
+		if !found {
+			return text
+		}
+		if i == len(path)-1 {
+			out := append([]byte(nil), text[:from]...)
+			out = meili.AppendString(out, value)
+			return append(out, text[to:]...)
+		}
+	}
+	return text
+}
+
+// searchDecoded answers a search that must be understood: several nodes, a tenant rule, or a gated member.
+func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index, raw rawSearch, rule json.RawMessage) error {
+	start := time.Now()
+	query, refused := raw.decode()
+	if refused != nil {
+		return refused
+	}
+	if ix == nil {
+		return meili.IndexNotFound(r.uid())
+	}
+	if refused := checkGates(query, r.View); refused != nil {
+		return refused
+	}
+	query.Filter = meili.AndFilter(query.Filter, rule)
+	search := s.newSearch(r.View, ix, query)
+	search.seed, search.metadata = raw.seed(ix), wantsMetadata(r)
+	answer, missing, err := search.run(r.Context())
+	if err != nil {
+		return err
+	}
+	markMissing(w.Header(), "", missing)
+	answer.started = start
+	writeRawJSON(w, http.StatusOK, answer.appendJSON(nil, newRequestUID()))
+	return nil
+}
+
+// checkGates refuses what the cluster has not enabled although its nodes would accept it.
+func checkGates(query *meili.SearchQuery, view *fsm.View) *meili.Error {
+	if query.UseNetwork == nil {
+		return nil
+	}
+	if features, err := featuresOf(view); err == nil && features.Network {
+		return nil
+	}
+	return meili.FeatureNotEnabled("passing `useNetwork` in a search query", "network")
+}
+
+func newRequestUID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// settingsCache remembers the decoded settings of each index; one entry per index, replaced when its version changes.
+var settingsCache sync.Map // fsm.IndexID → settingsEntry
+
+type settingsEntry struct {
+	raw      string
+	settings *meili.Settings
+}
+
+// settingsOf are the visible settings of an index, read only; nil means defaults.
+func settingsOf(ix *fsm.Index) *meili.Settings {
+	if len(ix.Settings) == 0 {
+		return nil
+	}
+	if known, ok := settingsCache.Load(ix.ID); ok {
+		if entry := known.(settingsEntry); entry.raw == string(ix.Settings) {
+			return entry.settings
+		}
+	}
+	settings, err := meili.LoadSettings(ix.Settings)
+	if err != nil {
+		return nil
+	}
+	settingsCache.Store(ix.ID, settingsEntry{string(ix.Settings), settings})
+	return settings
+}

@@ -1,0 +1,355 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// search is one search of one index on its way through plan, scatter and merge.
+type search struct {
+	s        *Server
+	view     *fsm.View
+	ix       *fsm.Index
+	settings *meili.Settings
+	query    *meili.SearchQuery // as the client sent it, tenant rule included
+	kind     meili.SearchKind
+	seed     uint64
+	metadata bool
+	send     sender
+}
+
+// sender asks one node for a search and returns the body of its answer. call is nil when the client's query is sent as it
+// is. Multi-search puts several searches into one request.
+type sender func(ctx context.Context, c *node.Client, call *Call, query nodeQuery) ([]byte, error)
+
+// nodeQuery is what one node is asked: a plain search, or (with federation) a federated search of one query in proxy mode,
+// which tells of each hit what it is ranked by even where fields are hidden.
+type nodeQuery struct {
+	plain      *meili.SearchQuery
+	federation *meili.Federation
+	metadata   bool
+}
+
+func (s *Server) newSearch(view *fsm.View, ix *fsm.Index, query *meili.SearchQuery) *search {
+	kind, _ := query.Kind(meili.AllFeatures()) // an error is left to the node
+	q := &search{s: s, view: view, ix: ix, settings: settingsOf(ix), query: query, kind: kind}
+	q.send = q.sendAlone
+	return q
+}
+
+// run answers the search and names the shards that nobody could answer.
+func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) {
+	started := time.Now()
+	request := q.planRequest()
+	plan := planRead(request)
+	if len(plan.Calls) == 1 && len(plan.Missing) == 0 {
+		body, err := q.askOne(ctx, plan.Calls[0])
+		if err == nil {
+			return &searchAnswer{raw: body}, nil, nil
+		}
+		if done := final(ctx, err); done != nil {
+			return nil, nil, shownError(done, q.ix)
+		}
+		request = request.without(plan.Calls[0], err)
+	}
+	if err := q.embedOnce(ctx, request); err != nil {
+		return nil, nil, q.errorOfQuery(ctx, err)
+	}
+	f := q.form()
+	got, err := scatter(ctx, q.s, request, func(ctx context.Context, c *node.Client, call Call) (*nodeAnswer, error) {
+		return q.askPart(ctx, c, call, f)
+	})
+	if err != nil {
+		return nil, nil, q.errorOfQuery(ctx, err)
+	}
+	answer := q.merge(got.Answers, f)
+	answer.started = started
+	q.refine(ctx, answer, got.Answers, f)
+	return answer, got.Missing, nil
+}
+
+func (q *search) planRequest() planRequest {
+	shards := narrow(q.query.Filter, q.ix)
+	if shards != nil && len(shards) == 0 {
+		shards = []fsm.ShardID{0} // nothing can match: one node gives the answer its shape
+	}
+	return q.s.planRequest(q.view, q.ix, shards, q.seed)
+}
+
+// askOne sends the client's query, at most with the shard filter, to the one node that answers all of it.
+func (q *search) askOne(ctx context.Context, call Call) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+	defer cancel()
+	query := *q.query
+	query.Filter = withShards(query.Filter, call.filterShards())
+	body, err := q.send(ctx, q.s.nodes.Client(q.view, call.Node), &call, nodeQuery{plain: &query, metadata: q.metadata})
+	if err != nil {
+		return nil, err
+	}
+	return renameMetadata(strip(body, searchShape), q.ix), nil
+}
+
+// askPart asks a node for the hits that the merge needs of it, from the first on.
+func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searchForm) (*nodeAnswer, error) {
+	query := *q.query
+	query.Filter = withShards(query.Filter, call.filterShards())
+	query.Offset, query.Limit, query.Page, query.HitsPerPage = q.nodePaging(f.reach)
+	query.AttributesToRetrieve = f.retrieve
+	sent := nodeQuery{plain: &query}
+	if f.federated {
+		sent.federation = &meili.Federation{
+			Offset: query.Offset, Limit: query.Limit, Page: query.Page, HitsPerPage: query.HitsPerPage,
+			ShowPerformanceDetails: query.ShowPerformanceDetails,
+		}
+		if f.distinct != "" && f.distinctFederated {
+			sent.federation.Distinct = &f.distinct
+			query.Distinct = nil
+		}
+		if query.Facets != nil && len(*query.Facets) > 0 {
+			sent.federation.FacetsByIndex = map[string]*[]string{q.ix.NodeUID: query.Facets}
+		}
+		query.Offset, query.Limit, query.Page, query.HitsPerPage = nil, nil, nil, nil
+		query.Facets, query.ShowPerformanceDetails, query.Personalize = nil, nil, nil
+	} else {
+		query.ShowRankingScoreDetails = new(true)
+	}
+	body, err := q.send(ctx, c, &call, sent)
+	if err != nil {
+		return nil, err
+	}
+	a := readAnswer(body, q.ix.NodeUID)
+	for i := range a.hits {
+		q.score(&a.hits[i], f)
+	}
+	return a, nil
+}
+
+// nodePaging asks for the first reach hits in the client's mode, since totals depend on it.
+func (q *search) nodePaging(reach int) (offset, limit, page, hitsPerPage *int) {
+	if !q.query.Paged() {
+		return new(0), &reach, nil, nil
+	}
+	if reach == 0 {
+		return nil, nil, q.query.Page, q.query.HitsPerPage
+	}
+	return nil, nil, new(1), &reach
+}
+
+func (q *search) score(h *hit, f searchForm) {
+	if !f.federated {
+		h.score = detailsScore(memberOf(h.raw, "_rankingScoreDetails"))
+		return
+	}
+	federation := memberOf(h.raw, "_federation")
+	h.score = weightedScore(memberOf(federation, "weightedScoreValues"))
+	h.extra = memberOf(federation, "extra_document")
+	if q.kind == meili.HybridSearch {
+		h.score = h.score.weighted(q.query.Hybrid.EffectiveSemanticRatio())
+	}
+}
+
+// searchForm says how the nodes are asked and what is cut from their hits.
+type searchForm struct {
+	federated         bool
+	reach             int    // hits asked of each node
+	distinct          string // applied again over the merged hits, "" for none
+	distinctFederated bool   // nodes give its values apart from the hits
+	retrieve          *[]string
+	cutter            hitCutter
+}
+
+// form chooses the federated form where the details of a plain search do not say enough: for hidden sort fields, hybrid
+// searches (whose ranks are compared as one) and distinct fields that hits need not show.
+func (q *search) form() searchForm {
+	_, to := q.query.Window()
+	f := searchForm{reach: min(to, q.settings.MaxTotalHits()), distinct: q.distinct(), retrieve: q.query.AttributesToRetrieve}
+	f.distinctFederated = f.distinct != "" && isFilterable(q.settings, f.distinct)
+	f.federated = f.distinctFederated || q.kind == meili.HybridSearch || q.sortsByHidden()
+	var members, fields []string
+	switch {
+	case f.federated:
+		members = []string{"_federation"}
+	case !isTrue(q.query.ShowRankingScoreDetails):
+		members = []string{"_rankingScoreDetails"}
+	}
+	if f.distinct != "" && !f.distinctFederated && f.retrieve != nil && !retrieves(*f.retrieve, f.distinct) {
+		added := append(slices.Clone(*f.retrieve), f.distinct)
+		f.retrieve = &added
+		root, _, _ := strings.Cut(f.distinct, ".")
+		if !retrievesBelow(*q.query.AttributesToRetrieve, root) {
+			fields = append(fields, root)
+		}
+	}
+	f.cutter = newHitCutter(members, fields)
+	return f
+}
+
+func (q *search) distinct() string {
+	if q.query.Distinct != nil {
+		return *q.query.Distinct
+	}
+	return q.settings.Distinct()
+}
+
+// retrieves reports whether attributesToRetrieve includes a field.
+func retrieves(list []string, field string) bool {
+	return slices.ContainsFunc(list, func(name string) bool { return name == "*" || meili.IsFieldOrBelow(field, name) })
+}
+
+// retrievesBelow reports whether attributesToRetrieve includes a field or something in it.
+func retrievesBelow(list []string, field string) bool {
+	return slices.ContainsFunc(list, func(name string) bool { return name == "*" || meili.IsFieldOrBelow(name, field) })
+}
+
+// sortsByHidden reports whether hits are ranked by a field they may not show, so that details hide its value.
+func (q *search) sortsByHidden() bool {
+	if q.settings.Displayed() == nil {
+		return false
+	}
+	rules := q.settings.Ranking()
+	if q.query.Sort != nil {
+		rules = append(slices.Clone(rules), *q.query.Sort...)
+	}
+	return slices.ContainsFunc(rules, func(rule string) bool {
+		at := strings.LastIndexByte(rule, ':')
+		return at >= 0 && !strings.HasPrefix(rule, "_geoPoint(") && !q.shows(rule[:at])
+	})
+}
+
+// shows reports whether all of a field is displayed.
+func (q *search) shows(field string) bool {
+	return slices.ContainsFunc(q.settings.Displayed(), func(shown string) bool { return shown == "*" || meili.IsFieldOrBelow(field, shown) })
+}
+
+// merge joins the answers of all nodes.
+func (q *search) merge(answers []answered[*nodeAnswer], f searchForm) *searchAnswer {
+	from, _ := q.query.Window()
+	out := &searchAnswer{query: q.query, cutter: f.cutter}
+	lists := make([][]hit, len(answers))
+	parts := make([]*facets, len(answers))
+	for i, a := range answers {
+		lists[i], parts[i] = a.Value.hits, a.Value.facets
+		out.total += a.Value.total
+		if a.Value.tookMillis >= out.tookMillis {
+			out.tookMillis, out.performance = a.Value.tookMillis, a.Value.performance
+		}
+		if out.queryVector == nil {
+			out.queryVector = a.Value.queryVector
+		}
+		if a.Value.semantic {
+			out.semantic = new(0)
+		}
+	}
+	m := mergeHits(lists, from, f.reach, f.distinct, false, byScore)
+	out.hits = m.hits
+	out.total -= len(m.rejected)
+	out.facets = mergeFacets(parts, facetRules{q.settings, q.settings.MaxValuesPerFacet()}, out.total)
+	out.facets.withoutHits(m.rejected)
+	if out.semantic != nil {
+		for i := range out.hits {
+			if out.hits[i].score.isSemantic() {
+				*out.semantic++
+			}
+		}
+	}
+	if q.metadata {
+		out.metadata = &searchMetadata{query: deref(q.query.Q), indexUID: q.ix.UID, primaryKey: q.ix.PrimaryKey}
+	}
+	if !isTrue(q.query.RetrieveVectors) {
+		out.queryVector = nil
+	}
+	return out
+}
+
+// errorOfQuery is the error one server would give: a node that refused its rewritten part is asked once more with the
+// client's own words, so that positions and texts in the message are right.
+func (q *search) errorOfQuery(ctx context.Context, err error) error {
+	known, ok := err.(*meili.Error)
+	if !ok || known.Status >= 500 {
+		return err
+	}
+	for _, id := range q.ix.Nodes(fsm.Active) {
+		askCtx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+		_, again := q.sendAlone(askCtx, q.s.nodes.Client(q.view, id), nil, nodeQuery{plain: q.query})
+		cancel()
+		if refused, ok := again.(*meili.Error); ok {
+			return clientError(refused, q.ix)
+		}
+		if again == nil {
+			break
+		}
+	}
+	return clientError(known, q.ix)
+}
+
+// embedOnce lets one node turn the query text into a vector, which all nodes then are given: they would each pay for the
+// same embedding.
+func (q *search) embedOnce(ctx context.Context, r planRequest) error {
+	if q.kind == meili.KeywordSearch || q.query.Vector != nil || q.query.Media != nil {
+		return nil
+	}
+	query := *q.query
+	query.Offset, query.Limit, query.Page, query.HitsPerPage = nil, new(1), nil, nil
+	query.Facets, query.Filter, query.Sort, query.Distinct = nil, nil, nil, nil
+	query.RetrieveVectors, query.AttributesToRetrieve = new(true), &[]string{}
+	query.Hybrid = &meili.Hybrid{Embedder: q.query.Hybrid.Embedder, SemanticRatio: new(1.0)}
+	for {
+		plan := planRead(r)
+		if len(plan.Calls) == 0 {
+			return nil // the scatter will say so
+		}
+		call := plan.Calls[0]
+		askCtx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+		body, err := q.sendAlone(askCtx, q.s.nodes.Client(r.View, call.Node), nil, nodeQuery{plain: &query})
+		cancel()
+		if err == nil {
+			given := *q.query
+			given.Vector = slices.Clone(json.RawMessage(memberOf(body, "queryVector")))
+			q.query = &given
+			return nil
+		}
+		if done := final(ctx, err); done != nil {
+			return done
+		}
+		r.Avoid = r.without(call, err).Avoid
+	}
+}
+
+// sendAlone is a sender that makes a request of its own.
+func (q *search) sendAlone(ctx context.Context, c *node.Client, _ *Call, query nodeQuery) ([]byte, error) {
+	request, err := query.request(q.ix.NodeUID)
+	if err != nil {
+		return nil, err
+	}
+	response, err := q.s.exchange(ctx, c, request)
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+// request is the query as a request to a node.
+func (n nodeQuery) request(nodeUID string) (node.Request, error) {
+	if n.federation == nil {
+		body, err := marshal(n.plain)
+		r := node.Request{Method: "POST", Path: "/indexes/" + nodeUID + "/search", Body: body, ContentType: "application/json"}
+		if n.metadata {
+			r.Header = map[string][]string{metadataHeader: {"true"}}
+		}
+		return r, err
+	}
+	body, err := marshal(meili.MultiSearch{
+		Federation: n.federation, Queries: []meili.MultiQuery{{IndexUID: nodeUID, SearchQuery: *n.plain}},
+	})
+	return node.Request{Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json", Header: proxyHeader}, err
+}
+
+// proxyHeader asks a node for the values that federated hits are merged by.
+var proxyHeader = map[string][]string{"Meili-Proxy-Search": {"true"}}
