@@ -62,6 +62,7 @@ func replay(t *testing.T, file string, floor int) {
 	for _, r := range results {
 		if len(r.Messages) > 0 {
 			worded++
+			t.Logf("%s/%s %s", c.Name, r.Step, strings.Join(r.Messages, "; "))
 		}
 		if !r.OK() {
 			t.Logf("%s/%s %s", c.Name, r.Step, r.Request)

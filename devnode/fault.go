@@ -84,6 +84,9 @@ func (f *Fault) intercept(w http.ResponseWriter) bool {
 		drop()
 	case f.Status != 0:
 		w.Header().Set("Content-Type", "application/json")
+		if f.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "10")
+		}
 		w.WriteHeader(f.Status)
 		w.Write([]byte(f.Body))
 		return true

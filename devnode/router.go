@@ -101,6 +101,9 @@ func (n *Node) answer(r *http.Request) answer {
 // dispatch answers 404 for paths and 405 for methods that no route takes, both without a body.
 func (n *Node) dispatch(r *http.Request) answer {
 	path := r.URL.EscapedPath()
+	if strings.ContainsAny(r.URL.RawQuery, "<>\" ") {
+		return empty(http.StatusBadRequest) // the HTTP parser of a real server refuses these unescaped
+	}
 	if len(path) > 1 {
 		path = strings.TrimRight(path, "/")
 	}

@@ -55,20 +55,25 @@ func (s *store) add(t *task) meili.SummarizedTask {
 	s.nextTask++
 	s.tasks = append(s.tasks, t)
 	s.pending = append(s.pending, t)
-	view := t.view()
-	return view.Summary()
+	facts := t.facts()
+	return facts.Summary()
 }
 
 // view is the task as the API shows it. Call with the store's mutex held.
 func (t *task) view() meili.TaskView {
-	view := meili.TaskView{
-		UID: t.uid, BatchUID: t.batchUID, IndexUID: t.indexUID, Status: t.status, Kind: t.kind, CanceledBy: t.canceledBy,
-		Error: t.err, EnqueuedAt: t.enqueuedAt, StartedAt: t.startedAt, FinishedAt: t.finishedAt, CustomMetadata: t.customMetadata,
-	}
+	view := t.facts()
 	if t.details != nil {
 		view.Details = encode(t.details)
 	}
 	return view
+}
+
+// facts is the view without the details, which cost more than all the rest. Call with the store's mutex held.
+func (t *task) facts() meili.TaskView {
+	return meili.TaskView{
+		UID: t.uid, BatchUID: t.batchUID, IndexUID: t.indexUID, Status: t.status, Kind: t.kind, CanceledBy: t.canceledBy,
+		Error: t.err, EnqueuedAt: t.enqueuedAt, StartedAt: t.startedAt, FinishedAt: t.finishedAt, CustomMetadata: t.customMetadata,
+	}
 }
 
 // clone returns a copy for another store. A task in progress becomes enqueued.

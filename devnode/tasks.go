@@ -42,8 +42,8 @@ func listTasks(q *request) (answer, *meili.Error) {
 	defer s.mu.RUnlock()
 	var all []listed
 	for _, t := range s.tasks {
-		if view := t.view(); query.Matches(&view) {
-			all = append(all, listed{t.uid, q.mayShow(t, query.IndexUIDs), view})
+		if facts := t.facts(); query.Matches(&facts) {
+			all = append(all, listed{t.uid, q.mayShow(t, query.IndexUIDs), func() any { return t.view() }})
 		}
 	}
 	return respond(http.StatusOK, listPage(all, query)), nil
@@ -53,7 +53,7 @@ func listTasks(q *request) (answer, *meili.Error) {
 type listed struct {
 	uid     uint32
 	visible bool // to the request's key
-	view    any
+	view    func() any
 }
 
 // listPage is one page of tasks or batches, given by ascending uid. The total counts what the key may not see as well; what it
@@ -78,7 +78,7 @@ func listPage(all []listed, query *meili.TaskQuery) object {
 			from = l.uid
 			fallthrough
 		default:
-			results = append(results, l.view)
+			results = append(results, l.view())
 		}
 	}
 	return object{{"results", results}, {"total", total}, {"limit", query.Limit}, {"from", from}, {"next", next}}
@@ -120,7 +120,7 @@ func (q *request) selectedTasks(verb string) ([]uint32, *meili.Error) {
 	defer q.store.mu.RUnlock()
 	var uids []uint32
 	for _, t := range q.store.tasks {
-		if view := t.view(); query.Matches(&view) && q.mayShow(t, query.IndexUIDs) {
+		if facts := t.facts(); query.Matches(&facts) && q.mayShow(t, query.IndexUIDs) {
 			uids = append(uids, t.uid)
 		}
 	}
@@ -192,7 +192,7 @@ func listBatches(q *request) (answer, *meili.Error) {
 	for _, b := range s.batches {
 		tasks := s.members(b)
 		if b.matches(tasks, query) {
-			all = append(all, listed{b.uid, q.mayShowAll(tasks, query.IndexUIDs), b.view(tasks)})
+			all = append(all, listed{b.uid, q.mayShowAll(tasks, query.IndexUIDs), func() any { return b.view(tasks) }})
 		}
 	}
 	return respond(http.StatusOK, listPage(all, query)), nil
