@@ -20,7 +20,8 @@ func (p filterParser) vectors(pos int) (*Filter, int, *filterFail) {
 	}
 	next++
 	if p.at(next, ' ') {
-		return nil, 0, p.fatal(faultVectorNoEmbedder, next)
+		space := p.token(next, next+1)
+		return nil, 0, space.fatal(faultVectorNoEmbedder)
 	}
 	embedder, next, fail := p.vectorName(next, faultVectorEmbedder)
 	if fail != nil {

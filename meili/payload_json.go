@@ -195,15 +195,14 @@ func (s *jsonScanner) refusal(kind PayloadKind) *Error {
 
 // invalidType is what serde_json says about a value that should have been an object.
 func invalidType(value []byte) string {
+	if value[0] == '[' {
+		return "invalid type: sequence, expected a map at line 1 column 0" // it is not entered
+	}
 	v, err := ParseJSON(value)
 	if err != nil {
 		return err.Error()
 	}
-	column := len(value)
-	if v.Kind == KindArray {
-		column = 0 // it is not entered
-	}
-	return fmt.Sprintf("invalid type: %s, expected a map at line 1 column %d", serdeUnexpected(&v), column)
+	return fmt.Sprintf("invalid type: %s, expected a map at line 1 column %d", serdeUnexpected(&v), len(value))
 }
 
 // checkKey refuses halves of surrogate pairs in a key; the position counts from the start of the document.

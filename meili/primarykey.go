@@ -15,8 +15,8 @@ const maxDocumentIDBytes = 511
 func InferPrimaryKey(firstDoc []byte) (string, *Error) {
 	var candidates []string
 	for name := range Fields(firstDoc) {
-		if field := string(name); strings.HasSuffix(strings.ToLower(field), "id") {
-			candidates = append(candidates, field)
+		if n := len(name); n >= 2 && name[n-2]|0x20 == 'i' && name[n-1]|0x20 == 'd' {
+			candidates = append(candidates, string(name))
 		}
 	}
 	const hint = "Please specify the primary key manually using the `primaryKey` query parameter."

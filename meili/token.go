@@ -117,31 +117,35 @@ func tokenHeader(part string) (algorithm string, fail tokenFailure) {
 	if fail != "" {
 		return "", fail
 	}
-	for name, raw := range Fields(text) {
-		v, err := ParseJSON(raw)
+	for m := range rawMembers(text) {
+		v, err := ParseJSON(text[m.value:m.valueEnd])
 		if err != nil {
 			return "", tokenFailure("JSON error: " + err.Error())
 		}
-		switch string(name) {
+		end := m.valueEnd
+		switch string(unquote(text[m.key:m.keyEnd])) {
+		case "alg":
+			if v.Kind != KindString {
+				return "", jsonFailure(text, m.value+1, "expected value")
+			}
+			if algorithm = v.Text; !slices.Contains(tokenAlgorithms, algorithm) {
+				return "", jsonFailure(text, end, "unknown variant `"+algorithm+"`, "+expectedOneOf(tokenAlgorithms))
+			}
 		case "jwk", "x5c", "crit", "enc", "zip":
 			continue
 		case "typ", "cty", "jku", "kid", "x5u", "x5t", "x5t#S256", "url", "nonce":
 			if v.Kind == KindNull {
 				continue
 			}
+		default:
+			end = len(text) // read last
 		}
 		if v.Kind != KindString {
-			return "", jsonFailure(text, len(text), "invalid type: "+serdeUnexpected(&v)+", expected a string")
-		}
-		if string(name) == "alg" {
-			algorithm = v.Text
+			return "", jsonFailure(text, end, "invalid type: "+serdeUnexpected(&v)+", expected a string")
 		}
 	}
-	switch {
-	case algorithm == "":
+	if algorithm == "" {
 		return "", jsonFailure(text, len(text), "missing field `alg`")
-	case !slices.Contains(tokenAlgorithms, algorithm):
-		return "", jsonFailure(text, len(text), "unknown variant `"+algorithm+"`, "+expectedOneOf(tokenAlgorithms))
 	}
 	return algorithm, ""
 }
@@ -166,7 +170,7 @@ func tokenPayload(part string) (*tokenClaims, tokenFailure) {
 			return nil, tokenFailure("JSON error: " + err.Error())
 		}
 		if what := claims.set(name, &v); what != "" {
-			return nil, jsonFailure(text, claimEnd(text, name, m.valueEnd), what)
+			return nil, jsonFailure(text, claimEnd(text, name, m), what)
 		}
 	}
 	for _, name := range []string{"searchRules", "apiKeyUid"} {
@@ -177,13 +181,17 @@ func tokenPayload(part string) (*tokenClaims, tokenFailure) {
 	return claims, ""
 }
 
-// claimEnd is where serde notices that a claim is wrong: behind its value, and for searchRules behind a closing brace
-// that follows it.
-func claimEnd(text []byte, name string, end int) int {
+// claimEnd is where serde notices that a claim is wrong: before lists and objects, behind other values, and for
+// searchRules behind a closing brace that follows it.
+func claimEnd(text []byte, name string, m member) int {
 	if name != "searchRules" {
-		return end
+		if c := text[m.value]; c == '[' || c == '{' {
+			return m.value
+		}
+		return m.valueEnd
 	}
-	if end = skipSpace(text, end); end < len(text) && text[end] == '}' {
+	end := skipSpace(text, m.valueEnd)
+	if end < len(text) && text[end] == '}' {
 		end++
 	}
 	return end
