@@ -28,4 +28,3 @@ func (c *closers) Close() error {
 	}
 	return failed
 }
-

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -40,9 +42,17 @@ func (c *demoCommand) Validate() error {
 		return fmt.Errorf("--rf %d must be between 1 and the %d nodes of a group", c.RF, c.Nodes)
 	}
 	if _, ok := testdata.Find(c.Dataset); !ok {
-		return fmt.Errorf("--dataset %q is not there: choose one of %v", c.Dataset, testdata.Names())
+		return fmt.Errorf("--dataset %q is not there: choose one of %s", c.Dataset, datasetNames())
 	}
 	return nil
+}
+
+func datasetNames() string {
+	names := make([]string, len(testdata.Datasets))
+	for i, dataset := range testdata.Datasets {
+		names[i] = dataset.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // Run starts nodes, a pod and a data set, prints what to try, and stops everything when ctx ends.
@@ -97,30 +107,56 @@ func nodeFlags(nodes []demoNode) []nodeFlag {
 	return flags
 }
 
+// batchDocuments is how many documents the demo sends at once: enough batches for a bar that moves.
+const batchDocuments = 500
+
 // loadDataset creates the index with its settings and adds the documents in batches, with a progress bar.
 func loadDataset(ctx context.Context, client *apiClient, dataset testdata.Dataset) error {
-	if err := client.doTask(ctx, http.MethodPost, "/indexes", "application/json",
-		fmt.Appendf(nil, `{"uid":%q,"primaryKey":%q}`, dataset.Name, dataset.PrimaryKey)); err != nil {
+	create := fmt.Appendf(nil, `{"uid":%q,"primaryKey":%q}`, dataset.Name, dataset.PrimaryKey)
+	if err := client.doTask(ctx, http.MethodPost, "/indexes", "application/json", create); err != nil {
 		return err
 	}
-	if err := client.doTask(ctx, http.MethodPatch, "/indexes/"+dataset.Name+"/settings", "application/json", dataset.Settings); err != nil {
+	path := "/indexes/" + dataset.Name
+	if err := client.doTask(ctx, http.MethodPatch, path+"/settings", "application/json", dataset.Settings); err != nil {
 		return err
 	}
-	batches, err := dataset.Batches(1000)
+	documents, err := dataset.Open()
 	if err != nil {
 		return err
 	}
 	bar := progressbar.NewOptions(dataset.Documents, progressbar.OptionSetDescription("loading "+dataset.Name),
-		progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30), progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
-	for _, batch := range batches {
-		if err := client.doTask(ctx, http.MethodPost, "/indexes/"+dataset.Name+"/documents", "application/x-ndjson", batch.NDJSON); err != nil {
+		progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30),
+		progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
+	err = eachBatch(documents, batchDocuments, func(ndjson []byte, n int) error {
+		if err := client.doTask(ctx, http.MethodPost, path+"/documents", "application/x-ndjson", ndjson); err != nil {
 			return err
 		}
-		if err := bar.Add(batch.Documents); err != nil {
+		return bar.Add(n)
+	})
+	return errors.Join(err, documents.Close())
+}
+
+// eachBatch cuts NDJSON into batches of at most size lines. A batch is valid until send returns.
+func eachBatch(r io.Reader, size int, send func(ndjson []byte, n int) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	var batch []byte
+	n := 0
+	for lines.Scan() {
+		batch = append(append(batch, lines.Bytes()...), '\n')
+		if n++; n == size {
+			if err := send(batch, n); err != nil {
+				return err
+			}
+			batch, n = batch[:0], 0
+		}
+	}
+	if n > 0 {
+		if err := send(batch, n); err != nil {
 			return err
 		}
 	}
-	return nil
+	return lines.Err()
 }
 
 func (c *demoCommand) printWelcome(w io.Writer, url string, dataset testdata.Dataset, nodes []demoNode) {
@@ -136,7 +172,7 @@ Try:
   curl '%s/_miroir/shards?index=%s&node=%s'
 
 `, len(nodes), c.RF*c.Groups, url, dataset.Name, url, demoKey,
-		url, dataset.Name, demoKey, dataset.Query,
+		url, dataset.Name, demoKey, dataset.Queries[0].Body,
 		url, dataset.Name, demoKey, url, dataset.Name, nodes[0].ID)
 	if c.RF*c.Groups > 1 {
 		fmt.Fprintln(w, "Stop a node and watch searches go on:")

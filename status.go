@@ -66,6 +66,44 @@ func (c *apiClient) call(ctx context.Context, method, path, contentType string, 
 	return answer, nil
 }
 
+// doTask sends a write and waits until its task has succeeded.
+func (c *apiClient) doTask(ctx context.Context, method, path, contentType string, body []byte) error {
+	answer, err := c.call(ctx, method, path, contentType, body)
+	if err != nil {
+		return err
+	}
+	var accepted struct {
+		TaskUID uint32 `json:"taskUid"`
+	}
+	if err := json.Unmarshal(answer, &accepted); err != nil {
+		return fmt.Errorf("%s %s: the answer is not a task: %w", method, path, err)
+	}
+	for {
+		answer, err := c.call(ctx, http.MethodGet, fmt.Sprintf("/tasks/%d", accepted.TaskUID), "", nil)
+		if err != nil {
+			return err
+		}
+		var task struct {
+			Status string          `json:"status"`
+			Error  json.RawMessage `json:"error"`
+		}
+		if err := json.Unmarshal(answer, &task); err != nil {
+			return err
+		}
+		switch task.Status {
+		case "succeeded":
+			return nil
+		case "failed", "canceled":
+			return fmt.Errorf("%s %s: task %d %s: %s", method, path, accepted.TaskUID, task.Status, serverMessage(task.Error))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 func serverMessage(body []byte) string {
 	var known struct {
 		Message string `json:"message"`

@@ -26,21 +26,11 @@ type Cluster interface {
 	// View returns the current picture of the replicated state. Load it once per request.
 	View() *fsm.View
 	// Tasks reads the tables that are on disk and not part of the view.
-	Tasks() TaskReader
+	Tasks() *fsm.FSM
 	IsLeader() bool
 	// LeaderID names the leading pod, "" when none is known. Pods lists all members.
 	LeaderID() string
 	Pods() []string
-}
-
-// TaskReader reads tasks, batches and intents of the replicated state. *fsm.FSM implements it.
-type TaskReader interface {
-	Task(uid uint32) (*fsm.Task, error)
-	Tasks(filter fsm.TaskFilter, page fsm.TaskPage) (fsm.TaskList, error)
-	Batches(filter fsm.TaskFilter, page fsm.TaskPage) (fsm.BatchList, error)
-	OpenTasks() ([]*fsm.Task, error)
-	OpenIntents() ([]*fsm.Intent, error)
-	Intent(id fsm.WriteID) (*fsm.Intent, error)
 }
 
 // Options configures a Server. The zero value of a field means the default named beside it.

@@ -85,6 +85,18 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	return c, c.StartPod(ctx)
 }
 
+// Over starts a pod over nodes that run already; Close leaves them alone. Options.Nodes must be len(urls).
+func Over(ctx context.Context, o Options, urls []string) (_ *Cluster, err error) {
+	c := &Cluster{options: o}
+	for _, url := range urls {
+		c.Nodes = append(c.Nodes, &Process{URL: url})
+	}
+	if err := c.StartPod(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
 // StartNode starts one Meilisearch server with its data below dir; it may not answer yet.
 func StartNode(program, dir string) (*Process, error) {
 	address, err := FreeAddress()
