@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"sync"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"miroir/meili"
 )
 
@@ -39,6 +41,7 @@ type SearchContext struct {
 // Hit is one answered document. Its parts are JSON, nil when not asked for.
 type Hit struct {
 	DocID          uint32          // internal number, equal for the same document in two searches without a write in between
+	ID             string          // canonical document id
 	Document       json.RawMessage // the fields to return, with _vectors and _geoDistance
 	Formatted      json.RawMessage // _formatted
 	Matches        json.RawMessage // _matchesPosition
@@ -47,6 +50,28 @@ type Hit struct {
 	Details        json.RawMessage // _rankingScoreDetails
 	WeightedValues []WeightedValue // what federated hits are merged by, best rule first
 	Extra          json.RawMessage // fields of SearchContext.Extra that Document does not hold
+}
+
+// Object is the hit as answers show it: the document, _federation unless nil, then _formatted and the rest as asked for.
+func (h *Hit) Object(federation json.RawMessage) json.RawMessage {
+	out := append([]byte{}, h.Document[:len(h.Document)-1]...)
+	member := func(name string, value json.RawMessage) {
+		if value == nil {
+			return
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(appendJSONString(out, name), ':'), value...)
+	}
+	member("_federation", federation)
+	member("_formatted", h.Formatted)
+	member("_matchesPosition", h.Matches)
+	if h.ShowScore {
+		member("_rankingScore", []byte(formatFloat(h.Score)))
+	}
+	member("_rankingScoreDetails", h.Details)
+	return append(out, '}')
 }
 
 // Result is the answer of one search.
@@ -62,7 +87,9 @@ type Result struct {
 	FacetDistribution json.RawMessage // nil unless facets were asked for
 	FacetStats        json.RawMessage
 	SemanticHitCount  *int // set for semantic and hybrid searches
-	Degraded          bool
+	Degraded          bool // searchCutoffMs cut the ranking short
+
+	candidates *roaring.Bitmap // every document that matches
 }
 
 // FacetHits is the answer of a facet search.

@@ -64,7 +64,9 @@ func (l *levenshtein) seal(set editSet) editSet {
 	return set
 }
 
-func (l *levenshtein) is(offset int, r rune) bool { return offset < len(l.query) && l.query[offset] == r }
+func (l *levenshtein) is(offset int, r rune) bool {
+	return offset < len(l.query) && l.query[offset] == r
+}
 
 func (l *levenshtein) transition(s editState, r rune, next *editSet) {
 	if s.distance < l.max {
