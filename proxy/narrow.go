@@ -36,6 +36,14 @@ func narrow(filter json.RawMessage, ix *fsm.Index) []fsm.ShardID {
 	return shards
 }
 
+// atLeastOne is shards, or one of them when none can match: a node must still judge the request and shape the answer.
+func atLeastOne(shards []fsm.ShardID) []fsm.ShardID {
+	if shards != nil && len(shards) == 0 {
+		return []fsm.ShardID{0}
+	}
+	return shards
+}
+
 // shardsOfIDs are the shards that hold documents of these ids, ascending.
 func shardsOfIDs(ids []string, ix *fsm.Index) []fsm.ShardID {
 	shards := make([]fsm.ShardID, 0, len(ids))

@@ -76,11 +76,7 @@ func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) 
 }
 
 func (q *search) planRequest() planRequest {
-	shards := narrow(q.query.Filter, q.ix)
-	if shards != nil && len(shards) == 0 {
-		shards = []fsm.ShardID{0} // nothing can match: one node gives the answer its shape
-	}
-	return q.s.planRequest(q.view, q.ix, shards, q.seed)
+	return q.s.planRequest(q.view, q.ix, atLeastOne(narrow(q.query.Filter, q.ix)), q.seed)
 }
 
 // askOne sends the client's query, at most with the shard filter, to the one node that answers all of it.

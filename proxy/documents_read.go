@@ -1,0 +1,258 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// handleGetDocument answers GET /indexes/{uid}/documents/{id} from the shard that holds the id.
+func (s *Server) handleGetDocument(w http.ResponseWriter, r *request) error {
+	if _, refused := meili.DecodeDocumentParams(r.URL.RawQuery); refused != nil {
+		return refused
+	}
+	ix := r.View.Index(r.uid())
+	if ix == nil {
+		return meili.IndexNotFound(r.uid())
+	}
+	id := r.Params.ByName("id")
+	shard := ShardOf(id, ix.Shards)
+	send := node.Request{Method: "GET", Path: "/indexes/" + ix.NodeUID + "/documents/" + url.PathEscape(id)}
+	if r.URL.RawQuery != "" {
+		send.Path += "?" + r.URL.RawQuery
+	}
+	plan := s.planRequest(r.View, ix, []fsm.ShardID{shard}, seedOf(ix.UID, id))
+	got, err := scatter(r.Context(), s, plan, s.forward(send))
+	if err != nil {
+		return shownError(err, ix)
+	}
+	writeRawJSON(w, http.StatusOK, strip(got.Answers[0].Value, documentShape))
+	return nil
+}
+
+// forward is an asker that sends the same request to whatever node is asked and returns the body of the answer.
+func (s *Server) forward(send node.Request) asker[[]byte] {
+	return func(ctx context.Context, c *node.Client, _ Call) ([]byte, error) {
+		response, err := s.exchange(ctx, c, send)
+		if err != nil {
+			return nil, err
+		}
+		return response.Body, nil
+	}
+}
+
+// handleListDocuments answers GET /indexes/{uid}/documents.
+func (s *Server) handleListDocuments(w http.ResponseWriter, r *request) error {
+	query, refused := meili.DecodeDocumentsParams(r.URL.RawQuery)
+	if refused != nil {
+		return refused
+	}
+	return s.listDocuments(w, r, query)
+}
+
+// handleFetchDocuments answers POST /indexes/{uid}/documents/fetch.
+func (s *Server) handleFetchDocuments(w http.ResponseWriter, r *request) error {
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	query, refused := meili.DecodeDocumentsFetch(body)
+	if refused != nil {
+		return refused
+	}
+	return s.listDocuments(w, r, query)
+}
+
+func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.DocumentsQuery) error {
+	ix := r.View.Index(r.uid())
+	if ix == nil {
+		return meili.IndexNotFound(r.uid())
+	}
+	if refused := checkGates(&meili.SearchQuery{UseNetwork: query.UseNetwork}, r.View); refused != nil {
+		return refused
+	}
+	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(r.View, ix, shardsOfList(query, ix), seedOf(ix.UID, "documents"))}
+	body, missing, err := list.run(r.Context())
+	if err != nil {
+		return shownError(err, ix)
+	}
+	markMissing(w.Header(), "", missing)
+	writeRawJSON(w, http.StatusOK, body)
+	return nil
+}
+
+// shardsOfList are the shards that can hold what a list asks for, nil for all.
+func shardsOfList(query *meili.DocumentsQuery, ix *fsm.Index) []fsm.ShardID {
+	shards := narrow(query.Filter, ix)
+	if query.IDs != nil && !ix.Whole() {
+		shards = shardsOfIDs(*query.IDs, ix)
+	}
+	return atLeastOne(shards)
+}
+
+// documentList is one list of documents on its way. Documents come in the order of the nodes asked and, on each, in its
+// own; sorted lists are merged.
+type documentList struct {
+	s       *Server
+	ix      *fsm.Index
+	query   *meili.DocumentsQuery
+	request planRequest
+}
+
+// documentPage is one node's page.
+type documentPage struct {
+	results [][]byte
+	total   int
+}
+
+func (l *documentList) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
+	plan := planRead(l.request)
+	if len(plan.Calls) == 1 && len(plan.Missing) == 0 {
+		got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
+			return l.ask(ctx, c, call, l.query.Offset, l.query.Limit, nil)
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(got.Answers) == 1 && len(got.Missing) == 0 {
+			return strip(got.Answers[0].Value, documentsShape), nil, nil
+		}
+	}
+	if l.query.Sort != nil && len(*l.query.Sort) > 0 {
+		return l.sorted(ctx)
+	}
+	return l.unsorted(ctx)
+}
+
+// sorted asks every node for all documents up to the page's end and merges them by the values they are sorted by.
+func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
+	to := l.query.Offset + l.query.Limit
+	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
+		return l.askPage(ctx, c, call, 0, to)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	lists := make([][]hit, len(got.Answers))
+	total := 0
+	for i, a := range got.Answers {
+		total += a.Value.total
+		for _, raw := range a.Value.results {
+			lists[i] = append(lists[i], hit{raw: raw, score: weightedScore(memberOf(memberOf(raw, "_federation"), "weightedScoreValues"))})
+		}
+	}
+	merged := mergeHits(lists, l.query.Offset, to, "", false, byScore)
+	cutter := newHitCutter([]string{"_federation"}, nil)
+	return l.page(appendHits(nil, merged.hits, cutter), total), got.Missing, nil
+}
+
+// unsorted asks every node for its total and, as far as already known, its part of the page; then the nodes the page
+// reaches into for the rest. No node sends documents that are not shown, except when a node fails in between.
+func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
+	first := planRead(l.request)
+	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
+		if len(first.Calls) > 0 && call.Node == first.Calls[0].Node {
+			return l.askPage(ctx, c, call, l.query.Offset, l.query.Limit)
+		}
+		return l.askPage(ctx, c, call, 0, 0)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var results [][]byte
+	skip, want, total := l.query.Offset, l.query.Limit, 0
+	for _, a := range got.Answers {
+		total += a.Value.total
+		take := min(want, max(0, a.Value.total-skip))
+		if take > 0 {
+			page := a.Value
+			if len(page.results) < take {
+				if page, err = l.again(ctx, a.Call, skip, take); err != nil {
+					return nil, nil, err
+				}
+			}
+			results = append(results, page.results[:min(take, len(page.results))]...)
+			want -= take
+		}
+		skip = max(0, skip-a.Value.total)
+	}
+	hits := make([]hit, len(results))
+	for i, raw := range results {
+		hits[i].raw = raw
+	}
+	return l.page(appendHits(nil, hits, newHitCutter([]string{"_federation"}, nil)), total), got.Missing, nil
+}
+
+// again asks for a part of the page from the replicas of one call.
+func (l *documentList) again(ctx context.Context, call Call, offset, limit int) (documentPage, error) {
+	r := l.request
+	r.Shards = call.Shards
+	got, err := scatter(ctx, l.s, r, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
+		return l.askPage(ctx, c, call, offset, limit)
+	})
+	if err != nil {
+		return documentPage{}, err
+	}
+	var page documentPage
+	for _, a := range got.Answers {
+		page.results = append(page.results, a.Value.results...)
+	}
+	return page, nil
+}
+
+func (l *documentList) askPage(ctx context.Context, c *node.Client, call Call, offset, limit int) (documentPage, error) {
+	body, err := l.ask(ctx, c, call, offset, limit, proxyHeader)
+	if err != nil {
+		return documentPage{}, err
+	}
+	return documentPage{results: itemsOf(memberOf(body, "results")), total: int(number(memberOf(body, "total")))}, nil
+}
+
+func (l *documentList) ask(ctx context.Context, c *node.Client, call Call, offset, limit int, header http.Header) ([]byte, error) {
+	query := *l.query
+	query.Offset, query.Limit, query.UseNetwork = offset, limit, nil
+	query.Filter = withShards(query.Filter, call.filterShards())
+	body, err := marshal(query)
+	if err != nil {
+		return nil, err
+	}
+	response, err := l.s.exchange(ctx, c, node.Request{
+		Method: "POST", Path: "/indexes/" + l.ix.NodeUID + "/documents/fetch", Body: body, ContentType: "application/json", Header: header,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+func (l *documentList) page(results []byte, total int) []byte {
+	out := append([]byte(`{"results":`), results...)
+	out = strconv.AppendInt(append(out, `,"offset":`...), int64(l.query.Offset), 10)
+	out = strconv.AppendInt(append(out, `,"limit":`...), int64(l.query.Limit), 10)
+	out = strconv.AppendInt(append(out, `,"total":`...), int64(total), 10)
+	return append(out, '}')
+}
+
+// countDocuments is the number of documents in the shards of one call, by asking its node.
+func (s *Server) countDocuments(ctx context.Context, c *node.Client, ix *fsm.Index, call Call) (int, error) {
+	body, err := marshal(meili.DocumentsQuery{Filter: withShards(nil, slices.Clone(call.filterShards())), Fields: &[]string{}})
+	if err != nil {
+		return 0, err
+	}
+	response, err := s.exchange(ctx, c, node.Request{
+		Method: "POST", Path: "/indexes/" + ix.NodeUID + "/documents/fetch", Body: body, ContentType: "application/json",
+	})
+	if err != nil {
+		return 0, err
+	}
+	var page struct{ Total int }
+	err = json.Unmarshal(response.Body, &page)
+	return page.Total, err
+}

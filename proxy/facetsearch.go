@@ -1,0 +1,94 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// handleFacetSearch answers POST /indexes/{uid}/facet-search.
+func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	query, refused := meili.DecodeFacetSearch(body)
+	if refused != nil {
+		return refused
+	}
+	ix := r.View.Index(r.uid())
+	if ix == nil {
+		return meili.IndexNotFound(r.uid())
+	}
+	if refused := checkGates(&meili.SearchQuery{UseNetwork: query.UseNetwork}, r.View); refused != nil {
+		return refused
+	}
+	query.Filter = meili.AndFilter(query.Filter, r.Grant.Rule(ix.UID))
+	plan := s.planRequest(r.View, ix, atLeastOne(narrow(query.Filter, ix)), seedOf(ix.UID, query.FacetName, deref(query.Q)))
+	got, err := scatter(r.Context(), s, plan, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
+		part := *query
+		part.Filter = withShards(query.Filter, call.filterShards())
+		body, err := marshal(part)
+		if err != nil {
+			return nil, err
+		}
+		return s.forward(node.Request{
+			Method: "POST", Path: "/indexes/" + ix.NodeUID + "/facet-search", Body: body, ContentType: "application/json",
+		})(ctx, c, call)
+	})
+	if err != nil {
+		return shownError(err, ix)
+	}
+	markMissing(w.Header(), "", got.Missing)
+	if len(got.Answers) == 1 {
+		writeRawJSON(w, http.StatusOK, got.Answers[0].Value)
+		return nil
+	}
+	settings := settingsOf(ix)
+	writeRawJSON(w, http.StatusOK, mergeFacetSearch(got.Answers, query, settings.FacetSort(query.FacetName), settings.MaxValuesPerFacet()))
+	return nil
+}
+
+// mergeFacetSearch adds up the counts of the values that the nodes found and lists them as one server would.
+func mergeFacetSearch(answers []answered[[]byte], query *meili.FacetSearch, order string, maxValues int) []byte {
+	var values []facetValue
+	places := map[string]int{}
+	tookMillis := 0
+	for _, a := range answers {
+		var part []facetValue
+		for _, hit := range itemsOf(memberOf(a.Value, "facetHits")) {
+			part = append(part, facetValue{text(memberOf(hit, "value")), uint64(number(memberOf(hit, "count")))})
+		}
+		values = addValues(values, places, part)
+		tookMillis = max(tookMillis, int(number(memberOf(a.Value, "processingTimeMs"))))
+	}
+	slices.SortFunc(values, func(a, b facetValue) int {
+		if order == "count" {
+			return cmp.Or(cmp.Compare(b.count, a.count), strings.Compare(b.text, a.text))
+		}
+		return strings.Compare(normalizeFacet(a.text), normalizeFacet(b.text))
+	})
+	out := []byte(`{"facetHits":[`)
+	for i, value := range values[:min(len(values), maxValues)] {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = meili.AppendString(append(out, `{"value":`...), value.text)
+		out = strconv.AppendUint(append(out, `,"count":`...), value.count, 10)
+		out = append(out, '}')
+	}
+	out = append(out, `],"facetQuery":`...)
+	if query.FacetQuery == nil {
+		out = append(out, "null"...)
+	} else {
+		out = meili.AppendString(out, *query.FacetQuery)
+	}
+	out = strconv.AppendInt(append(out, `,"processingTimeMs":`...), int64(tookMillis), 10)
+	return append(out, '}')
+}
