@@ -69,19 +69,3 @@ func createExport(q *request) (answer, *meili.Error) {
 		},
 	})
 }
-
-// editDocuments refuses functions: they need a script interpreter.
-func editDocuments(q *request) (answer, *meili.Error) {
-	on := q.store.currentFeatures().EditDocumentsByFunction
-	body, err := q.jsonBody()
-	if err != nil {
-		return answer{}, err
-	}
-	if err := needs(on, "Using the documents edit route", "editDocumentsByFunction"); err != nil {
-		return answer{}, err
-	}
-	if _, err := meili.DecodeEdit(body); err != nil {
-		return answer{}, err
-	}
-	return answer{}, unsupported("editing documents by function")
-}

@@ -265,4 +265,3 @@ func TestClientThatGivesUpWhileSendingEnqueuesNothing(t *testing.T) {
 		equal(t, "tasks", c.ask("GET", "/tasks", "", 200)["total"], 0)
 	})
 }
-
