@@ -8,7 +8,8 @@ import (
 	"miroir/meili"
 )
 
-// context is what the engine has to know about a request.
+// context is what the engine has to know about a request. An empty uid leaves the index out of messages, as the routes about
+// documents and facet values do.
 func (q *request) context(uid string) engine.SearchContext {
 	return engine.SearchContext{IndexUID: uid, Features: q.store.currentFeatures()}
 }
@@ -55,7 +56,7 @@ func (q *request) documentPage(query *meili.DocumentsQuery) (answer, *meili.Erro
 	if err != nil {
 		return answer{}, err
 	}
-	page, err := ix.Documents(q.context(q.param("uid")), query)
+	page, err := ix.Documents(q.context(""), query)
 	if err != nil {
 		return answer{}, documentFilterError(err)
 	}

@@ -91,7 +91,7 @@ func (f *federation) partition() *meili.Error {
 	for i := range f.search.Queries {
 		query := &f.search.Queries[i]
 		f.positions = append(f.positions, i)
-		if _, err := meili.ParseFilter(query.Filter); err != nil {
+		if err := canonicalFilter(&query.SearchQuery, f.features); err != nil {
 			return meili.InQuery(i, err)
 		}
 		if err := f.search.CheckQuery(i); err != nil {
@@ -342,7 +342,7 @@ func (f *federation) checkUnusedFacets() *meili.Error {
 func (f *federation) view(merged []*federatedHit, rejected map[string][]*federatedHit) (object, *meili.Error) {
 	hits := []json.RawMessage{}
 	for _, h := range merged {
-		hits = append(hits, hitView(&h.Hit, f.hitInfo(h)))
+		hits = append(hits, h.Object(f.hitInfo(h)))
 		if f.semantic != nil && slices.ContainsFunc(h.WeightedValues, isVectorValue) {
 			*f.semantic++
 		}

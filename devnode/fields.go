@@ -47,7 +47,7 @@ func newField(name string, s *meili.Settings) field {
 	f := field{
 		Name:       name,
 		Displayed:  enabled{s.IsDisplayed(name)},
-		Searchable: enabled{matchesAny(s.Searchable(), name)},
+		Searchable: enabled{s.Searchable() == nil || matchesAny(s.Searchable(), name)},
 		Sortable:   enabled{matchesAny(s.Sortable(), name)},
 		Distinct:   enabled{s.Distinct() == name},
 		Filterable: filterable{SortBy: s.FacetSort(name)},

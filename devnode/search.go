@@ -52,6 +52,9 @@ func (q *request) runSearch(uid string, query *meili.SearchQuery) (*engine.Resul
 	if err := checkSearchFeatures(query, features); err != nil {
 		return nil, nil, err
 	}
+	if err := canonicalFilter(query, features); err != nil {
+		return nil, nil, err
+	}
 	ix, err := q.store.index(uid)
 	if err != nil {
 		return nil, nil, err
@@ -73,11 +76,25 @@ func checkSearchFeatures(query *meili.SearchQuery, features meili.Features) *mei
 	return nil
 }
 
+// canonicalFilter rewrites the filter of a search the way Meilisearch does before it runs it: what later errors quote is the
+// rewritten text. Errors: invalid_search_filter, feature_not_enabled.
+func canonicalFilter(query *meili.SearchQuery, features meili.Features) *meili.Error {
+	filter, err := meili.ParseFilter(query.Filter)
+	if err != nil || filter == nil {
+		return err
+	}
+	if err := meili.CheckFilterFeatures(filter, features); err != nil {
+		return err
+	}
+	query.Filter = encode(filter.String())
+	return nil
+}
+
 // searchView is the answer of a search, members in Meilisearch's order.
 func (q *request) searchView(r *engine.Result, ix *index, uid string, query *meili.SearchQuery, started time.Time) object {
 	hits := make([]json.RawMessage, len(r.Hits))
 	for i := range r.Hits {
-		hits[i] = hitView(&r.Hits[i], nil)
+		hits[i] = r.Hits[i].Object(nil)
 	}
 	view := object{{"hits", hits}, {"query", r.Query}}
 	if r.QueryVector != nil {
@@ -145,32 +162,6 @@ func queryMetadata(uid string, ix *index, query *meili.SearchQuery) object {
 	return view
 }
 
-// hitView is a hit as the API shows it: the document's fields, then what was asked about it. federation is nil for hits of
-// plain searches.
-func hitView(h *engine.Hit, federation json.RawMessage) json.RawMessage {
-	out := append([]byte(nil), h.Document[:len(h.Document)-1]...)
-	add := func(name string, value json.RawMessage) {
-		if value == nil {
-			return
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(out, '"')
-		out = append(out, name...)
-		out = append(out, '"', ':')
-		out = append(out, value...)
-	}
-	add("_federation", federation)
-	add("_formatted", h.Formatted)
-	add("_matchesPosition", h.Matches)
-	if h.ShowScore {
-		add("_rankingScore", encode(h.Score))
-	}
-	add("_rankingScoreDetails", h.Details)
-	return append(out, '}')
-}
-
 func facetSearch(q *request) (answer, *meili.Error) {
 	body, err := q.jsonBody()
 	if err != nil {
@@ -190,7 +181,7 @@ func facetSearch(q *request) (answer, *meili.Error) {
 	if err != nil {
 		return answer{}, err
 	}
-	found, err := ix.FacetSearch(q.context(uid), query)
+	found, err := ix.FacetSearch(q.context(""), query)
 	if err != nil {
 		return answer{}, err
 	}
@@ -223,12 +214,16 @@ func similar(q *request) (answer, *meili.Error) {
 	if err != nil {
 		return answer{}, err
 	}
+	id, err := query.DocumentID()
+	if err != nil {
+		return answer{}, err
+	}
 	hits := make([]json.RawMessage, len(result.Hits))
 	for i := range result.Hits {
-		hits[i] = hitView(&result.Hits[i], nil)
+		hits[i] = result.Hits[i].Object(nil)
 	}
 	return respond(http.StatusOK, object{
-		{"hits", hits}, {"id", query.ID}, {"processingTimeMs", q.node.now().Sub(started).Milliseconds()},
+		{"hits", hits}, {"id", id}, {"processingTimeMs", q.node.now().Sub(started).Milliseconds()},
 		{"limit", result.Limit}, {"offset", result.Offset}, {"estimatedTotalHits", result.TotalHits},
 	}), nil
 }
