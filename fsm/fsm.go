@@ -7,7 +7,15 @@ package fsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 )
 
 // Command is one change of the replicated state. Commands are plain values; only types of this package implement it.
@@ -39,4 +47,120 @@ func Do[R any](ctx context.Context, a Applier, cmd TypedCommand[R]) (R, error) {
 		return zero, fmt.Errorf("apply %T: answer is %T, want %T", cmd, answer, zero)
 	}
 	return result, nil
+}
+
+// FSM is the replicated state machine over one bbolt file. It implements raft.BatchingFSM and raft.ConfigurationStore.
+// Reads are safe for concurrent use; ApplyBatch and Restore are called by one goroutine at a time.
+type FSM struct {
+	path string
+	view atomic.Pointer[View]
+
+	mu     sync.RWMutex // guards db (Restore replaces it) and closed
+	db     *bbolt.DB
+	closed bool
+}
+
+var (
+	_ raft.BatchingFSM        = (*FSM)(nil)
+	_ raft.ConfigurationStore = (*FSM)(nil)
+)
+
+// Open opens the state in the file at path and creates it if it is missing. The view is complete when it returns.
+func Open(path string) (*FSM, error) {
+	f := &FSM{path: path}
+	for _, suffix := range []string{receivedSuffix, snapshotSuffix} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("remove the rest of an interrupted restore: %w", err)
+		}
+	}
+	if err := f.reopen(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// reopen opens f.path; called by Open, or with mu held.
+func (f *FSM) reopen() error {
+	db, err := openFile(f.path)
+	if err != nil {
+		return err
+	}
+	var view *View
+	err = db.View(func(tx *bbolt.Tx) (err error) {
+		view, err = loadView(tx)
+		return err
+	})
+	if err != nil {
+		db.Close()
+		return fmt.Errorf("read state file %s: %w", f.path, err)
+	}
+	f.db = db
+	f.view.Store(view)
+	return nil
+}
+
+// Close closes the file. It may be called twice. The last view stays readable.
+func (f *FSM) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	return f.db.Close()
+}
+
+// View returns the latest published view. It never blocks and is never nil.
+func (f *FSM) View() *View { return f.view.Load() }
+
+// Apply applies one log entry; see ApplyBatch.
+func (f *FSM) Apply(entry *raft.Log) any { return f.ApplyBatch([]*raft.Log{entry})[0] }
+
+// ApplyBatch applies committed log entries in one synced transaction and publishes the view after it. answers[i] is the
+// typed result or the *Error of logs[i]; nil for entries applied before and for configurations.
+// It panics when an entry cannot be understood or the file cannot be written: going on would diverge.
+func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	tx, err := f.db.Begin(true)
+	must(err)
+	defer tx.Rollback() // after Commit it does nothing
+	t := newTxn(tx, f.View())
+	answers := make([]any, len(logs))
+	var last appliedRow
+	for i, entry := range logs {
+		if entry.Index <= t.view.AppliedIndex {
+			continue
+		}
+		last = appliedRow{Index: entry.Index, Term: entry.Term}
+		switch entry.Type {
+		case raft.LogCommand:
+			answers[i] = t.run(entry.Index, mustDecode(entry))
+		case raft.LogConfiguration:
+			t.put(bucketMeta, rowRaftConfig, raftConfigRow{entry.Index, raft.DecodeConfiguration(entry.Data)})
+		}
+	}
+	if last.Index == 0 {
+		return answers
+	}
+	t.flush(last)
+	must(tx.Commit())
+	f.view.Store(&t.view)
+	return answers
+}
+
+func mustDecode(entry *raft.Log) Command {
+	cmd, err := Decode(entry.Data)
+	if err != nil {
+		panic(fmt.Sprintf("fsm: log entry %d cannot be applied, stopping rather than diverging; "+
+			"is another pod running a newer version? %v", entry.Index, err))
+	}
+	return cmd
+}
+
+// read runs f in a consistent read transaction.
+func (f *FSM) read(fn func(tx *bbolt.Tx) error) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.db.View(fn)
 }

@@ -1,7 +1,10 @@
 package fsm
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -86,7 +89,8 @@ type Pending struct {
 	PrimaryKey *string         `json:"primaryKey,omitempty"`
 	Settings   json.RawMessage `json:"settings,omitempty"` // full settings after the change
 	Base       json.RawMessage `json:"base,omitempty"`     // full settings before the change
-	Swaps      []Swap          `json:"swaps,omitempty"`    // set on every index concerned
+	Swaps      []Swap          `json:"swaps,omitempty"`    // set on every index concerned, which are
+	Indexes    []IndexID       `json:"indexes,omitempty"`
 }
 
 // Leftover is an index that a node may still hold although Miroir forgot it: the node missed the deletion.
@@ -114,3 +118,104 @@ type ExpandIndex struct {
 func (ForgetLeftover) Result() (r None) { return }
 func (SetSpread) Result() (r None)      { return }
 func (ExpandIndex) Result() (r None)    { return }
+
+func (c ForgetLeftover) apply(t *txn) (any, error) {
+	i := slices.Index(t.view.Leftovers, c.Leftover)
+	if i < 0 {
+		return nil, refuse(CodeNotFound, "no index %s is left over on node %s", c.Leftover.NodeUID, c.Leftover.Node)
+	}
+	t.view.Leftovers = slices.Delete(slices.Clone(t.view.Leftovers), i, i+1)
+	t.put(bucketMeta, rowLeftovers, t.view.Leftovers)
+	return None{}, nil
+}
+
+func (c SetSpread) apply(t *txn) (any, error) {
+	if c.Spread < SpreadAll {
+		return nil, refuse(CodeInvalid, "spread %d is neither auto, all nor a number of nodes", c.Spread)
+	}
+	ix := t.editIndex(c.Index)
+	if ix == nil {
+		return nil, refuse(CodeNotFound, "index %d does not exist", c.Index)
+	}
+	ix.Spread = c.Spread
+	return None{}, nil
+}
+
+func (c ExpandIndex) apply(t *txn) (any, error) {
+	ix := t.view.Indexes[c.Index]
+	switch {
+	case ix == nil:
+		return nil, refuse(CodeNotFound, "index %d does not exist", c.Index)
+	case !ix.Whole() || ix.Shards == 1:
+		return nil, refuse(CodeWrongState, "index %s is cut up already", ix.UID)
+	}
+	ix = t.editPlacement(c.Index)
+	for g, slots := range ix.Placement {
+		expanded := make([][]Replica, ix.Shards)
+		for s := range expanded {
+			expanded[s] = slices.Clone(slots[0])
+		}
+		ix.Placement[g] = expanded
+	}
+	return None{}, nil
+}
+
+// nodeName returns the node-side name of a new index: its client name, unless a node may still hold another under it.
+func (t *txn) nodeName(uid string, id IndexID) string {
+	taken := slices.ContainsFunc(t.view.Leftovers, func(l Leftover) bool { return l.NodeUID == uid })
+	for _, ix := range t.view.Indexes {
+		taken = taken || ix.NodeUID == uid
+	}
+	if !taken {
+		return uid
+	}
+	return uid + "__" + strconv.FormatUint(uint64(id), 36)
+}
+
+// createIndex adds an invisible index routed by uid. The caller has checked that the name is free and nodes exist.
+func (t *txn) createIndex(c BeginWrite, placement map[GroupID][][]NodeID, id IndexID, nodeUID string) *Index {
+	now := c.Now.UTC()
+	ix := &Index{
+		ID: id, UID: *c.IndexUID, NodeUID: nodeUID, CreatedAt: now, UpdatedAt: now,
+		Shards: c.numShards(t), Spread: c.spread(t), Placement: map[GroupID][][]Replica{},
+	}
+	for g, slots := range placement {
+		ix.Placement[g] = make([][]Replica, len(slots))
+		for s, nodes := range slots {
+			for _, node := range slices.Sorted(slices.Values(nodes)) {
+				ix.Placement[g][s] = append(ix.Placement[g][s], Replica{Node: node, State: Active, Since: now, Epoch: t.index})
+			}
+		}
+	}
+	t.view.counters.NextIndexID = id
+	t.setIndex(ix)
+	t.replaced[id] = struct{}{}
+	t.setRoute(ix.UID, id)
+	return ix
+}
+
+// forgetIfDone forgets an index that nothing refers to any more: no name, no unfinished task, no pending change. Nodes
+// that may still hold it are remembered.
+func (t *txn) forgetIfDone(id IndexID) {
+	ix := t.view.Indexes[id]
+	if ix == nil || ix.Visible || len(ix.Pending) > 0 {
+		return
+	}
+	if _, open := t.firstOpen(id); open {
+		return
+	}
+	for _, node := range ix.nodesWhere(func(r Replica) bool { return !ix.Deleting || r.State == Stale }) {
+		t.addLeftover(Leftover{Node: node, NodeUID: ix.NodeUID})
+	}
+	t.dropIndex(id)
+}
+
+func (t *txn) addLeftover(l Leftover) {
+	i, found := slices.BinarySearchFunc(t.view.Leftovers, l, func(a, b Leftover) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.NodeUID, b.NodeUID))
+	})
+	if !found {
+		t.view.Leftovers = slices.Insert(slices.Clone(t.view.Leftovers), i, l)
+		t.put(bucketMeta, rowLeftovers, t.view.Leftovers)
+	}
+}

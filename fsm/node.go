@@ -1,6 +1,10 @@
 package fsm
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // NodeID names one Meilisearch server. An id is never used twice.
 type NodeID string
@@ -136,3 +140,206 @@ func (RecordNodeTask) Result() (r None)               { return }
 func (AddGroup) Result() (r None)                     { return }
 func (SetGroupState) Result() (r None)                { return }
 func (RemoveGroup) Result() (r None)                  { return }
+
+func (c AddNode) apply(t *txn) (any, error) {
+	if err := t.checkNewNode(c.Node); err != nil {
+		return nil, err
+	}
+	t.addNode(c.Node, c.Now)
+	return None{}, nil
+}
+
+func (t *txn) checkNewNode(n Node) error {
+	switch {
+	case n.ID == "" || n.Address == "":
+		return refuse(CodeInvalid, "a node needs an id and an address")
+	case t.view.Nodes[n.ID] != nil:
+		return refuse(CodeExists, "node %s exists already", n.ID)
+	case slices.Contains(t.view.retired, n.ID):
+		return refuse(CodeExists, "node id %s belonged to a node that was removed; choose another", n.ID)
+	}
+	return nil
+}
+
+// addNode adds a checked node and, if it is the first of its group, the group.
+func (t *txn) addNode(n Node, now time.Time) {
+	if n.State == "" {
+		n.State = NodeActive
+	}
+	n.LastTaskUID = max(n.LastTaskUID, -1)
+	if n.LastTaskUID == 0 {
+		n.LastTaskUID = -1
+	}
+	n.Since = now.UTC()
+	if t.view.Group(n.Group) == nil {
+		state := GroupActive
+		if len(t.view.Indexes) > 0 {
+			state = GroupInitializing
+		}
+		t.setGroup(Group{ID: n.Group, State: state, Since: now.UTC()})
+	}
+	t.setNode(&n)
+}
+
+func (c SetNodeState) apply(t *txn) (any, error) {
+	n := t.editNode(c.Node)
+	if n == nil {
+		return nil, refuse(CodeNotFound, "node %s does not exist", c.Node)
+	}
+	if c.State != "" && c.State != n.State {
+		n.State, n.Since = c.State, c.Now.UTC()
+	}
+	n.Version = cmp.Or(c.Version, n.Version)
+	n.Address = cmp.Or(c.Address, n.Address)
+	n.Key = cmp.Or(c.Key, n.Key)
+	n.Error = c.Error
+	return None{}, nil
+}
+
+func (c RecordNodeTask) apply(t *txn) (any, error) {
+	if t.view.Nodes[c.Node] == nil {
+		return nil, refuse(CodeNotFound, "node %s does not exist", c.Node)
+	}
+	t.recordNodeTask(c.Node, c.UID)
+	return None{}, nil
+}
+
+// recordNodeTask raises a node's LastTaskUID; unknown nodes are left alone.
+func (t *txn) recordNodeTask(id NodeID, uid int64) {
+	if n := t.view.Nodes[id]; n != nil && uid > n.LastTaskUID {
+		t.editNode(id).LastTaskUID = uid
+	}
+}
+
+func (c MarkNodeStale) apply(t *txn) (any, error) {
+	if t.view.Nodes[c.Node] == nil {
+		return nil, refuse(CodeNotFound, "node %s does not exist", c.Node)
+	}
+	var result MarkNodeStaleResult
+	for _, ref := range t.replicasOn(c.Node) {
+		if t.makeStale(ref, c.Now) {
+			result.NumStale++
+			if !t.view.Indexes[ref.Index].hasInSync(ref.Shard) {
+				result.Lost = append(result.Lost, ref)
+			}
+		}
+	}
+	if c.LastTaskUID != nil {
+		t.editNode(c.Node).LastTaskUID = *c.LastTaskUID
+	}
+	return result, nil
+}
+
+func (c RemoveNode) apply(t *txn) (any, error) {
+	if t.view.Nodes[c.Node] == nil {
+		return nil, refuse(CodeNotFound, "node %s does not exist", c.Node)
+	}
+	refs := t.replicasOn(c.Node)
+	if len(refs) > 0 && !c.Force {
+		return nil, refuse(CodeWrongState, "node %s still has %d replicas; drain it first or remove it by force", c.Node, len(refs))
+	}
+	var result RemoveNodeResult
+	for _, ref := range refs {
+		ix := t.view.Indexes[ref.Index]
+		if ix.replica(ref).State == Active && !ix.hasInSync(ref.Shard, c.Node) {
+			result.Lost = append(result.Lost, ref)
+		}
+	}
+	if len(result.Lost) > 0 && !c.AcceptLoss {
+		return nil, refuse(CodeLastCopy, "node %s holds the only copy in sync of %d shards", c.Node, len(result.Lost))
+	}
+	for _, ref := range refs {
+		t.dropReplica(ref)
+	}
+	t.dropNode(c.Node)
+	t.view.Leftovers = slices.DeleteFunc(slices.Clone(t.view.Leftovers), func(l Leftover) bool { return l.Node == c.Node })
+	t.put(bucketMeta, rowLeftovers, t.view.Leftovers)
+	t.view.retired = append(slices.Clip(t.view.retired), c.Node)
+	t.put(bucketMeta, rowRetired, t.view.retired)
+	return result, nil
+}
+
+func (c AddGroup) apply(t *txn) (any, error) {
+	if t.view.Group(c.Group) != nil {
+		return nil, refuse(CodeExists, "replica group %d exists already", c.Group)
+	}
+	t.setGroup(Group{ID: c.Group, State: GroupInitializing, Since: c.Now.UTC()})
+	return None{}, nil
+}
+
+func (c SetGroupState) apply(t *txn) (any, error) {
+	g := t.view.Group(c.Group)
+	if g == nil {
+		return nil, refuse(CodeNotFound, "replica group %d does not exist", c.Group)
+	}
+	if c.State == GroupActive && g.State == GroupInitializing {
+		if missing := t.notInSync(c.Group); missing > 0 {
+			return nil, refuse(CodeWrongState, "replica group %d still has %d shards without a replica in sync", c.Group, missing)
+		}
+	}
+	t.setGroup(Group{ID: c.Group, State: c.State, Since: c.Now.UTC()})
+	return None{}, nil
+}
+
+// notInSync counts the shards of which a group has no replica in sync, or one that is still being filled.
+func (t *txn) notInSync(g GroupID) (missing int) {
+	for _, ix := range t.view.Indexes {
+		slots := ix.Placement[g]
+		if len(slots) == 0 {
+			missing += ix.NumSlots()
+		}
+		for _, replicas := range slots {
+			ready := slices.ContainsFunc(replicas, func(r Replica) bool { return r.State == Active }) &&
+				!slices.ContainsFunc(replicas, func(r Replica) bool { return r.State == Joining || r.State == Stale })
+			missing += count(!ready)
+		}
+	}
+	return missing
+}
+
+func (c RemoveGroup) apply(t *txn) (any, error) {
+	g := t.view.Group(c.Group)
+	if g == nil {
+		return nil, refuse(CodeNotFound, "replica group %d does not exist", c.Group)
+	}
+	if err := t.checkRemoveGroup(g); err != nil {
+		return nil, err
+	}
+	for id, ix := range t.view.Indexes {
+		if _, ok := ix.Placement[c.Group]; ok {
+			delete(t.editPlacement(id).Placement, c.Group)
+		}
+	}
+	t.view.Groups = slices.DeleteFunc(slices.Clone(t.view.Groups), func(o *Group) bool { return o.ID == c.Group })
+	t.put(bucketMeta, rowGroups, t.view.Groups)
+	return None{}, nil
+}
+
+func (t *txn) checkRemoveGroup(g *Group) error {
+	others := slices.ContainsFunc(t.view.Groups, func(o *Group) bool { return o.ID != g.ID && o.State == GroupActive })
+	if g.State == GroupActive && !others {
+		return refuse(CodeLastCopy, "replica group %d is the last active one", g.ID)
+	}
+	for _, n := range t.view.Nodes {
+		if n.Group == g.ID {
+			return refuse(CodeWrongState, "replica group %d still has nodes; remove them first", g.ID)
+		}
+	}
+	for _, ix := range t.view.Indexes {
+		for s := range ix.NumSlots() {
+			if !ix.hasInSyncOutside(ShardID(s), g.ID) {
+				return refuse(CodeLastCopy, "the other replica groups have a shard of index %s without a replica in sync", ix.UID)
+			}
+		}
+	}
+	return nil
+}
+
+// setGroup adds or replaces a group.
+func (t *txn) setGroup(g Group) {
+	groups := slices.DeleteFunc(slices.Clone(t.view.Groups), func(o *Group) bool { return o.ID == g.ID })
+	groups = append(groups, &g)
+	slices.SortFunc(groups, func(a, b *Group) int { return cmp.Compare(a.ID, b.ID) })
+	t.view.Groups = groups
+	t.put(bucketMeta, rowGroups, groups)
+}

@@ -24,6 +24,17 @@ type View struct {
 	NumOpenTasks   int
 	NextTaskUID    uint32
 	LastUpdate     time.Time // latest Now of a command that enqueued or finished a task; zero before
+
+	counters counters
+	flips    []flip   // executed changes of names, oldest first
+	retired  []NodeID // ids of removed nodes, never to be used again
+}
+
+// publishCounters copies what readers may see of the counters.
+func (v *View) publishCounters() {
+	c := v.counters
+	v.ClusterID, v.NextTaskUID, v.LastUpdate = c.ClusterID, c.NextTaskUID, c.LastUpdate
+	v.NumOpenIntents, v.NumOpenTasks = c.NumOpenIntents, c.NumOpenTasks
 }
 
 // Index returns the index that reads of a name go to, nil if there is none.

@@ -1,0 +1,237 @@
+package fsm
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// flip is an executed exchange of two names (or a rename, which is the same to earlier tasks): tasks older than Task show
+// under the other name from then on, as on a single server.
+type flip struct {
+	Task uint32 `json:"task"`
+	A    string `json:"a"`
+	B    string `json:"b"`
+}
+
+// shownName returns the name a task's index shows under after the flips.
+func shownName(flips []flip, task uint32, name string) string {
+	for _, f := range flips {
+		switch {
+		case f.Task <= task:
+		case name == f.A:
+			name = f.B
+		case name == f.B:
+			name = f.A
+		}
+	}
+	return name
+}
+
+// beginFlip accepts swaps and renames: routes change at once, names when earlier tasks have finished.
+func (c BeginWrite) beginFlip(t *txn) (any, error) {
+	ids, err := c.checkFlip(t)
+	if err != nil {
+		return nil, err
+	}
+	task := c.newTask(t)
+	if c.Outcome.Details != nil {
+		task.Details = c.Outcome.Details
+	}
+	t.enqueue(task)
+	for _, id := range ids {
+		ix := t.editIndex(id)
+		ix.Pending = append(ix.Pending, Pending{Task: task.UID, Swaps: c.Effect.Swaps, Indexes: ids})
+	}
+	for _, s := range c.Effect.Swaps {
+		a, b := t.view.Routes[s.A], t.view.Routes[s.B]
+		t.setRoute(s.A, b)
+		t.setRoute(s.B, a)
+	}
+	t.settle(c.Now, ids...)
+	return BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt}, nil
+}
+
+// checkFlip returns the indexes a flip concerns, sorted.
+func (c BeginWrite) checkFlip(t *txn) ([]IndexID, error) {
+	if c.IndexUID != nil || c.Outcome == nil || c.fails() {
+		return nil, refuse(CodeInvalid, "a change of names has no index of its own and succeeds without a node")
+	}
+	seen := map[string]bool{}
+	ids := map[IndexID]struct{}{}
+	for _, s := range c.Effect.Swaps {
+		if seen[s.A] || seen[s.B] || s.A == s.B || !validName(s.A) || !validName(s.B) {
+			return nil, refuse(CodeInvalid, "names %q and %q cannot be exchanged together with the others", s.A, s.B)
+		}
+		seen[s.A], seen[s.B] = true, true
+		a, b := t.view.Route(s.A), t.view.Route(s.B)
+		switch {
+		case a == nil:
+			return nil, refuse(CodeNotFound, "index %s does not exist", s.A)
+		case b == nil && !s.Rename:
+			return nil, refuse(CodeNotFound, "index %s does not exist", s.B)
+		case b != nil && s.Rename:
+			return nil, refuse(CodeExists, "index %s exists already", s.B)
+		}
+		ids[a.ID] = struct{}{}
+		if b != nil {
+			ids[b.ID] = struct{}{}
+		}
+		if holder := t.view.Index(s.B); s.Rename && holder != nil {
+			ids[holder.ID] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(ids)), nil
+}
+
+// flipReady reports whether a flip is the oldest unfinished work of every index it concerns.
+func (t *txn) flipReady(p Pending) bool {
+	for _, id := range p.Indexes {
+		ix := t.view.Indexes[id]
+		if ix == nil {
+			continue
+		}
+		if len(ix.Pending) == 0 || ix.Pending[0].Task != p.Task {
+			return false
+		}
+		if first, open := t.firstOpen(id); open && first < p.Task {
+			return false
+		}
+	}
+	return true
+}
+
+// executeFlip changes the visible names and finishes the task; it fails when an index is missing by now.
+func (t *txn) executeFlip(p Pending, now time.Time) {
+	t.removeFlip(p.Task)
+	end := finish{Status: StatusSucceeded, Now: now}
+	if missing := t.missingName(p.Swaps); missing != "" {
+		end = finish{Status: StatusFailed, Error: indexNotFound(missing), Now: now}
+		t.refoldRoutes()
+	} else {
+		for _, s := range p.Swaps {
+			t.swapNames(s.A, s.B)
+			t.swapIndexBits(s.A, s.B, p.Task)
+			t.view.flips = append(slices.Clip(t.view.flips), flip{p.Task, s.A, s.B})
+		}
+		t.put(bucketMeta, rowFlips, t.view.flips)
+	}
+	t.closeTask(t.task(p.Task), end)
+}
+
+func (t *txn) missingName(swaps []Swap) string {
+	for _, s := range swaps {
+		_, a := t.view.Names[s.A]
+		_, b := t.view.Names[s.B]
+		switch {
+		case !a:
+			return s.A
+		case b == s.Rename:
+			return s.B
+		}
+	}
+	return ""
+}
+
+// indexNotFound is Meilisearch's error for an index that is gone when its swap is processed.
+func indexNotFound(uid string) []byte {
+	return marshal(struct {
+		Message string `json:"message"`
+		Code    string `json:"code"`
+		Type    string `json:"type"`
+		Link    string `json:"link"`
+	}{"Index `" + uid + "` not found.", "index_not_found", "invalid_request", "https://docs.meilisearch.com/errors#index_not_found"})
+}
+
+// swapNames exchanges two visible names, one of which may be free.
+func (t *txn) swapNames(nameA, nameB string) {
+	a, b := t.view.Names[nameA], t.view.Names[nameB]
+	t.setName(nameA, b)
+	t.setName(nameB, a)
+	if ix := t.editIndex(a); ix != nil {
+		ix.UID = nameB
+	}
+	if ix := t.editIndex(b); ix != nil {
+		ix.UID = nameA
+	}
+}
+
+// removeFlip takes a flip out of all queues and returns the indexes it was in, sorted.
+func (t *txn) removeFlip(task uint32) []IndexID {
+	var ids []IndexID
+	for id, ix := range t.view.Indexes {
+		if ix.pendingOf(task) >= 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		ix := t.editIndex(id)
+		i := ix.pendingOf(task)
+		ix.Pending = slices.Delete(ix.Pending, i, i+1)
+	}
+	return ids
+}
+
+// nameChange is one pending change of the names, for refoldRoutes.
+type nameChange struct {
+	task  uint32
+	index *Index
+	what  Pending
+}
+
+// refoldRoutes computes the routes anew after a change of names has failed: the visible names with every pending change
+// folded in, in order of the log.
+func (t *txn) refoldRoutes() {
+	routes := maps.Clone(t.view.Names)
+	for _, c := range t.pendingNames() {
+		switch {
+		case c.what.Swaps != nil:
+			for _, s := range c.what.Swaps {
+				foldSwap(routes, s)
+			}
+		case c.what.Create && !c.index.Visible:
+			routes[c.index.UID] = c.index.ID
+		}
+		if c.what.Delete {
+			maps.DeleteFunc(routes, func(_ string, id IndexID) bool { return id == c.index.ID })
+		}
+	}
+	for uid := range maps.Clone(t.view.Routes) {
+		if _, ok := routes[uid]; !ok {
+			t.setRoute(uid, 0)
+		}
+	}
+	for uid, id := range routes {
+		if t.view.Routes[uid] != id {
+			t.setRoute(uid, id)
+		}
+	}
+}
+
+func foldSwap(routes map[string]IndexID, s Swap) {
+	a, okA := routes[s.A]
+	b, okB := routes[s.B]
+	switch {
+	case s.Rename && okA && !okB:
+		delete(routes, s.A)
+		routes[s.B] = a
+	case !s.Rename && okA && okB:
+		routes[s.A], routes[s.B] = b, a
+	}
+}
+
+// pendingNames lists the pending changes of names in order of the log, each once.
+func (t *txn) pendingNames() []nameChange {
+	var list []nameChange
+	for _, ix := range t.view.Indexes {
+		for _, p := range ix.Pending {
+			if p.Swaps != nil || p.Create || p.Delete {
+				list = append(list, nameChange{p.Task, ix, p})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b nameChange) int { return cmp.Compare(a.task, b.task) })
+	return slices.CompactFunc(list, func(a, b nameChange) bool { return a.task == b.task })
+}
