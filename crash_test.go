@@ -79,9 +79,7 @@ func startPodOverDevnodes(t *testing.T, program, dir string, nodes int) *cluster
 		server := httptest.NewServer(node)
 		t.Cleanup(func() {
 			server.Close()
-			if err := node.Close(); err != nil {
-				t.Error(err)
-			}
+			node.Close()
 		})
 		urls = append(urls, server.URL)
 	}

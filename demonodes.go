@@ -101,7 +101,8 @@ func (n *demoNode) startEmbedded(closers *closers) error {
 		if served := <-done; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
-		return errors.Join(err, embedded.Close())
+		embedded.Close()
+		return err
 	})
 	return nil
 }

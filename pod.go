@@ -146,7 +146,7 @@ func (p *pod) bootstrap(ctx context.Context) error {
 		command.Nodes = append(command.Nodes, fsm.Node{ID: n.ID, Address: n.Address, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1, Since: now})
 	}
 	for _, key := range meili.DefaultKeys(now, uuid.NewString) {
-		command.Keys = append(command.Keys, fsm.Key(key))
+		command.Keys = append(command.Keys, proxy.KeyToState(&key))
 	}
 	if _, err := fsm.Do(ctx, p.raft, command); err != nil {
 		return fmt.Errorf("bootstrap the cluster: %w", err)

@@ -62,7 +62,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // middleware wraps the router, outermost first: 1. request id, log line and metrics; 2. CORS; 3. the bound on
 // concurrent requests; 4. compression of the answer; 5. limit and decompression of the body; 6. trailing slash.
 func (s *Server) middleware(next http.Handler) http.Handler {
-	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.SetContentType("application/json"))
+	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(1024))
 	if err != nil {
 		panic(fmt.Sprintf("gzhttp options are constants: %v", err))
 	}

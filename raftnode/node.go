@@ -99,10 +99,7 @@ func (n *Node) start(o Options, log *raftboltdb.BoltStore) error {
 		n.closers = append(n.closers, tcp.Close)
 		transport = tcp
 	}
-	snapshots, err := newSnapshots(o.DataDir, n.fsm, logger)
-	if err != nil {
-		return err
-	}
+	snapshots := n.fsm.SnapshotStore()
 	cached, err := raft.NewLogCache(512, log)
 	if err != nil {
 		return err
