@@ -65,7 +65,7 @@ func mergeFacetSearch(answers []answered[[]byte], query *meili.FacetSearch, orde
 		for _, hit := range itemsOf(memberOf(a.Value, "facetHits")) {
 			part = append(part, facetValue{text(memberOf(hit, "value")), uint64(number(memberOf(hit, "count")))})
 		}
-		values = addValues(values, places, part)
+		values = addValues(values, places, part, normalizeFacet)
 		tookMillis = max(tookMillis, int(number(memberOf(a.Value, "processingTimeMs"))))
 	}
 	slices.SortFunc(values, func(a, b facetValue) int {

@@ -81,7 +81,14 @@ func mergeFacets(parts []*facets, rules facetRules, numCandidates int) *facets {
 
 // sumFacets adds up counts of equal values and joins the ranges of statistics; values are in no order.
 // Strings are equal when their normalized forms are: the spelling of the first answer is shown.
-func sumFacets(parts []*facets) *facets {
+func sumFacets(parts []*facets) *facets { return addFacets(parts, normalizeFacet) }
+
+// sumFacetsByText is sumFacets for values that are equal only when their texts are.
+func sumFacetsByText(parts []*facets) *facets {
+	return addFacets(parts, func(text string) string { return text })
+}
+
+func addFacets(parts []*facets, keyOf func(string) string) *facets {
 	var sum *facets
 	places := map[string]map[string]int{}
 	for _, part := range parts {
@@ -96,7 +103,7 @@ func sumFacets(parts []*facets) *facets {
 				places[field] = map[string]int{}
 				sum.values[field] = []facetValue{}
 			}
-			sum.values[field] = addValues(sum.values[field], places[field], values)
+			sum.values[field] = addValues(sum.values[field], places[field], values, keyOf)
 		}
 		for field, stats := range part.stats {
 			if known, ok := sum.stats[field]; ok {
@@ -108,9 +115,9 @@ func sumFacets(parts []*facets) *facets {
 	return sum
 }
 
-func addValues(sum []facetValue, places map[string]int, values []facetValue) []facetValue {
+func addValues(sum []facetValue, places map[string]int, values []facetValue, keyOf func(string) string) []facetValue {
 	for _, value := range values {
-		key := normalizeFacet(value.text)
+		key := keyOf(value.text)
 		if at, ok := places[key]; ok {
 			sum[at].count += value.count
 			continue

@@ -36,7 +36,7 @@ var shardFieldBytes = []byte(shardField)
 // strip removes the hidden field from an answer. All other bytes stay as they are; an answer without the field is
 // returned itself, otherwise the result is a new slice. Fields of that name nested in documents are the client's.
 func strip(text []byte, s *shape) []byte {
-	if len(s.drop) == 0 && !bytes.Contains(text, shardFieldBytes) {
+	if !s.drops() && !bytes.Contains(text, shardFieldBytes) {
 		return text
 	}
 	c := cutter{text: text}
@@ -127,6 +127,22 @@ func (c *cutter) object(at int, s *shape) int {
 
 func (s *shape) cuts(key []byte) bool {
 	return s.strip && bytes.Equal(key, shardFieldBytes) || len(s.drop) > 0 && slices.Contains(s.drop, string(key))
+}
+
+// drops reports whether other members than the hidden field are removed somewhere.
+func (s *shape) drops() bool {
+	if s == nil {
+		return false
+	}
+	if len(s.drop) > 0 || s.others.drops() || s.items.drops() {
+		return true
+	}
+	for _, inner := range s.members {
+		if inner.drops() {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *shape) inside(key []byte) *shape {

@@ -1,0 +1,298 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// federated is one federated search on its way. All queries on an index share its plan, so that each document is seen by
+// one node only and facets count it once.
+type federated struct {
+	s        *Server
+	view     *fsm.View
+	multi    *meili.MultiSearch
+	indexes  map[string]*fsm.Index // by client name, of all queries
+	seed     uint64
+	metadata bool
+	started  time.Time
+}
+
+// federatedPart is what one node is asked: some shards of some indexes.
+type federatedPart struct {
+	node  fsm.NodeID
+	calls map[string]Call // by index
+}
+
+// federatedAnswer is a node's answer with its hits by query.
+type federatedAnswer struct {
+	hits         map[int][]hit
+	total        int
+	tookMillis   int
+	facets       map[string]*facets // by client name of the index
+	queryVectors map[int][]byte
+	semantic     bool
+	performance  []byte
+}
+
+func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili.MultiSearch) error {
+	f := &federated{s: s, view: r.View, multi: multi, metadata: wantsMetadata(r), started: time.Now()}
+	if err := f.check(); err != nil {
+		return err
+	}
+	answers, missing, err := f.gather(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, uid := range slices.Sorted(maps.Keys(missing)) {
+		markMissing(w.Header(), uid, missing[uid])
+	}
+	writeRawJSON(w, http.StatusOK, f.merge(answers))
+	return nil
+}
+
+// check refuses what no node could judge alone, in Meilisearch's order: the queries' members first, then their indexes by
+// name, then the indexes facets are asked of.
+func (f *federated) check() error {
+	if refused := f.multi.Check(); refused != nil {
+		return refused
+	}
+	f.indexes = map[string]*fsm.Index{}
+	parts := []string{"federated"}
+	var unknown []string
+	firstUse := map[string]int{}
+	for i := range f.multi.Queries {
+		query := &f.multi.Queries[i]
+		if refused := checkGates(&query.SearchQuery, f.view); refused != nil {
+			return meili.InQuery(i, refused)
+		}
+		if _, used := firstUse[query.IndexUID]; !used {
+			firstUse[query.IndexUID] = i
+		}
+		ix := f.view.Index(query.IndexUID)
+		if ix == nil {
+			unknown = append(unknown, query.IndexUID)
+			continue
+		}
+		f.indexes[query.IndexUID] = ix
+		text, _ := json.Marshal(query.SearchQuery)
+		parts = append(parts, query.IndexUID, string(text))
+	}
+	f.seed = seedOf(parts...)
+	if len(unknown) > 0 {
+		first := slices.Min(unknown)
+		return meili.InQuery(firstUse[first], meili.IndexNotFound(first).WithStatus(http.StatusBadRequest))
+	}
+	for _, uid := range slices.Sorted(maps.Keys(f.multi.Federation.FacetsByIndex)) {
+		if f.indexes[uid] != nil {
+			continue
+		}
+		if f.view.Index(uid) == nil {
+			unused := meili.IndexNotFound(uid).WithStatus(http.StatusBadRequest).WithPrefix("Inside `.federation.facetsByIndex." + uid + "`: ")
+			unused.Message += "\n - Note: index `" + uid + "` is not used in queries"
+			return unused
+		}
+	}
+	return nil
+}
+
+// gather asks the nodes, and again other replicas for what failed, round by round.
+func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string][]fsm.ShardID, error) {
+	missing := map[string][]fsm.ShardID{}
+	open := map[string][]fsm.ShardID{} // nil: all shards
+	for uid := range f.indexes {
+		open[uid] = nil
+	}
+	var answers []*federatedAnswer
+	avoid := map[fsm.NodeID]bool{}
+	var failure error
+	for len(open) > 0 {
+		parts := f.parts(open, avoid, missing)
+		open = map[string][]fsm.ShardID{}
+		for _, o := range f.ask(ctx, parts) {
+			if o.err == nil {
+				answers = append(answers, o.answer)
+				continue
+			}
+			if done := final(ctx, o.err); done != nil {
+				return nil, nil, f.shownError(done)
+			}
+			failure = o.err
+			avoid[o.part.node] = true
+			for uid, call := range o.part.calls {
+				open[uid] = append(open[uid], call.Shards...)
+			}
+		}
+	}
+	if len(answers) == 0 && len(missing) > 0 {
+		for _, uid := range slices.Sorted(maps.Keys(missing)) {
+			return nil, nil, unavailable(missing[uid], failure)
+		}
+	}
+	return answers, missing, nil
+}
+
+// parts plans the open shards of every index and groups the calls by node, ordered by node.
+func (f *federated) parts(open map[string][]fsm.ShardID, avoid map[fsm.NodeID]bool, missing map[string][]fsm.ShardID) []federatedPart {
+	byNode := map[fsm.NodeID]map[string]Call{}
+	for uid, shards := range open {
+		request := f.s.planRequest(f.view, f.indexes[uid], shards, f.seed)
+		request.Avoid = avoid
+		plan := planRead(request)
+		missing[uid] = append(missing[uid], plan.Missing...)
+		if len(missing[uid]) == 0 {
+			delete(missing, uid)
+		}
+		for _, call := range plan.Calls {
+			if byNode[call.Node] == nil {
+				byNode[call.Node] = map[string]Call{}
+			}
+			byNode[call.Node][uid] = call
+		}
+	}
+	parts := make([]federatedPart, 0, len(byNode))
+	for id, calls := range byNode {
+		parts = append(parts, federatedPart{id, calls})
+	}
+	slices.SortFunc(parts, func(a, b federatedPart) int { return cmp.Compare(a.node, b.node) })
+	return parts
+}
+
+type federatedOutcome struct {
+	part   federatedPart
+	answer *federatedAnswer
+	err    error
+}
+
+func (f *federated) ask(ctx context.Context, parts []federatedPart) []federatedOutcome {
+	outcomes := make([]federatedOutcome, len(parts))
+	var running sync.WaitGroup
+	for i, part := range parts {
+		running.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, f.s.opts.SearchTimeout)
+			defer cancel()
+			answer, err := f.askPart(ctx, part)
+			outcomes[i] = federatedOutcome{part, answer, err}
+		})
+	}
+	running.Wait()
+	return outcomes
+}
+
+func (f *federated) askPart(ctx context.Context, part federatedPart) (*federatedAnswer, error) {
+	body, err := marshal(f.request(part))
+	if err != nil {
+		return nil, err
+	}
+	response, err := f.s.exchange(ctx, f.s.nodes.Client(f.view, part.node), node.Request{
+		Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json", Header: proxyHeader,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.read(response.Body), nil
+}
+
+// request is the federated search of one node: its part of each query, from the first hit on, facets not merged.
+func (f *federated) request(part federatedPart) *meili.MultiSearch {
+	federation := *f.multi.Federation
+	_, to := federation.Window()
+	if federation.Paged() {
+		if to > 0 {
+			federation.Page, federation.HitsPerPage = new(1), &to
+		}
+	} else {
+		federation.Offset, federation.Limit = new(0), &to
+	}
+	federation.MergeFacets, federation.Personalize = nil, nil
+	federation.FacetsByIndex = nil
+	for uid, patterns := range f.multi.Federation.FacetsByIndex {
+		if _, asked := part.calls[uid]; asked {
+			if federation.FacetsByIndex == nil {
+				federation.FacetsByIndex = map[string]*[]string{}
+			}
+			federation.FacetsByIndex[f.indexes[uid].NodeUID] = patterns
+		}
+	}
+	request := &meili.MultiSearch{Federation: &federation}
+	for i, query := range f.multi.Queries {
+		call, asked := part.calls[query.IndexUID]
+		if !asked {
+			continue
+		}
+		query.IndexUID = f.indexes[query.IndexUID].NodeUID
+		query.Filter = withShards(query.Filter, call.filterShards())
+		options := meili.FederationOptions{QueryPosition: new(i)}
+		if query.FederationOptions != nil {
+			options.Weight, options.Remote = query.FederationOptions.Weight, query.FederationOptions.Remote
+		}
+		query.FederationOptions = &options
+		request.Queries = append(request.Queries, query)
+	}
+	return request
+}
+
+func (f *federated) read(body []byte) *federatedAnswer {
+	a := &federatedAnswer{hits: map[int][]hit{}, facets: map[string]*facets{}, queryVectors: map[int][]byte{}}
+	eachMember(body, skipSpace(body, 0), func(m member) bool {
+		value := body[m.value:m.end]
+		switch string(m.key) {
+		case "hits":
+			for _, raw := range itemsOf(value) {
+				h := f.readHit(raw)
+				a.hits[h.query] = append(a.hits[h.query], h)
+			}
+		case "estimatedTotalHits", "totalHits":
+			a.total = int(number(value))
+		case "processingTimeMs":
+			a.tookMillis = int(number(value))
+		case "semanticHitCount":
+			a.semantic = true
+		case "performanceDetails":
+			a.performance = value
+		case "queryVectors":
+			eachMember(value, 0, func(v member) bool {
+				position, _ := strconv.Atoi(string(v.key))
+				a.queryVectors[position] = value[v.value:v.end]
+				return true
+			})
+		case "facetsByIndex":
+			for uid, ix := range f.indexes {
+				if mine := memberOf(value, ix.NodeUID); mine != nil {
+					a.facets[uid] = readFacets(memberOf(mine, "distribution"), memberOf(mine, "stats"))
+				}
+			}
+		}
+		return true
+	})
+	return a
+}
+
+func (f *federated) readHit(raw []byte) hit {
+	federation := memberOf(raw, "_federation")
+	h := hit{
+		raw: raw, extra: memberOf(federation, "extra_document"),
+		score:  weightedScore(memberOf(federation, "weightedScoreValues")),
+		query:  int(number(memberOf(federation, "queriesPosition"))),
+		global: number(memberOf(federation, "weightedRankingScore")),
+	}
+	return h
+}
+
+// shownError maps node-side names of all indexes back.
+func (f *federated) shownError(err error) error {
+	for _, ix := range f.indexes {
+		err = shownError(err, ix)
+	}
+	return err
+}

@@ -1,0 +1,246 @@
+package proxy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"miroir/meili"
+)
+
+// merge joins the nodes' answers: first the parts of each query, as the search of one index does, then the queries, as
+// Meilisearch v1.50 merges them (search/federated/perform.rs).
+func (f *federated) merge(answers []*federatedAnswer) []byte {
+	federation := f.multi.Federation
+	from, to := federation.Window()
+	total, took := 0, int(time.Since(f.started).Milliseconds())
+	semantic := false
+	var performance []byte
+	vectors := map[int][]byte{}
+	for _, a := range answers {
+		total += a.total
+		took = max(took, a.tookMillis)
+		semantic = semantic || a.semantic
+		if performance == nil {
+			performance = a.performance
+		}
+		maps.Copy(vectors, a.queryVectors)
+	}
+	merged := mergeHits(f.lists(answers), from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
+	total -= len(merged.rejected)
+	out := []byte(`{"hits":[`)
+	numSemantic := 0
+	for i := range merged.hits {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, f.shownHit(&merged.hits[i])...)
+		if merged.hits[i].score.isSemantic() {
+			numSemantic++
+		}
+	}
+	out = append(out, ']')
+	if slices.ContainsFunc(f.multi.Queries, func(q meili.MultiQuery) bool { return isTrue(q.RetrieveVectors) }) {
+		out = appendVectors(append(out, `,"queryVectors":`...), vectors)
+	}
+	out = strconv.AppendInt(append(out, `,"processingTimeMs":`...), int64(took), 10)
+	out = appendPaging(out, paging{federation.Paged(), federation.EffectiveOffset(), federation.EffectiveLimit(), federation.EffectivePage(), federation.EffectiveHitsPerPage()}, total)
+	out = f.appendFacets(out, answers, merged.rejected, total)
+	out = append(append(append(out, `,"requestUid":"`...), newRequestUID()...), '"')
+	out = f.appendMetadata(out)
+	if semantic {
+		out = strconv.AppendInt(append(out, `,"semanticHitCount":`...), int64(numSemantic), 10)
+	}
+	out = appendMember(out, "performanceDetails", performance)
+	return append(out, '}')
+}
+
+// lists are the hits of each query over all nodes, in the order of Meilisearch's merge: indexes by name, then queries.
+func (f *federated) lists(answers []*federatedAnswer) [][]hit {
+	order := make([]int, len(f.multi.Queries))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return strings.Compare(f.multi.Queries[a].IndexUID, f.multi.Queries[b].IndexUID)
+	})
+	lists := make([][]hit, 0, len(order))
+	for _, i := range order {
+		parts := make([][]hit, 0, len(answers))
+		length := 0
+		for _, a := range answers {
+			parts = append(parts, a.hits[i])
+			length += len(a.hits[i])
+		}
+		lists = append(lists, mergeHits(parts, 0, length, "", false, f.partCompare(i)).hits)
+	}
+	return lists
+}
+
+// partCompare compares hits of one query: in hybrid searches by scores weighted with the semantic ratio.
+func (f *federated) partCompare(i int) func(a, b *hit) int {
+	query := &f.multi.Queries[i]
+	if kind, _ := query.Kind(meili.AllFeatures()); kind != meili.HybridSearch {
+		return byScore
+	}
+	ratio := query.Hybrid.EffectiveSemanticRatio()
+	return func(a, b *hit) int {
+		return compareScores(slices.Clone(a.score).weighted(ratio), slices.Clone(b.score).weighted(ratio))
+	}
+}
+
+// byWeightedScore is Meilisearch's comparison of hits of different queries: entry by entry, then by the number of entries
+// left, then by the weighted global score, then by the position of the query. A geo sort's direction is not minded there.
+func byWeightedScore(a, b *hit) int {
+	c := compareWeighted(a.score, b.score, func() int { return cmp.Compare(a.global, b.global) })
+	if c == 0 {
+		return cmp.Compare(b.query, a.query)
+	}
+	return c
+}
+
+func compareWeighted(a, b score, global func() int) int {
+	for i := range min(len(a), len(b)) {
+		c, comparable := compareWeightedEntries(a[i], b[i])
+		if !comparable {
+			return cmp.Or(cmp.Compare(len(a), len(b)), global())
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func compareWeightedEntries(a, b scoreEntry) (c int, comparable bool) {
+	switch {
+	case a.isScore() && b.isScore():
+		return compareNear(a.value, b.value), true
+	case a.kind != b.kind || a.isScore() || a.asc != b.asc:
+		return 0, false
+	case a.kind == geoEntry:
+		return cmp.Or(cmp.Compare(a.class, b.class), compareNear(a.value, b.value)), true
+	}
+	return compareEntries(a, b), true
+}
+
+// federationShape is a hit's _federation without what only mergers need.
+var federationShape = &shape{strip: true, members: map[string]*shape{
+	"_formatted": bare, "_matchesPosition": bare,
+	"_federation": {drop: []string{"weightedScoreValues", "extra_document", "pinnedPosition"}},
+}}
+
+func (f *federated) shownHit(h *hit) []byte {
+	shown := strip(h.raw, federationShape)
+	uid := f.multi.Queries[h.query].IndexUID
+	if f.indexes[uid].NodeUID == uid {
+		return shown
+	}
+	return replaceMember(shown, uid, "_federation", "indexUid")
+}
+
+func appendVectors(out []byte, vectors map[int][]byte) []byte {
+	out = append(out, '{')
+	for i, position := range slices.Sorted(maps.Keys(vectors)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = strconv.AppendInt(append(out, '"'), int64(position), 10)
+		out = append(append(out, `":`...), vectors[position]...)
+	}
+	return append(out, '}')
+}
+
+func (f *federated) appendMetadata(out []byte) []byte {
+	if !f.metadata {
+		return out
+	}
+	out = append(out, `,"metadata":[`...)
+	for i := range f.multi.Queries {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		query := &f.multi.Queries[i]
+		m := searchMetadata{query: deref(query.Q), indexUID: query.IndexUID, primaryKey: f.indexes[query.IndexUID].PrimaryKey}
+		out = m.appendJSON(out)
+	}
+	return append(out, ']')
+}
+
+// appendFacets appends the facets by index, or merged over all indexes where the federation asks for that.
+func (f *federated) appendFacets(out []byte, answers []*federatedAnswer, rejected []hit, total int) []byte {
+	byIndex := map[string]*facets{}
+	for uid := range f.multi.Federation.FacetsByIndex {
+		ix := f.indexes[uid]
+		if ix == nil {
+			continue
+		}
+		parts := make([]*facets, len(answers))
+		for i, a := range answers {
+			parts[i] = a.facets[uid]
+		}
+		settings := settingsOf(ix)
+		if sum := mergeFacets(parts, facetRules{settings, settings.MaxValuesPerFacet()}, total); sum != nil {
+			byIndex[uid] = sum
+			if f.multi.Federation.MergeFacets == nil {
+				sum.withoutHits(f.ofIndex(rejected, uid))
+			}
+		}
+	}
+	if len(byIndex) == 0 {
+		return out
+	}
+	uids := slices.Sorted(maps.Keys(byIndex))
+	if f.multi.Federation.MergeFacets != nil {
+		all := f.mergeIndexes(uids, byIndex)
+		all.withoutHits(rejected)
+		out = all.appendDistribution(append(out, `,"facetDistribution":`...))
+		return all.appendStats(append(out, `,"facetStats":`...))
+	}
+	out = append(out, `,"facetsByIndex":{`...)
+	for i, uid := range uids {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = meili.AppendString(out, uid)
+		out = byIndex[uid].appendDistribution(append(out, `:{"distribution":`...))
+		out = byIndex[uid].appendStats(append(out, `,"stats":`...))
+		out = append(out, '}')
+	}
+	return append(out, '}')
+}
+
+func (f *federated) ofIndex(hits []hit, uid string) []hit {
+	return slices.DeleteFunc(slices.Clone(hits), func(h hit) bool { return f.multi.Queries[h.query].IndexUID != uid })
+}
+
+// mergeIndexes adds the facets of several indexes up: values by their text or by count, as the first index that has the
+// facet orders it, cut only where mergeFacets says so.
+func (f *federated) mergeIndexes(uids []string, byIndex map[string]*facets) *facets {
+	parts := make([]*facets, len(uids))
+	orders := map[string]string{}
+	for i, uid := range uids {
+		parts[i] = byIndex[uid]
+		for field := range byIndex[uid].values {
+			if orders[field] == "" {
+				orders[field] = settingsOf(f.indexes[uid]).FacetSort(field)
+			}
+		}
+	}
+	sum := sumFacetsByText(parts)
+	for field, values := range sum.values {
+		slices.SortStableFunc(values, func(a, b facetValue) int {
+			if orders[field] == "count" {
+				return cmp.Compare(b.count, a.count)
+			}
+			return strings.Compare(a.text, b.text)
+		})
+		if most := f.multi.Federation.MergeFacets.MaxValuesPerFacet; most != nil {
+			sum.values[field] = values[:min(len(values), *most)]
+		}
+	}
+	return sum
+}

@@ -1,0 +1,240 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// handleSimilar answers GET and POST /indexes/{uid}/similar. The node that holds the document answers as it is; the others
+// are asked for the nearest neighbours of the document's vector.
+func (s *Server) handleSimilar(w http.ResponseWriter, r *request) error {
+	query, err := readSimilar(r)
+	if err != nil {
+		return err
+	}
+	ix := r.View.Index(r.uid())
+	if ix == nil {
+		return meili.IndexNotFound(r.uid())
+	}
+	rule := r.Grant.Rule(ix.UID)
+	query.Filter = meili.AndFilter(query.Filter, rule)
+	q := &similar{s: s, view: r.View, ix: ix, settings: settingsOf(ix), query: query, rule: rule, started: time.Now()}
+	body, missing, err := q.run(r.Context())
+	if err != nil {
+		return shownError(err, ix)
+	}
+	markMissing(w.Header(), "", missing)
+	writeRawJSON(w, http.StatusOK, body)
+	return nil
+}
+
+func readSimilar(r *request) (*meili.Similar, error) {
+	var query *meili.Similar
+	var refused *meili.Error
+	if r.Method == http.MethodGet {
+		query, refused = meili.DecodeSimilarParams(r.URL.RawQuery)
+	} else {
+		body, err := r.readJSON()
+		if err != nil {
+			return nil, err
+		}
+		query, refused = meili.DecodeSimilar(body)
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	return query, nil
+}
+
+// similar is one search for similar documents on its way.
+type similar struct {
+	s        *Server
+	view     *fsm.View
+	ix       *fsm.Index
+	settings *meili.Settings
+	query    *meili.Similar // tenant rule included
+	rule     json.RawMessage
+	started  time.Time
+}
+
+func (q *similar) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
+	id, refused := q.query.DocumentID()
+	owner := fsm.ShardID(0)
+	if refused == nil {
+		owner = ShardOf(id, q.ix.Shards)
+	}
+	request := q.s.planRequest(q.view, q.ix, nil, seedOf(q.ix.UID, id, q.query.Embedder))
+	if plan := planRead(request); plan.direct() {
+		return q.runDirect(ctx, request, id)
+	}
+	vector, err := q.reference(ctx, request, owner, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	reach := min(q.query.EffectiveOffset()+q.query.EffectiveLimit(), q.settings.MaxTotalHits())
+	got, err := scatter(ctx, q.s, request, func(ctx context.Context, c *node.Client, call Call) (*nodeAnswer, error) {
+		if holds(call, owner) {
+			return q.askSimilar(ctx, c, call, reach)
+		}
+		return q.askVector(ctx, c, call, vector, reach)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return q.merge(got.Answers, id, reach), got.Missing, nil
+}
+
+// runDirect asks the one node that holds the index. It cannot know the tenant's rule for the document itself.
+func (q *similar) runDirect(ctx context.Context, r planRequest, id string) ([]byte, []fsm.ShardID, error) {
+	got, err := scatter(ctx, q.s, r, func(ctx context.Context, c *node.Client, _ Call) ([]byte, error) {
+		body, err := q.post(ctx, c, "/similar", q.query)
+		if err != nil || len(q.rule) == 0 {
+			return body, err
+		}
+		page, err := q.post(ctx, c, "/documents/fetch", meili.DocumentsQuery{IDs: &[]string{id}, Filter: q.rule, Fields: &[]string{}})
+		if err == nil && number(memberOf(page, "total")) == 0 {
+			err = q.notFound(id)
+		}
+		return body, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return strip(got.Answers[0].Value, searchShape), nil, nil
+}
+
+func (q *similar) notFound(id string) *meili.Error {
+	return meili.Errorf(meili.CodeNotFoundSimilarID, "Document `%s` not found.", id)
+}
+
+func holds(call Call, shard fsm.ShardID) bool {
+	for _, s := range call.Shards {
+		if s == shard {
+			return true
+		}
+	}
+	return false
+}
+
+// reference asks the owner of the document what one server would check first, so that its errors are the answer, and
+// returns the document's vector. A document that the tenant's rule hides does not exist.
+func (q *similar) reference(ctx context.Context, r planRequest, owner fsm.ShardID, id string) (json.RawMessage, error) {
+	r.Shards = []fsm.ShardID{owner}
+	check := *q.query
+	check.Limit, check.Offset = new(0), new(0)
+	if _, err := scatter(ctx, q.s, r, func(ctx context.Context, c *node.Client, _ Call) ([]byte, error) {
+		return q.post(ctx, c, "/similar", check)
+	}); err != nil {
+		return nil, err
+	}
+	got, err := scatter(ctx, q.s, r, func(ctx context.Context, c *node.Client, _ Call) ([]byte, error) {
+		return q.post(ctx, c, "/documents/fetch", meili.DocumentsQuery{
+			Limit: 1, IDs: &[]string{id}, Filter: q.rule, RetrieveVectors: true, Fields: &[]string{"_vectors"},
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	documents := itemsOf(memberOf(got.Answers[0].Value, "results"))
+	if len(documents) == 0 {
+		return nil, q.notFound(id)
+	}
+	return firstEmbedding(memberOf(memberOf(documents[0], "_vectors"), q.query.Embedder)), nil
+}
+
+// firstEmbedding is the vector of {"embeddings": [[…], …]} or {"embeddings": […]}, nil when there is none.
+func firstEmbedding(vectors []byte) json.RawMessage {
+	embeddings := memberOf(vectors, "embeddings")
+	items := itemsOf(embeddings)
+	if len(items) == 0 {
+		return nil
+	}
+	if items[0][0] == '[' {
+		return items[0]
+	}
+	return embeddings
+}
+
+func (q *similar) post(ctx context.Context, c *node.Client, path string, value any) ([]byte, error) {
+	body, err := marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	response, err := q.s.exchange(ctx, c, node.Request{
+		Method: "POST", Path: "/indexes/" + q.ix.NodeUID + path, Body: body, ContentType: "application/json",
+	})
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+func (q *similar) askSimilar(ctx context.Context, c *node.Client, call Call, reach int) (*nodeAnswer, error) {
+	part := *q.query
+	part.Filter = withShards(part.Filter, call.filterShards())
+	part.Offset, part.Limit, part.ShowRankingScoreDetails = new(0), &reach, new(true)
+	body, err := q.post(ctx, c, "/similar", part)
+	if err != nil {
+		return nil, err
+	}
+	return scoredBySimilarity(body, q.ix.NodeUID), nil
+}
+
+func (q *similar) askVector(ctx context.Context, c *node.Client, call Call, vector json.RawMessage, reach int) (*nodeAnswer, error) {
+	if vector == nil {
+		return &nodeAnswer{}, nil // a document without a vector is similar to nothing
+	}
+	body, err := q.post(ctx, c, "/search", meili.SearchQuery{
+		Vector: vector, Hybrid: &meili.Hybrid{Embedder: q.query.Embedder, SemanticRatio: new(1.0)},
+		Filter: withShards(q.query.Filter, call.filterShards()), Limit: &reach,
+		AttributesToRetrieve: q.query.AttributesToRetrieve, RetrieveVectors: q.query.RetrieveVectors,
+		ShowRankingScore: q.query.ShowRankingScore, ShowRankingScoreDetails: new(true),
+		RankingScoreThreshold: q.query.RankingScoreThreshold, ShowPerformanceDetails: q.query.ShowPerformanceDetails,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return scoredBySimilarity(body, q.ix.NodeUID), nil
+}
+
+// scoredBySimilarity reads an answer whose hits rank by their similarity alone.
+func scoredBySimilarity(body []byte, nodeUID string) *nodeAnswer {
+	a := readAnswer(body, nodeUID)
+	for i := range a.hits {
+		similarity := memberOf(memberOf(memberOf(a.hits[i].raw, "_rankingScoreDetails"), "vectorSort"), "similarity")
+		a.hits[i].score = score{{kind: vectorEntry, value: number(similarity)}}
+	}
+	return a
+}
+
+func (q *similar) merge(answers []answered[*nodeAnswer], id string, reach int) []byte {
+	lists := make([][]hit, len(answers))
+	total, took := 0, int(time.Since(q.started).Milliseconds())
+	var performance []byte
+	for i, a := range answers {
+		lists[i] = a.Value.hits
+		total += a.Value.total
+		took = max(took, a.Value.tookMillis)
+		if performance == nil {
+			performance = a.Value.performance
+		}
+	}
+	var cut []string
+	if !isTrue(q.query.ShowRankingScoreDetails) {
+		cut = []string{"_rankingScoreDetails"}
+	}
+	merged := mergeHits(lists, q.query.EffectiveOffset(), reach, "", false, byScore)
+	out := appendHits([]byte(`{"hits":`), merged.hits, newHitCutter(cut, nil))
+	out = meili.AppendString(append(out, `,"id":`...), id)
+	out = strconv.AppendInt(append(out, `,"processingTimeMs":`...), int64(took), 10)
+	out = appendPaging(out, paging{offset: q.query.EffectiveOffset(), limit: q.query.EffectiveLimit()}, min(total, q.settings.MaxTotalHits()))
+	out = appendMember(out, "performanceDetails", performance)
+	return append(out, '}')
+}
