@@ -2,7 +2,6 @@ package meili
 
 import (
 	"encoding/json"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,22 +161,6 @@ func checkTemplate(name string, template Setting[string], maxBytes Setting[int])
 		return embedderError("`.embedders." + name + ".documentTemplateMaxBytes`: `documentTemplateMaxBytes` cannot be zero")
 	}
 	return nil
-}
-
-// urlProblem says why an address is not an absolute URL, "" when it is, in the words of the Rust crate url.
-func urlProblem(text string) string {
-	parsed, err := url.Parse(strings.TrimSpace(text))
-	switch {
-	case err == nil && parsed.Scheme == "", err != nil && !strings.Contains(text, ":"), err != nil && strings.Contains(err.Error(), "missing protocol scheme"):
-		return "relative URL without a base"
-	case err != nil && strings.Contains(err.Error(), "port"):
-		return "invalid port number"
-	case err != nil:
-		return "invalid domain character"
-	case parsed.Host == "" && (parsed.Scheme == "http" || parsed.Scheme == "https"):
-		return "empty host"
-	}
-	return ""
 }
 
 // memberSetting is what a check needs of one member: whether it was given and whether it has a value.

@@ -116,7 +116,7 @@ func readChatSearchParams(v *Value, at *Location) (p ChatSearchParams, err *Erro
 
 func readChatHybrid(v *Value, at *Location) (h Hybrid, err *Error) {
 	err = DecodeObject(v, at, []Field{
-		{Name: "semanticRatio", Decode: IntoPresent(&h.SemanticRatio, ReadFloat)},
+		{Name: "semanticRatio", Decode: IntoPresent(&h.SemanticRatio, readUnit("semanticRatio"))},
 		{Name: "embedder", Required: true, Decode: Into(&h.Embedder, ReadString)},
 	})
 	return h, err

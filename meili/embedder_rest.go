@@ -108,7 +108,7 @@ func injectable(template json.RawMessage, root, placeholder string) (repeated bo
 	case w.array == nil && w.single == nil:
 		return false, "in `" + root + "`: \"" + placeholder + "\" not found"
 	case w.array != nil && w.single != nil:
-		return false, "in " + w.at(w.single) + ": Found \"" + placeholder + "\", but it was already present in " + w.at(w.array) + " (repeated)"
+		return false, "in " + w.at(w.single) + ": Found \"" + placeholder + "\", but it was already present in " + w.at(w.arrayFirst) + " (repeated)"
 	}
 	return w.array != nil, ""
 }
@@ -116,7 +116,9 @@ func injectable(template json.RawMessage, root, placeholder string) (repeated bo
 // injectableWalk looks for placeholders in a template; paths are never nil once found.
 type injectableWalk struct {
 	root, placeholder string
-	single, array     []string // path of a placeholder by itself, and of the first one of a repeated array
+	single            []string // path of a placeholder by itself
+	array             []string // path of the array that repeats
+	arrayFirst        []string // path of the placeholder in its first item
 	inRepeated        bool
 	problem           string
 }
@@ -154,38 +156,44 @@ func (w *injectableWalk) text(text string, path []string) {
 }
 
 func (w *injectableWalk) items(v *Value, path []string) {
-	item := func(i int) []string { return append(path[:len(path):len(path)], "["+strconv.Itoa(i)+"]") }
-	repeats := len(v.Items) > 1 && v.Items[1].Kind == KindString && v.Items[1].Text == repeatPlaceholder
+	repeats := func(i int) bool { return v.Items[i].Kind == KindString && v.Items[i].Text == repeatPlaceholder }
 	for i := range v.Items {
-		if v.Items[i].Kind == KindString && v.Items[i].Text == repeatPlaceholder && i != 1 {
+		if repeats(i) && i != 1 {
 			w.fail(path, "\""+repeatPlaceholder+"\" expected at position #1, but found at position #"+strconv.Itoa(i))
 			return
 		}
 	}
-	if !repeats {
-		for i := range v.Items {
-			w.value(&v.Items[i], item(i))
-		}
-		return
-	}
 	switch {
+	case len(v.Items) < 2 || !repeats(1):
+		for i := range v.Items {
+			w.value(&v.Items[i], itemPath(path, i))
+		}
 	case w.inRepeated:
-		w.fail(item(1), "\""+repeatPlaceholder+"\" appears nested inside of a value that is itself repeated")
+		w.fail(path, "\""+repeatPlaceholder+"\" appears nested inside of a value that is itself repeated")
 	case w.array != nil:
-		w.fail(item(1), "Found \""+repeatPlaceholder+"\", but it was already present in "+w.at(w.array))
+		w.fail(path, "Found \""+repeatPlaceholder+"\", but it was already present in "+w.at(w.array))
 	default:
-		w.repeated(&v.Items[0], item(0))
+		w.repeated(&v.Items[0], path)
 	}
 }
 
+func itemPath(path []string, i int) []string {
+	return append(path[:len(path):len(path)], "["+strconv.Itoa(i)+"]")
+}
+
+// repeated looks into the first item of an array that repeats. Meilisearch leaves the index of the item out of the paths
+// of what is wrong inside.
 func (w *injectableWalk) repeated(first *Value, path []string) {
 	inner := injectableWalk{root: w.root, placeholder: w.placeholder, inRepeated: true}
 	inner.value(first, path)
 	if inner.problem == "" && inner.single == nil {
-		inner.fail(path, "Expected \""+w.placeholder+"\" inside of the repeated value")
+		inner.fail(itemPath(path, 0), "Expected \""+w.placeholder+"\" inside of the repeated value")
 	}
 	if w.problem == "" {
 		w.problem = inner.problem
 	}
-	w.array = inner.single
+	w.array = append([]string{}, path...)
+	if inner.single != nil {
+		w.arrayFirst = append(itemPath(path, 0), inner.single[len(path):]...)
+	}
 }

@@ -26,22 +26,7 @@ func unescapeQuery(s string) string {
 	if plain, err := url.QueryUnescape(s); err == nil {
 		return strings.ToValidUTF8(plain, "\uFFFD")
 	}
-	var out []byte
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
-				out = append(out, byte(n))
-				i += 2
-				continue
-			}
-		}
-		if s[i] == '+' {
-			out = append(out, ' ')
-			continue
-		}
-		out = append(out, s[i])
-	}
-	return strings.ToValidUTF8(string(out), "\uFFFD")
+	return strings.ToValidUTF8(unescapePercent(strings.ReplaceAll(s, "+", " ")), "\uFFFD")
 }
 
 // DecodeParams decodes a query string as a table of fields says. Unknown parameters and required ones that are missing

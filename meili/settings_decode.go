@@ -122,23 +122,27 @@ func refusedRule(rule string) string {
 	if !ok {
 		field, ok = strings.CutSuffix(rule, ":desc")
 	}
+	if !ok {
+		return "`" + rule + "` ranking rule is invalid. Valid ranking rules are words, typo, sort, proximity, attribute, exactness and custom ranking rules."
+	}
 	reserved := func(name, use string) string {
 		return "`" + name + "` is a reserved keyword and thus can't be used as a ranking rule" + use
 	}
 	switch {
-	case strings.HasPrefix(field, "_geoPoint("):
+	case strings.HasPrefix(field, "_geoPoint(") && strings.HasSuffix(field, ")"):
 		return reserved("_geoPoint", ". `_geoPoint` can only be used for sorting at search time")
 	case strings.HasPrefix(field, "_geoRadius("):
 		return reserved("_geoRadius", ". `_geoRadius` can only be used for filtering at search time")
 	case strings.HasPrefix(field, "_geoBoundingBox("):
 		return reserved("_geoBoundingBox", ". `_geoBoundingBox` can only be used for filtering at search time")
-	case field == "_geo" || field == "_geoDistance":
+	case slices.Contains(reservedFields, field), strings.HasPrefix(field, "_geo("), strings.HasPrefix(field, "_geoDistance("):
 		return reserved(field, "")
-	case !ok:
-		return "`" + rule + "` ranking rule is invalid. Valid ranking rules are words, typo, sort, proximity, attribute, exactness and custom ranking rules."
 	}
 	return ""
 }
+
+// reservedFields are the names that cannot be sorted by.
+var reservedFields = []string{"_geo", "_geojson", "_geoDistance"}
 
 func readTypoTolerance(v *Value, at *Location) (t TypoTolerance, err *Error) {
 	err = DecodeObject(v, at, []Field{
