@@ -154,38 +154,41 @@ func (f *federation) searchIndex(uid string, queries []int) *meili.Error {
 	found := &federatedIndex{uid: uid, index: ix}
 	f.indexes = append(f.indexes, found)
 	lists := make([][]*federatedHit, len(queries))
-	union := map[uint32]bool{}
+	results := make([]*engine.Result, len(queries))
 	for n, i := range queries {
-		result, err := f.run(found, i, len(queries) > 1)
-		if err != nil {
+		if results[n], err = f.run(found, i); err != nil {
 			return meili.InQuery(i, err)
 		}
-		for h := range result.Hits {
-			union[result.Hits[h].DocID] = true
-			lists[n] = append(lists[n], &federatedHit{
-				Hit: result.Hits[h], index: uid, query: i, weight: f.search.Queries[i].FederationOptions.EffectiveWeight(),
-			})
+		for h := range results[n].Hits {
+			lists[n] = append(lists[n], &federatedHit{Hit: results[n].Hits[h], index: uid, query: i, weight: f.weight(i)})
 		}
-		found.total = max(found.total, result.TotalHits)
 	}
-	if len(queries) > 1 {
-		found.total = max(found.total, len(union))
+	var dropped []uint32
+	found.hits, dropped = f.distinctHits(mergeHits(lists), found)
+	patterns := f.search.Federation.FacetsByIndex[uid]
+	union, err := ix.Union(results, dropped, patterns)
+	if err != nil {
+		return meili.InQuery(queries[0], f.insideFacets(uid, err))
 	}
-	found.hits = f.distinctHits(mergeHits(lists), found)
+	found.total = union.Total
+	if patterns != nil {
+		found.facets = parseFacets(union.FacetDistribution, union.FacetStats)
+	}
 	return nil
 }
 
-// run asks the engine one query. All hits of the index up to maxTotalHits are asked for when their union with those of
-// other queries is to be counted.
-func (f *federation) run(found *federatedIndex, i int, counting bool) (*engine.Result, *meili.Error) {
+// weight is the factor of a query's scores.
+func (f *federation) weight(i int) float64 {
+	return f.search.Queries[i].FederationOptions.EffectiveWeight()
+}
+
+// run asks the engine one query for the hits up to the end of the window.
+func (f *federation) run(found *federatedIndex, i int) (*engine.Result, *meili.Error) {
 	query := f.search.Queries[i].SearchQuery
 	if err := f.checkRules(found.index, i, &query); err != nil {
 		return nil, err
 	}
 	limit, offset := min(f.to, found.index.Settings().MaxTotalHits()), 0
-	if counting {
-		limit = found.index.Settings().MaxTotalHits()
-	}
 	query.Offset, query.Limit = &offset, &limit
 	if f.search.Federation.Paged() {
 		page := 1
@@ -194,19 +197,12 @@ func (f *federation) run(found *federatedIndex, i int, counting bool) (*engine.R
 	if f.search.Federation.Distinct != nil {
 		query.Distinct = f.search.Federation.Distinct
 	}
-	patterns := f.search.Federation.FacetsByIndex[found.uid]
-	if found.facets == nil && patterns != nil {
-		query.Facets = patterns
-	}
-	weight := f.search.Queries[i].FederationOptions.EffectiveWeight()
+	weight := f.weight(i)
 	result, err := found.index.Search(engine.SearchContext{
 		IndexUID: found.uid, Features: f.features, Weight: &weight, Extra: f.extraFields(found),
 	}, &query)
 	if err != nil {
-		return nil, f.facetError(found.uid, err)
-	}
-	if found.facets == nil && patterns != nil {
-		found.facets = parseFacets(result.FacetDistribution, result.FacetStats)
+		return nil, err
 	}
 	if result.QueryVector != nil {
 		f.vectors[i] = result.QueryVector
@@ -215,14 +211,6 @@ func (f *federation) run(found *federatedIndex, i int, counting bool) (*engine.R
 		f.semantic = new(int)
 	}
 	return result, nil
-}
-
-// facetError says where an error of the facets asked for stands.
-func (f *federation) facetError(uid string, err *meili.Error) *meili.Error {
-	if err.Code != meili.CodeInvalidSearchFacets {
-		return err
-	}
-	return err.WithPrefix(fmt.Sprintf("Inside `.federation.facetsByIndex.%s`: ", uid))
 }
 
 // extraFields are the fields that a distinct federation reads of every hit, shown or not.
@@ -244,11 +232,11 @@ func (f *federation) extraFields(found *federatedIndex) []string {
 	return fields
 }
 
-// distinctHits keeps the first hit of each document, and of each distinct value, up to the end of the window.
-func (f *federation) distinctHits(hits []*federatedHit, found *federatedIndex) []*federatedHit {
+// distinctHits keeps the first hit of each document, and of each distinct value, up to the end of the window. dropped are the
+// documents whose value a better one has.
+func (f *federation) distinctHits(hits []*federatedHit, found *federatedIndex) (kept []*federatedHit, dropped []uint32) {
 	seen := map[uint32]bool{}
 	values := valueSet{}
-	var kept []*federatedHit
 	limit := min(f.to, found.index.Settings().MaxTotalHits())
 	for _, h := range hits {
 		if len(kept) == limit || seen[h.DocID] {
@@ -256,12 +244,12 @@ func (f *federation) distinctHits(hits []*federatedHit, found *federatedIndex) [
 		}
 		seen[h.DocID] = true
 		if field := f.search.Federation.Distinct; field != nil && !values.addAll(h.facetValues(*field)) {
-			found.total--
+			dropped = append(dropped, h.DocID)
 			continue
 		}
 		kept = append(kept, h)
 	}
-	return kept
+	return kept, dropped
 }
 
 // merge merges the hits of all indexes. It returns those of the window, and by index those another hit's distinct value
@@ -277,7 +265,7 @@ func (f *federation) merge() (window []*federatedHit, rejected map[string][]*fed
 	rejected = map[string][]*federatedHit{}
 	var kept []*federatedHit
 	for _, h := range mergeHits(lists) {
-		if field := f.search.Federation.Distinct; field != nil && !values.addAll(h.facetValues(*field)) {
+		if field := f.search.Federation.Distinct; field != nil && !values.addAll(f.mergedValues(h, *field)) {
 			byUID[h.index].total--
 			rejected[h.index] = append(rejected[h.index], h)
 			continue
@@ -285,6 +273,15 @@ func (f *federation) merge() (window []*federatedHit, rejected map[string][]*fed
 		kept = append(kept, h)
 	}
 	return kept[min(f.from, len(kept)):min(f.to, len(kept))], rejected
+}
+
+// mergedValues are the distinct values of a hit when indexes are merged. As in Meilisearch those of fields that the hit does
+// not show are gone by then if the client merges itself: they went into the hit's extra_document.
+func (f *federation) mergedValues(h *federatedHit, field string) []string {
+	if f.proxy {
+		return facetValues(h.Document, field)
+	}
+	return h.facetValues(field)
 }
 
 // mergeHits merges lists that are each best first. Of hits that compare equal the one of the earlier query comes first.

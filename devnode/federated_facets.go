@@ -243,18 +243,16 @@ func (s valueSet) addAll(values []string) bool {
 
 // facetValues returns the values of a field of the hit, shown or not: strings normalized, numbers as they are printed.
 func (h *federatedHit) facetValues(field string) []string {
-	var values []string
-	for _, document := range []json.RawMessage{h.Document, h.Extra} {
-		if document == nil {
-			continue
-		}
-		parsed, failed := meili.ParseJSON(document)
-		if failed != nil {
-			continue
-		}
-		values = append(values, leafValues(&parsed, field)...)
+	return append(facetValues(h.Document, field), facetValues(h.Extra, field)...)
+}
+
+// facetValues returns the values of a field of a document, which may be nil.
+func facetValues(document json.RawMessage, field string) []string {
+	parsed, failed := meili.ParseJSON(orEmpty(document))
+	if failed != nil {
+		return nil
 	}
-	return values
+	return leafValues(&parsed, field)
 }
 
 // leafValues follows a dotted path through objects and arrays of objects.

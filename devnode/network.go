@@ -131,7 +131,7 @@ func patchNetwork(q *request) (answer, *meili.Error) {
 		return answer{}, meili.Errorf(meili.CodeRequiresEnterpriseEdition, "Meilisearch Enterprise Edition is required to set `network.leader`")
 	}
 	if patch.previousRemotes != nil {
-		return answer{}, meili.Errorf(meili.CodeUnexpectedNetworkPreviousRemotes, "Using `previousRemotes` is not allowed")
+		return answer{}, meili.Errorf(meili.CodeUnexpectedNetworkPreviousRemotes, "Unexpected `previousRemotes` in network call.\n  - Note: `previousRemote` is reserved for internal use.")
 	}
 	q.store.mu.Lock()
 	defer q.store.mu.Unlock()

@@ -68,8 +68,6 @@ func checkSearchFeatures(query *meili.SearchQuery, features meili.Features) *mei
 	switch {
 	case query.UseNetwork != nil && !features.Network:
 		return meili.FeatureNotEnabled("passing `useNetwork` in a search query", "network")
-	case query.Media != nil && !features.Multimodal:
-		return meili.FeatureNotEnabled("passing `media` in a search query", "multimodal")
 	case query.Personalize != nil:
 		return meili.FeatureNotEnabled("reranking search results", "personalization")
 	}
