@@ -16,6 +16,9 @@ var cities []byte
 //go:embed cities/settings.json
 var citiesSettings []byte
 
+//go:embed cities/page.json
+var citiesPage []byte
+
 // Dataset is documents with everything needed to make a good index of them.
 type Dataset struct {
 	// Name is also the uid of the index the demo makes.
@@ -27,6 +30,8 @@ type Dataset struct {
 	Documents int
 	// Settings is a body for PATCH /indexes/{uid}/settings.
 	Settings json.RawMessage
+	// Page is the search page's configuration: a body for POST /_miroir/ui/search/{index}/config.
+	Page json.RawMessage
 	// Queries are search bodies that show something: typo tolerance, filters, facets, sorting by distance.
 	Queries []Query
 
@@ -47,6 +52,7 @@ var Datasets = []Dataset{{
 	PrimaryKey:  "id",
 	Documents:   4789,
 	Settings:    citiesSettings,
+	Page:        citiesPage,
 	Queries: []Query{
 		{"typing badly", json.RawMessage(`{"q":"reykavik","limit":3}`)},
 		{"a name of other days", json.RawMessage(`{"q":"constantinople","limit":3}`)},

@@ -27,8 +27,8 @@ func TestDatasetsAreWhatTheySay(t *testing.T) {
 			if lines.Err() != nil || len(ids) != d.Documents {
 				t.Fatalf("%d distinct ids, want %d (%v)", len(ids), d.Documents, lines.Err())
 			}
-			if !json.Valid(d.Settings) {
-				t.Error("settings are not JSON")
+			if !json.Valid(d.Settings) || !json.Valid(d.Page) {
+				t.Error("settings or page configuration are not JSON")
 			}
 			for _, q := range d.Queries {
 				if !json.Valid(q.Body) {
