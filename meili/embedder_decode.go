@@ -115,6 +115,8 @@ func readChatSearchParams(v *Value, at *Location) (p ChatSearchParams, err *Erro
 }
 
 func readChatHybrid(v *Value, at *Location) (h Hybrid, err *Error) {
+	ratio := DefaultSemanticRatio
+	h.SemanticRatio = &ratio
 	err = DecodeObject(v, at, []Field{
 		{Name: "semanticRatio", Decode: IntoPresent(&h.SemanticRatio, readUnit("semanticRatio"))},
 		{Name: "embedder", Required: true, Decode: Into(&h.Embedder, ReadString)},

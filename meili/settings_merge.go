@@ -25,7 +25,7 @@ func (s *Settings) Apply(delta *Settings) (*Settings, *Error) {
 	next.SortableAttributes = merged(next.SortableAttributes, delta.SortableAttributes)
 	next.ForeignKeys = merged(next.ForeignKeys, delta.ForeignKeys)
 	next.RankingRules = merged(next.RankingRules, delta.RankingRules)
-	next.StopWords = merged(next.StopWords, normalizedWords(delta.StopWords))
+	next.StopWords = merged(next.StopWords, normalizedWords(delta.StopWords, norm.NFKC.String))
 	next.NonSeparatorTokens = merged(next.NonSeparatorTokens, delta.NonSeparatorTokens)
 	next.SeparatorTokens = merged(next.SeparatorTokens, delta.SeparatorTokens)
 	next.Dictionary = merged(next.Dictionary, delta.Dictionary)
@@ -68,20 +68,21 @@ func wildcardAsReset(list Setting[[]string]) Setting[[]string] {
 	return list
 }
 
-// normalizedWords lower-cases words and takes their accents away, as the engine does before it keeps them.
-func normalizedWords(words Setting[[]string]) Setting[[]string] {
+// normalizedWords normalizes each word of a set.
+func normalizedWords(words Setting[[]string], normalize func(string) string) Setting[[]string] {
 	if !words.Set {
 		return words
 	}
 	normal := make([]string, 0, len(words.Value))
 	for _, word := range words.Value {
-		normal = append(normal, normalizeWord(word))
+		normal = append(normal, normalize(word))
 	}
 	slices.Sort(normal)
 	return SetTo(slices.Compact(normal))
 }
 
-func normalizeWord(word string) string {
+// foldWord lower-cases a word and takes its accents away.
+func foldWord(word string) string {
 	var out strings.Builder
 	for _, r := range norm.NFKD.String(word) {
 		if !unicode.Is(unicode.Mn, r) {
@@ -112,7 +113,7 @@ func mergeTypoTolerance(old, delta Setting[TypoTolerance]) (Setting[TypoToleranc
 	}
 	t, d := old.Value, delta.Value
 	t.Enabled = merged(t.Enabled, d.Enabled)
-	t.DisableOnWords = merged(t.DisableOnWords, d.DisableOnWords)
+	t.DisableOnWords = merged(t.DisableOnWords, normalizedWords(d.DisableOnWords, foldWord))
 	t.DisableOnAttributes = merged(t.DisableOnAttributes, d.DisableOnAttributes)
 	t.DisableOnNumbers = merged(t.DisableOnNumbers, d.DisableOnNumbers)
 	if d.MinWordSizeForTypos.Reset {
