@@ -123,3 +123,38 @@ func joinUIDs(uids []uint32) string {
 	}
 	return b.String()
 }
+
+// CancelTasks cancels those of the given tasks that the node has not finished, and returns once the node has done so.
+func (c *Client) CancelTasks(ctx context.Context, uids []uint32) error {
+	response, err := c.Do(ctx, Request{Method: http.MethodPost, Path: "/tasks/cancel", Query: url.Values{"uids": {joinUIDs(uids)}}})
+	if err != nil {
+		return err
+	}
+	var summary struct {
+		TaskUID uint32 `json:"taskUid"`
+	}
+	if !response.OK() || json.Unmarshal(response.Body, &summary) != nil {
+		return fmt.Errorf("cancel tasks of node %s: status %d: %.200s", c.id, response.Status, response.Body)
+	}
+	return c.awaitTask(ctx, summary.TaskUID)
+}
+
+// awaitTask polls until a task has ended.
+func (c *Client) awaitTask(ctx context.Context, uid uint32) error {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		list, err := c.Tasks(ctx, []uint32{uid})
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 && list[0].Finished() {
+			return nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/tasks"
+)
+
+// batchView is a batch as the API shows it, members in Meilisearch's order.
+type batchView struct {
+	UID           uint32          `json:"uid"`
+	Progress      json.RawMessage `json:"progress"`
+	Details       json.RawMessage `json:"details"`
+	Stats         batchStats      `json:"stats"`
+	Duration      *string         `json:"duration"`
+	StartedAt     string          `json:"startedAt"`
+	FinishedAt    *string         `json:"finishedAt"`
+	BatchStrategy string          `json:"batchStrategy"`
+}
+
+type batchStats struct {
+	TotalNbTasks int            `json:"totalNbTasks"`
+	Status       map[string]int `json:"status"`
+	Types        map[string]int `json:"types"`
+	IndexUIDs    map[string]int `json:"indexUids"`
+}
+
+// viewOfBatch shows a batch. Miroir makes one batch of each task; a cancelation's also has what it canceled.
+func viewOfBatch(b fsm.Batch) batchView {
+	view := batchView{UID: b.UID, Progress: json.RawMessage("null"), Details: json.RawMessage("{}"), Stats: statsOfBatch(b.Tasks)}
+	if len(b.Tasks) == 0 {
+		return view
+	}
+	first := b.Tasks[0]
+	for _, t := range b.Tasks {
+		if t.BatchUID != nil && *t.BatchUID == t.UID {
+			first = t
+		}
+	}
+	if details, _ := tasks.ReadNote(first.Details); len(details) > 0 {
+		view.Details = withoutNulls(details, first)
+	}
+	if !first.Finished() {
+		view.Progress = json.RawMessage(`{"steps":[],"percentage":0.0}`)
+	}
+	view.BatchStrategy = strategyOf(first)
+	view.StartedAt = formatTime(first.EnqueuedAt)
+	if first.StartedAt != nil {
+		view.StartedAt = formatTime(*first.StartedAt)
+	}
+	if first.FinishedAt != nil {
+		finished := formatTime(*first.FinishedAt)
+		view.FinishedAt = &finished
+		view.Duration = durationOf(first.StartedAt, first.FinishedAt)
+	}
+	return view
+}
+
+// strategyOf says why a batch of one task took no more.
+func strategyOf(t *fsm.Task) string {
+	switch meili.TaskKind(t.Kind) {
+	case meili.TaskIndexDeletion:
+		return fmt.Sprintf("stopped after task with id %d because it deletes the index", t.UID)
+	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDocumentDeletion, meili.TaskSettingsUpdate:
+		return "batched all enqueued tasks"
+	}
+	return fmt.Sprintf("created batch containing only task with id %d of type `%s` that cannot be batched with any other task.", t.UID, t.Kind)
+}
+
+func durationOf(start, end *time.Time) *string {
+	if start == nil {
+		return nil
+	}
+	text := meili.FormatDuration(end.Sub(*start))
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func statsOfBatch(list []*fsm.Task) batchStats {
+	stats := batchStats{TotalNbTasks: len(list), Status: map[string]int{}, Types: map[string]int{}, IndexUIDs: map[string]int{}}
+	for _, t := range list {
+		stats.Status[t.Status]++
+		stats.Types[t.Kind]++
+		if t.IndexUID != nil {
+			stats.IndexUIDs[*t.IndexUID]++
+		}
+	}
+	return stats
+}
+
+// withoutNulls leaves out what a finished batch forgets: members that are null, unless they are settings.
+func withoutNulls(details json.RawMessage, t *fsm.Task) json.RawMessage {
+	if !t.Finished() || meili.TaskKind(t.Kind) == meili.TaskSettingsUpdate {
+		return details
+	}
+	out := []byte{'{'}
+	for name, value := range meili.Fields(details) {
+		if string(value) == "null" {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(meili.AppendString(out, string(name)), ':'), value...)
+	}
+	return append(out, '}')
+}
+
+func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
+	query, problem := meili.DecodeTaskQuery(r.URL.RawQuery)
+	if problem != nil {
+		return problem
+	}
+	found, err := s.cluster.Tasks().Batches(filterOf(query, r.Grant), pageOf(query))
+	if err != nil {
+		return err
+	}
+	list := struct {
+		Results []batchView `json:"results"`
+		Total   int         `json:"total"`
+		Limit   uint32      `json:"limit"`
+		From    *uint32     `json:"from"`
+		Next    *uint32     `json:"next"`
+	}{Results: []batchView{}, Total: found.Total, Limit: query.Limit, Next: found.Next}
+	for _, batch := range found.Batches {
+		list.Results = append(list.Results, viewOfBatch(batch))
+	}
+	if len(list.Results) > 0 {
+		list.From = &list.Results[0].UID
+	}
+	writeJSON(w, http.StatusOK, list)
+	return nil
+}
+
+func (s *Server) handleGetBatch(w http.ResponseWriter, r *request) error {
+	uid, problem := meili.ParseBatchUID(r.Params.ByName("batch"))
+	if problem != nil {
+		return problem
+	}
+	found, err := s.cluster.Tasks().Batches(fsm.TaskFilter{BatchUIDs: []uint32{uid}}, fsm.TaskPage{Limit: 1})
+	if err != nil {
+		return err
+	}
+	hidden := func(t *fsm.Task) bool { return !maySee(r.Grant, t) }
+	if len(found.Batches) == 0 || slices.ContainsFunc(found.Batches[0].Tasks, hidden) {
+		return meili.BatchNotFound(uid)
+	}
+	writeJSON(w, http.StatusOK, viewOfBatch(found.Batches[0]))
+	return nil
+}

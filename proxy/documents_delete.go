@@ -1,0 +1,249 @@
+package proxy
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// change is a documents write whose request is small: deletions and edits. Each target gets its own body, or none.
+type change struct {
+	kind     meili.TaskKind
+	uid      string
+	metadata *string
+	method   string
+	path     string // below the index
+	details  func(count meili.Setting[uint64]) json.RawMessage
+	// check finds what a server would fail the task with; nil when there is nothing to check.
+	check func(ix *fsm.Index) *meili.Error
+	// ids are the documents concerned, nil when that is not known beforehand.
+	ids []string
+	// body is the request's; with ids it is made for each target from those it holds.
+	body []byte
+}
+
+func (s *Server) submitChange(w http.ResponseWriter, r *request, c *change) error {
+	metadata, problem := meili.DecodeCustomMetadata(r.URL.RawQuery)
+	if problem != nil {
+		return problem
+	}
+	c.uid, c.metadata = r.uid(), metadata
+	done, err := s.writer.submit(r.Context(), c.propose, c.uid)
+	if err != nil {
+		return err
+	}
+	done.answer(w, http.StatusAccepted)
+	return nil
+}
+
+func (c *change) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
+	begin := fsm.BeginWrite{Kind: string(c.kind), IndexUID: &c.uid, CustomMetadata: c.metadata, Details: c.details(meili.NotCounted())}
+	if ix == nil {
+		return failed(begin, meili.IndexNotFound(c.uid), c.details(meili.CountOf(0))), nil
+	}
+	if c.check != nil {
+		if failure := c.check(ix); failure != nil {
+			return failed(begin, failure, c.details(meili.CountOf(0))), nil
+		}
+	}
+	if c.ids != nil && len(c.ids) == 0 {
+		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded, Details: c.details(meili.CountOf(0))}
+		return &proposal{begin: begin}, nil
+	}
+	byShard := c.byShard(ix)
+	for shard := range ix.Shards {
+		if len(byShard[fsm.ShardID(shard)]) > 0 {
+			begin.Shards = append(begin.Shards, fsm.ShardID(shard))
+		}
+	}
+	return &proposal{begin: begin, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
+		return []step{{marked: true, request: c.request(begun.Index.NodeUID, t, write, byShard)}}
+	}}, nil
+}
+
+func (c *change) byShard(ix *fsm.Index) map[fsm.ShardID][]string {
+	shards := map[fsm.ShardID][]string{}
+	for _, id := range c.ids {
+		shard := ShardOf(id, ix.Shards)
+		shards[shard] = append(shards[shard], id)
+	}
+	return shards
+}
+
+func (c *change) request(nodeUID string, t fsm.Target, write fsm.WriteID, byShard map[fsm.ShardID][]string) node.Request {
+	request := node.Request{
+		Method: c.method, Path: indexPath(nodeUID) + c.path, Query: url.Values{"customMetadata": {string(write)}}, Body: c.body,
+	}
+	if c.ids != nil {
+		ids := c.ids
+		if t.Shards != nil {
+			ids = nil
+			for _, shard := range t.Shards {
+				ids = append(ids, byShard[shard]...)
+			}
+		}
+		request.Body, _ = json.Marshal(ids) // strings always marshal
+	}
+	if request.Body != nil {
+		request.ContentType = "application/json"
+	}
+	return request
+}
+
+func (s *Server) handleDeleteDocument(w http.ResponseWriter, r *request) error {
+	return s.deleteDocuments(w, r, []string{r.Params.ByName("id")})
+}
+
+func (s *Server) handleDeleteBatch(w http.ResponseWriter, r *request) error {
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	ids, problem := meili.DecodeDeleteBatch(body)
+	if problem != nil {
+		return problem
+	}
+	if ids == nil {
+		ids = []string{}
+	}
+	return s.deleteDocuments(w, r, ids)
+}
+
+func (s *Server) deleteDocuments(w http.ResponseWriter, r *request, ids []string) error {
+	return s.submitChange(w, r, &change{
+		kind: meili.TaskDocumentDeletion, method: http.MethodPost, path: "/documents/delete-batch", ids: ids,
+		details: func(count meili.Setting[uint64]) json.RawMessage {
+			provided := uint64(len(ids))
+			d := meili.TaskDetails{ProvidedIDs: &provided, DeletedDocuments: count, OriginalFilter: meili.ResetTo[string]()}
+			return d.JSON()
+		},
+	})
+}
+
+func (s *Server) handleClearDocuments(w http.ResponseWriter, r *request) error {
+	return s.submitChange(w, r, &change{
+		kind: meili.TaskDocumentDeletion, method: http.MethodDelete, path: "/documents",
+		details: func(count meili.Setting[uint64]) json.RawMessage {
+			d := meili.TaskDetails{DeletedDocuments: count}
+			return d.JSON()
+		},
+	})
+}
+
+func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	raw, problem := meili.DecodeDeleteByFilter(body)
+	if problem != nil {
+		return problem
+	}
+	filter, err := r.documentFilter(raw)
+	if err != nil {
+		return err
+	}
+	if filter == nil {
+		return meili.EmptyFilter()
+	}
+	return s.submitChange(w, r, &change{
+		kind: meili.TaskDocumentDeletion, method: http.MethodPost, path: "/documents/delete", body: body,
+		check: func(ix *fsm.Index) *meili.Error { return checkFilterable(filter, ix, r.uid()) },
+		details: func(count meili.Setting[uint64]) json.RawMessage {
+			var provided uint64
+			d := meili.TaskDetails{ProvidedIDs: &provided, DeletedDocuments: count, OriginalFilter: meili.SetTo(string(raw))}
+			return d.JSON()
+		},
+	})
+}
+
+// documentFilter parses a filter of the documents routes. Errors: invalid_document_filter, feature_not_enabled.
+func (r *request) documentFilter(raw json.RawMessage) (*meili.Filter, error) {
+	filter, problem := meili.ParseFilter(raw)
+	if problem != nil {
+		return nil, documentFilterProblem(problem)
+	}
+	if filter == nil {
+		return nil, nil
+	}
+	features, err := featuresOf(r.View)
+	if err != nil {
+		return nil, err
+	}
+	if problem := meili.CheckFilterFeatures(filter, features); problem != nil {
+		return nil, problem
+	}
+	return filter, nil
+}
+
+func documentFilterProblem(problem *meili.Error) *meili.Error {
+	if problem.Code == meili.CodeInvalidSearchFilter {
+		return problem.WithCode(meili.CodeInvalidDocumentFilter)
+	}
+	return problem
+}
+
+// checkFilterable is the error a task fails with whose filter names a field that may not be filtered, nil for none.
+func checkFilterable(filter *meili.Filter, ix *fsm.Index, uid string) *meili.Error {
+	settings, err := meili.LoadSettings(ix.NextSettings)
+	if err != nil {
+		return meili.Errorf(meili.CodeInternal, "%s", err.Error())
+	}
+	if problem := meili.CheckFilterable(filter, settings.Filterable(), uid); problem != nil {
+		return documentFilterProblem(problem)
+	}
+	return nil
+}
+
+func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
+	features, err := featuresOf(r.View)
+	if err != nil {
+		return err
+	}
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	if !features.EditDocumentsByFunction {
+		return meili.Errorf(meili.CodeFeatureNotEnabled, "Using the documents edit route requires enabling the `edit documents by function` experimental feature. See https://github.com/orgs/meilisearch/discussions/762")
+	}
+	edit, problem := meili.DecodeEdit(body)
+	if problem != nil {
+		return problem
+	}
+	filter, err := r.documentFilter(edit.Filter)
+	if err != nil {
+		return err
+	}
+	if problem := edit.CheckContext(); problem != nil {
+		return problem
+	}
+	return s.submitChange(w, r, &change{
+		kind: meili.TaskDocumentEdition, method: http.MethodPost, path: "/documents/edit", body: body,
+		check: func(ix *fsm.Index) *meili.Error {
+			if filter == nil {
+				return nil
+			}
+			return checkFilterable(filter, ix, r.uid())
+		},
+		details: func(count meili.Setting[uint64]) json.RawMessage { return editDetails(edit, count) },
+	})
+}
+
+func editDetails(edit *meili.Edit, count meili.Setting[uint64]) json.RawMessage {
+	d := meili.TaskDetails{
+		EditedDocuments: count, DeletedDocuments: count, Function: &edit.Function,
+		OriginalFilter: meili.ResetTo[string](), Context: meili.ResetTo[json.RawMessage](),
+	}
+	if edit.Filter != nil && string(edit.Filter) != "null" {
+		d.OriginalFilter = meili.SetTo(string(edit.Filter))
+	}
+	if edit.Context != nil && string(edit.Context) != "null" {
+		d.Context = meili.SetTo(edit.Context)
+	}
+	return d.JSON()
+}

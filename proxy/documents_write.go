@@ -1,0 +1,194 @@
+package proxy
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+	"miroir/tasks"
+)
+
+func (s *Server) handleAddDocuments(w http.ResponseWriter, r *request) error {
+	return s.addDocuments(w, r, http.MethodPost)
+}
+
+func (s *Server) handleUpdateDocuments(w http.ResponseWriter, r *request) error {
+	return s.addDocuments(w, r, http.MethodPut)
+}
+
+// addition is one POST or PUT of documents.
+type addition struct {
+	writer    *writer
+	method    string
+	uid       string
+	params    *meili.AddDocumentsParams
+	mayCreate bool
+	batch     *batch
+}
+
+func (s *Server) addDocuments(w http.ResponseWriter, r *request, method string) error {
+	params, problem := meili.DecodeAddDocumentsParams(r.URL.RawQuery)
+	if problem != nil {
+		return problem
+	}
+	kind, problem := meili.PayloadKindOf(r.Header.Get("Content-Type"))
+	if problem != nil {
+		return problem
+	}
+	if problem := meili.CheckCSVDelimiter(kind, params.CSVDelimiter); problem != nil {
+		return problem
+	}
+	a := &addition{writer: s.writer, method: method, uid: r.uid(), params: params, mayCreate: r.Grant.CanCreateIndex(r.uid())}
+	delimiter := byte(0)
+	if params.CSVDelimiter != nil {
+		delimiter = *params.CSVDelimiter
+	}
+	// The payload is split before the index is locked, so that a slow client holds up nobody; propose splits it
+	// again in the rare case that the state it was split for has changed by then.
+	var err error
+	a.batch, err = s.writer.splitPayload(kind, delimiter, r.Body, a.plan(r.View, r.View.Route(a.uid)))
+	if err != nil {
+		return err
+	}
+	defer func() { a.batch.close() }()
+	done, err := s.writer.submit(r.Context(), a.propose, a.uid)
+	if err != nil {
+		return err
+	}
+	done.answer(w, http.StatusAccepted)
+	return nil
+}
+
+// plan is how the batch must be split for an index as the end of the log has it.
+func (a *addition) plan(v *fsm.View, ix *fsm.Index) splitPlan {
+	plan := splitPlan{indexUID: a.uid, shards: max(v.Config.Shards, 1)}
+	if ix != nil {
+		plan.shards, plan.primaryKey, plan.settings = ix.Shards, ix.NextPrimaryKey, ix.NextSettings
+	}
+	if plan.primaryKey == "" && a.params.PrimaryKey != nil {
+		plan.primaryKey = *a.params.PrimaryKey
+	}
+	return plan
+}
+
+func (a *addition) propose(v *fsm.View, ix *fsm.Index) (*proposal, error) {
+	begin := fsm.BeginWrite{Kind: string(meili.TaskDocumentAdditionOrUpdate), IndexUID: &a.uid, CustomMetadata: a.params.CustomMetadata}
+	if plan := a.plan(v, ix); !a.batch.fits(plan) {
+		var err error
+		if a.batch, err = a.writer.resplit(a.batch, plan); err != nil {
+			return nil, err
+		}
+	}
+	switch failure := a.failure(ix); {
+	case ix == nil && !a.mayCreate:
+		return failed(begin, meili.IndexNotFound(a.uid), a.finished(0)), nil
+	case failure != nil && ix != nil:
+		return failed(begin, failure, a.finished(0)), nil
+	case failure != nil:
+		return a.createOnly(begin, failure), nil
+	case a.batch.received == 0:
+		return a.empty(begin, ix), nil
+	}
+	return a.full(begin, ix), nil
+}
+
+// failure is the error a single server's task would fail with.
+func (a *addition) failure(ix *fsm.Index) *meili.Error {
+	if ix != nil && ix.NextPrimaryKey != "" && a.params.PrimaryKey != nil && *a.params.PrimaryKey != ix.NextPrimaryKey {
+		return meili.Errorf(meili.CodeIndexPrimaryKeyAlreadyExists, "Index `%s`: Index already has a primary key: `%s`.", a.uid, ix.NextPrimaryKey)
+	}
+	return a.batch.failure
+}
+
+// full is the ordinary case: every target gets the documents of its shards.
+func (a *addition) full(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
+	note := tasks.Note{}
+	if !a.params.SkipCreation { // which documents exist is known to the nodes only
+		distinct := uint64(a.batch.distinct)
+		note.DistinctIDs = &distinct
+	}
+	begin.Details = tasks.WithNote(a.enqueued(), note)
+	begin.Effect.PrimaryKey = &a.batch.primaryKey
+	if ix != nil {
+		begin.Shards = a.batch.shards()
+	}
+	return a.proposal(begin, ix)
+}
+
+// proposal adds the creation of the index, which every node of it has to do, and what the nodes get.
+func (a *addition) proposal(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
+	request := tasks.Request{}
+	if ix == nil {
+		begin.Effect.CreateIndex = true
+		request.Create = createIndex(a.batch.primaryKey)
+		request.Shards = a.batch.shards()
+		begin.Request = request.JSON()
+	}
+	return &proposal{begin: begin, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
+		return a.steps(request, begun, t, write)
+	}}
+}
+
+// createOnly is a batch that fails as a whole but still creates its index, without a primary key.
+func (a *addition) createOnly(begin fsm.BeginWrite, failure *meili.Error) *proposal {
+	text, _ := marshal(failure) // strings always marshal
+	begin.Details = tasks.WithNote(a.enqueued(), tasks.Note{Error: text})
+	begin.Effect.CreateIndex = true
+	return indexProposal(begin, tasks.Request{Create: createIndex("")})
+}
+
+// empty is a payload without documents. It succeeds at once, unless it creates the index or gives it a primary key.
+func (a *addition) empty(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
+	begin.Effect.PrimaryKey = a.params.PrimaryKey
+	if ix != nil && (a.params.PrimaryKey == nil || ix.NextPrimaryKey != "") {
+		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded, Details: a.finished(0)}
+		return &proposal{begin: begin}
+	}
+	var none uint64
+	begin.Details = tasks.WithNote(a.enqueued(), tasks.Note{DistinctIDs: &none})
+	return a.proposal(begin, ix)
+}
+
+// steps are what one node gets: the index, if the write creates it, and the documents of its shards, if there are any.
+func (a *addition) steps(request tasks.Request, begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
+	steps := stepsOf(request.NodeRequests(begun.Index.NodeUID, begun.Created))
+	if a.batch.docs.documentsOf(t.Shards) == 0 && begun.Created {
+		return steps
+	}
+	return append(steps, step{marked: true, request: a.request(begun.Index.NodeUID, t, write)})
+}
+
+func (a *addition) request(nodeUID string, t fsm.Target, write fsm.WriteID) node.Request {
+	query := url.Values{"customMetadata": {string(write)}}
+	if a.batch.primaryKey != "" {
+		query.Set("primaryKey", a.batch.primaryKey)
+	}
+	if a.params.SkipCreation {
+		query.Set("skipCreation", "true")
+	}
+	request := node.Request{Method: a.method, Path: indexPath(nodeUID) + "/documents", Query: query, ContentType: "application/x-ndjson"}
+	docs := a.batch.docs
+	if docs.documentsOf(t.Shards) == 0 {
+		request.Body, request.ContentType = []byte("[]"), "application/json"
+		return request
+	}
+	request.GetBody = func() (io.ReadCloser, error) { return docs.reader(t.Shards), nil }
+	request.BodyBytes = docs.bytesOf(t.Shards)
+	return request
+}
+
+func (a *addition) enqueued() json.RawMessage {
+	received := uint64(a.batch.received)
+	details := meili.TaskDetails{ReceivedDocuments: &received, IndexedDocuments: meili.NotCounted()}
+	return details.JSON()
+}
+
+func (a *addition) finished(indexed uint64) json.RawMessage {
+	received := uint64(a.batch.received)
+	details := meili.TaskDetails{ReceivedDocuments: &received, IndexedDocuments: meili.CountOf(indexed)}
+	return details.JSON()
+}

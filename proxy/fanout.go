@@ -1,0 +1,246 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// fanout sends sub-writes to nodes. What concerns one index on one node goes through one bounded queue, its lane, in
+// the order of enqueueing; lanes do not wait for each other. A lane has a goroutine only while it has work.
+type fanout struct {
+	limit   int           // sub-writes waiting in one lane
+	timeout time.Duration // for one request to one node
+	log     *slog.Logger
+
+	ctx     context.Context // ends with close
+	cancel  context.CancelFunc
+	senders sync.WaitGroup
+
+	mu    sync.Mutex
+	lanes map[laneKey]*lane
+}
+
+type laneKey struct {
+	node  fsm.NodeID
+	index fsm.IndexID
+}
+
+// lane holds the sub-writes that wait; a lane in the map has a running sender.
+type lane struct{ waiting []*subWrite }
+
+// subWrite is one node's share of a write: requests to be sent one after another. The last one's task stands for all.
+type subWrite struct {
+	target fsm.Target
+	client *node.Client
+	write  fsm.WriteID
+	began  time.Time
+	index  string // node-side name
+	steps  []step
+	// answer takes exactly one delivery; it has room for it.
+	answer chan delivery
+}
+
+// step is one request of a sub-write.
+type step struct {
+	request node.Request
+	// marked requests carry the write id, so that a lost answer is settled by looking for it. The others may be
+	// sent twice without harm.
+	marked bool
+}
+
+// delivery is what became of a sub-write. refusal is the node's own error answer, if it gave one.
+type delivery struct {
+	ack     fsm.Ack
+	refusal *meili.Error
+}
+
+func newFanout(limit int, timeout time.Duration, log *slog.Logger) *fanout {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &fanout{limit: limit, timeout: timeout, log: log, ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{}}
+}
+
+// full reports a node whose lane for the index has no room for one more, "" when all have. Only the holder of the
+// index's lock adds to its lanes, so the answer holds until it releases the lock.
+func (f *fanout) full(index fsm.IndexID, nodes []fsm.NodeID) fsm.NodeID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range nodes {
+		if l := f.lanes[laneKey{id, index}]; l != nil && len(l.waiting) >= f.limit {
+			return id
+		}
+	}
+	return ""
+}
+
+// enqueue hands a sub-write to its lane. It never blocks.
+func (f *fanout) enqueue(index fsm.IndexID, sub *subWrite) {
+	key := laneKey{sub.target.Node, index}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l := f.lanes[key]; l != nil {
+		l.waiting = append(l.waiting, sub)
+		return
+	}
+	f.lanes[key] = &lane{waiting: []*subWrite{sub}}
+	f.senders.Go(func() { f.send(key) })
+}
+
+// send empties one lane and removes it.
+func (f *fanout) send(key laneKey) {
+	for {
+		f.mu.Lock()
+		l := f.lanes[key]
+		if len(l.waiting) == 0 {
+			delete(f.lanes, key)
+			f.mu.Unlock()
+			return
+		}
+		sub := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		f.mu.Unlock()
+		sub.answer <- f.deliver(sub)
+	}
+}
+
+// deliver sends the steps in order; the first that fails ends it.
+func (f *fanout) deliver(sub *subWrite) delivery {
+	done := delivery{ack: fsm.Ack{Node: sub.target.Node}}
+	for i := range sub.steps {
+		uid, err := f.attempt(sub, &sub.steps[i])
+		if err == nil {
+			done.ack.NodeTaskUID = uid
+			continue
+		}
+		done.ack.Err = err.Error()
+		done.ack.Unknown = errors.Is(err, errFateUnknown)
+		errors.As(err, &done.refusal)
+		f.log.Warn("sub-write not acknowledged", "write_id", sub.write, "node_id", sub.target.Node, "unknown", done.ack.Unknown, "error", err)
+		return done
+	}
+	return done
+}
+
+// errFateUnknown marks a request that may have arrived at a node which cannot be asked.
+var errFateUnknown = errors.New("the node may have the write and cannot be asked")
+
+// attempt sends one request and returns the uid of its node task. Errors: *meili.Error when the node refused it,
+// errFateUnknown, or another when the node surely does not have it.
+func (f *fanout) attempt(sub *subWrite, s *step) (int64, error) {
+	uid, err := f.request(sub.client, s.request)
+	switch node.OutcomeOf(err) {
+	case node.Unknown, node.Canceled:
+	default:
+		return uid, err
+	}
+	if s.marked {
+		return f.settle(sub, err)
+	}
+	if again, retryErr := f.request(sub.client, s.request); retryErr == nil {
+		return again, nil
+	}
+	return 0, fmt.Errorf("%w: %w", errFateUnknown, err)
+}
+
+// request sends one request that enqueues a task on the node.
+func (f *fanout) request(client *node.Client, r node.Request) (int64, error) {
+	ctx, cancel := context.WithTimeout(f.ctx, f.timeout)
+	defer cancel()
+	response, err := client.Do(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	if !response.OK() {
+		return 0, refusalOf(response)
+	}
+	var summary struct {
+		TaskUID *int64 `json:"taskUid"`
+	}
+	if err := json.Unmarshal(response.Body, &summary); err != nil || summary.TaskUID == nil {
+		return 0, fmt.Errorf("%s %s answered no task: %.200s", r.Method, r.Path, response.Body)
+	}
+	return *summary.TaskUID, nil
+}
+
+// refusalOf is the error a node answered with.
+func refusalOf(response *node.Response) *meili.Error {
+	refusal := &meili.Error{Status: response.Status}
+	if json.Unmarshal(response.Body, refusal) != nil || refusal.Code == "" {
+		refusal = meili.Errorf("internal", "A node answered status %d: %.200s", response.Status, response.Body)
+	}
+	refusal.Status = response.Status
+	return refusal
+}
+
+// settlePauses are the waits before a node is asked again for a write whose answer was lost: a request that the node
+// still had in its hands when the connection broke may turn up a moment later.
+var settlePauses = []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond}
+
+// settle asks the node whether it has the write after all.
+func (f *fanout) settle(sub *subWrite, cause error) (int64, error) {
+	asked := false
+	for _, pause := range settlePauses {
+		if !sleep(f.ctx, pause) {
+			break
+		}
+		ctx, cancel := context.WithTimeout(f.ctx, min(f.timeout, 5*time.Second))
+		task, err := sub.client.FindWrite(ctx, sub.index, sub.write, sub.began.Add(-clockSkew))
+		cancel()
+		if err != nil {
+			asked = false
+			continue
+		}
+		asked = true
+		if task != nil {
+			return int64(task.UID), nil
+		}
+	}
+	if !asked {
+		return 0, fmt.Errorf("%w: %w", errFateUnknown, cause)
+	}
+	return 0, fmt.Errorf("the node does not have the write: %s", cause.Error())
+}
+
+// clockSkew is how far a node's clock may be behind ours when its tasks are compared with our times.
+const clockSkew = time.Hour
+
+// sleep waits; it reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// close aborts what is being sent and waits for the senders; sub-writes that wait fail as unknown.
+func (f *fanout) close() {
+	f.cancel()
+	f.senders.Wait()
+}
+
+// stepsOf are the steps of a write that carries no documents.
+func stepsOf(requests []node.Request) []step {
+	steps := make([]step, len(requests))
+	for i, request := range requests {
+		steps[i].request = request
+	}
+	return steps
+}
+
+// indexPath is the path of an index on its nodes. Node-side names need no escaping.
+func indexPath(nodeUID string) string { return "/indexes/" + nodeUID }

@@ -1,0 +1,195 @@
+package proxy
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/tasks"
+)
+
+// shardRule makes the hidden shard field filterable on the nodes, by equality and nothing else.
+var shardRule = meili.FilterableRule{Patterns: []string{shardField}, Equality: true}
+
+// settingsForNode is the body of PATCH /settings that makes a client's change on a node. A change of
+// filterableAttributes gets the shard field's rule; nil is the change that gives a new index just that rule.
+func settingsForNode(delta *meili.Settings) json.RawMessage {
+	change := meili.Settings{}
+	if delta != nil {
+		change = *delta
+	}
+	if delta == nil || !change.FilterableAttributes.IsZero() {
+		change.FilterableAttributes = meili.SetTo(append(slices.Clone(change.FilterableAttributes.Value), shardRule))
+	}
+	text, _ := marshal(&change) // settings always marshal
+	return text
+}
+
+// checkReserved refuses settings that would show the shard field or make its characters searchable.
+func checkReserved(delta *meili.Settings) *meili.Error {
+	lists := []struct {
+		name   string
+		values []string
+	}{
+		{"displayedAttributes", delta.DisplayedAttributes.Value}, {"searchableAttributes", delta.SearchableAttributes.Value},
+		{"sortableAttributes", delta.SortableAttributes.Value}, {"distinctAttribute", []string{delta.DistinctAttribute.Value}},
+		{"rankingRules", delta.RankingRules.Value},
+	}
+	for _, rule := range delta.FilterableAttributes.Value {
+		lists = append(lists, struct {
+			name   string
+			values []string
+		}{"filterableAttributes", rule.Patterns})
+	}
+	for _, rule := range delta.LocalizedAttributes.Value {
+		lists = append(lists, struct {
+			name   string
+			values []string
+		}{"localizedAttributes", rule.AttributePatterns})
+	}
+	for _, list := range lists {
+		for _, value := range list.values {
+			if field, _, _ := strings.Cut(value, ":"); field == shardField || strings.HasPrefix(field, shardField+".") {
+				return miroirError(codeReservedField, "`%s` must not name `%s`: Miroir keeps that field for itself.", list.name, shardField)
+			}
+		}
+	}
+	return checkReservedTokens(delta)
+}
+
+func checkReservedTokens(delta *meili.Settings) *meili.Error {
+	for name, tokens := range map[string][]string{"nonSeparatorTokens": delta.NonSeparatorTokens.Value, "dictionary": delta.Dictionary.Value} {
+		for _, token := range tokens {
+			if strings.ContainsAny(token, strings.Join(shardDigits[:], "")) {
+				return miroirError(codeReservedField, "`%s` must not hold `%s`: Miroir keeps the characters %s for itself.",
+					name, token, strings.Join(shardDigits[:], " "))
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Server) handleGetSettings(w http.ResponseWriter, r *request) error {
+	settings, err := r.settings()
+	if err != nil {
+		return err
+	}
+	features, err := featuresOf(r.View)
+	if err != nil {
+		return err
+	}
+	writeRawJSON(w, http.StatusOK, settings.View(features))
+	return nil
+}
+
+// settings are those that finished tasks gave the index of the path. Error: index_not_found.
+func (r *request) settings() (*meili.Settings, error) {
+	ix := r.View.Index(r.uid())
+	if ix == nil {
+		return nil, meili.IndexNotFound(r.uid())
+	}
+	return meili.LoadSettings(ix.Settings)
+}
+
+func (s *Server) handleGetSetting(name string) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		settings, err := r.settings()
+		if err != nil {
+			return err
+		}
+		view, problem := settings.ViewOf(name)
+		if problem != nil {
+			return problem
+		}
+		writeRawJSON(w, http.StatusOK, view)
+		return nil
+	}
+}
+
+func (s *Server) handlePatchSettings(w http.ResponseWriter, r *request) error {
+	return s.decodeSettings(w, r, meili.DecodeSettings)
+}
+
+func (s *Server) handlePutSetting(name string) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		return s.decodeSettings(w, r, func(body []byte, f meili.Features) (*meili.Settings, *meili.Error) {
+			return meili.DecodeSetting(name, body, f)
+		})
+	}
+}
+
+func (s *Server) decodeSettings(w http.ResponseWriter, r *request, decode func([]byte, meili.Features) (*meili.Settings, *meili.Error)) error {
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	features, err := featuresOf(r.View)
+	if err != nil {
+		return err
+	}
+	delta, problem := decode(body, features)
+	if problem != nil {
+		return problem
+	}
+	if problem := checkReserved(delta); problem != nil {
+		return problem
+	}
+	return s.changeSettings(w, r, delta, r.Grant.CanCreateIndex(r.uid()))
+}
+
+func (s *Server) handleResetSettings(w http.ResponseWriter, r *request) error {
+	return s.changeSettings(w, r, meili.ResetSettings(), false)
+}
+
+func (s *Server) handleResetSetting(name string) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		delta, err := meili.ResetSetting(name)
+		if err != nil {
+			return err
+		}
+		return s.changeSettings(w, r, delta, false)
+	}
+}
+
+func (s *Server) changeSettings(w http.ResponseWriter, r *request, delta *meili.Settings, mayCreate bool) error {
+	c := &settingsChange{uid: r.uid(), delta: delta, mayCreate: mayCreate}
+	done, err := s.writer.submit(r.Context(), c.propose, c.uid)
+	if err != nil {
+		return err
+	}
+	done.answer(w, http.StatusAccepted)
+	return nil
+}
+
+// settingsChange is one change of an index's settings, to all nodes that hold it or none.
+type settingsChange struct {
+	uid       string
+	delta     *meili.Settings
+	mayCreate bool
+}
+
+func (c *settingsChange) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
+	begin := fsm.BeginWrite{Kind: string(meili.TaskSettingsUpdate), IndexUID: &c.uid, Details: c.delta.Details()}
+	var before json.RawMessage
+	if ix != nil {
+		before = ix.NextSettings
+	} else if !c.mayCreate {
+		return failed(begin, meili.IndexNotFound(c.uid), nil), nil
+	}
+	settings, err := meili.LoadSettings(before)
+	if err != nil {
+		return nil, err
+	}
+	after, problem := settings.Apply(c.delta)
+	if problem != nil {
+		return failed(begin, problem.WithPrefix("Index `"+c.uid+"`: "), nil), nil
+	}
+	if begin.Effect.Settings, err = marshal(after); err != nil {
+		return nil, err
+	}
+	begin.Effect.CreateIndex = ix == nil
+	return indexProposal(begin, tasks.Request{Create: createIndex(""), Settings: settingsForNode(c.delta)}), nil
+}

@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"slices"
+
+	"github.com/zeebo/xxh3"
+
+	"miroir/fsm"
+	"miroir/meili"
+)
+
+// splitPlan says how the documents of a batch are read and routed.
+type splitPlan struct {
+	indexUID   string
+	primaryKey string // "": inferred from the first document
+	shards     uint32
+	settings   json.RawMessage // as the batch will find them; nil: defaults
+}
+
+// batch is the payload of one documents write, checked and spooled.
+type batch struct {
+	docs *spool
+	plan splitPlan
+	// primaryKey is what the documents were routed by: the plan's or the inferred one, "" when there is none.
+	primaryKey string
+	received   int
+	// distinct counts the different ids, by a 64-bit hash.
+	distinct int
+	// failure is the error that a single server's task would fail with; no node may see the batch then.
+	failure *meili.Error
+}
+
+// splitter reads documents into a batch. Whatever fails the batch is noted and reading goes on: bad syntax further
+// down answers at once and comes first, and the documents are needed again should the plan turn out to be outdated.
+type splitter struct {
+	batch    *batch
+	settings *meili.Settings
+	// late is a failure a server notices only after all ids are known to be good.
+	late *meili.Error
+	ids  []uint64
+}
+
+// splitPayload reads a payload to its end. Errors: *meili.Error for what is answered at once (malformed payload,
+// reserved field), or of reading and spooling. The caller closes the batch.
+func (wr *writer) splitPayload(kind meili.PayloadKind, delimiter byte, body io.Reader, plan splitPlan) (*batch, error) {
+	s, err := wr.newSplitter(plan)
+	if err != nil {
+		return nil, err
+	}
+	_, err = meili.SplitPayload(kind, delimiter, body, s.add)
+	return s.finish(err)
+}
+
+// resplit is splitPayload over the documents of an earlier batch, which it closes.
+func (wr *writer) resplit(b *batch, plan splitPlan) (*batch, error) {
+	defer b.close()
+	s, err := wr.newSplitter(plan)
+	if err != nil {
+		return nil, err
+	}
+	return s.finish(b.docs.each(s.add))
+}
+
+func (wr *writer) newSplitter(plan splitPlan) (*splitter, error) {
+	settings, err := meili.LoadSettings(plan.settings)
+	if err != nil {
+		return nil, err
+	}
+	docs := newSpool(wr.server.opts.TempDir, wr.server.opts.BodyMemoryBytes, plan.shards)
+	return &splitter{batch: &batch{docs: docs, plan: plan, primaryKey: plan.primaryKey}, settings: settings}, nil
+}
+
+func (s *splitter) finish(err error) (*batch, error) {
+	if err == nil {
+		err = s.batch.docs.seal()
+	}
+	if err != nil {
+		s.batch.close()
+		return nil, err
+	}
+	if s.batch.failure == nil {
+		s.batch.failure = s.late
+	}
+	slices.Sort(s.ids)
+	s.batch.distinct = len(slices.Compact(s.ids))
+	return s.batch, nil
+}
+
+// add routes one document. It is valid until add returns.
+func (s *splitter) add(document []byte) error {
+	if hasField(document, shardField) {
+		return miroirError(codeReservedField, "Documents must not have a field `%s`: Miroir keeps it for itself.", shardField)
+	}
+	s.batch.received++
+	id, failure := s.identify(document)
+	if failure != nil {
+		s.batch.failure = failure
+	}
+	if s.batch.failure != nil {
+		return s.batch.docs.add(0, document)
+	}
+	if s.late == nil {
+		s.late = meili.CheckDocument(document, id, s.batch.plan.indexUID, s.settings)
+	}
+	s.ids = append(s.ids, xxh3.HashString(id))
+	return s.batch.docs.add(ShardOf(id, s.batch.plan.shards), document)
+}
+
+// identify finds the document's id, and before the first one the primary key, until something fails the batch.
+func (s *splitter) identify(document []byte) (string, *meili.Error) {
+	b := s.batch
+	if b.failure != nil {
+		return "", nil
+	}
+	prefix := "Index `" + b.plan.indexUID + "`: "
+	if b.primaryKey == "" {
+		key, err := meili.InferPrimaryKey(document)
+		if err != nil {
+			return "", err.WithPrefix(prefix)
+		}
+		b.primaryKey = key
+	}
+	id, err := meili.DocumentID(document, b.primaryKey)
+	if err != nil {
+		return "", err.WithPrefix(prefix)
+	}
+	return id, nil
+}
+
+// hasField reports whether a document has the top-level field. Names may be written with escapes.
+func hasField(document []byte, field string) bool {
+	if !bytes.Contains(document, []byte(field)) && !bytes.ContainsRune(document, '\\') {
+		return false
+	}
+	_, has := meili.Get(document, field)
+	return has
+}
+
+// fits reports whether the batch was split as plan demands, so that its shards and ids are the right ones.
+func (b *batch) fits(plan splitPlan) bool {
+	if b.plan.shards != plan.shards || !bytes.Equal(b.plan.settings, plan.settings) {
+		return false
+	}
+	return b.plan.primaryKey == plan.primaryKey || b.failure == nil && b.primaryKey == plan.primaryKey
+}
+
+// shards are the shards a write of the batch touches, never nil.
+func (b *batch) shards() []fsm.ShardID { return append([]fsm.ShardID{}, b.docs.touched()...) }
+
+// close forgets the documents; b may be nil.
+func (b *batch) close() {
+	if b != nil {
+		b.docs.Close()
+	}
+}

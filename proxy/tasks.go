@@ -1,0 +1,142 @@
+package proxy
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/tasks"
+)
+
+// taskView is a task as clients see it.
+func taskView(t *fsm.Task) meili.TaskView {
+	details, _ := tasks.ReadNote(t.Details)
+	view := meili.TaskView{
+		UID: t.UID, BatchUID: t.BatchUID, IndexUID: t.IndexUID, Status: meili.TaskStatus(t.Status), Kind: meili.TaskKind(t.Kind),
+		CanceledBy: t.CanceledBy, Details: details, EnqueuedAt: t.EnqueuedAt, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt,
+		CustomMetadata: t.CustomMetadata,
+	}
+	if len(t.Error) > 0 && string(t.Error) != "null" {
+		view.Error = &meili.Error{}
+		if err := json.Unmarshal(t.Error, view.Error); err != nil {
+			view.Error = meili.Errorf(meili.CodeInternal, "%s", t.Error)
+		}
+	}
+	return view
+}
+
+func (s *Server) handleGetTask(w http.ResponseWriter, r *request) error {
+	uid, problem := meili.ParseTaskUID(r.Params.ByName("task"))
+	if problem != nil {
+		return problem
+	}
+	task, err := s.cluster.Tasks().Task(uid)
+	if errors.Is(err, fsm.ErrNotFound) || err == nil && !maySee(r.Grant, task) {
+		return meili.TaskNotFound(uid)
+	}
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, taskView(task))
+	return nil
+}
+
+// maySee reports whether a task is shown to a key: one restricted to some indexes sees the tasks of these only.
+func maySee(grant *meili.Grant, t *fsm.Task) bool {
+	return grant.AllIndexes() || !meili.TaskKind(t.Kind).IsGlobal() && t.IndexUID != nil && grant.IndexAllowed(*t.IndexUID)
+}
+
+// filterOf is a query's filter for the grant's eyes.
+func filterOf(q *meili.TaskQuery, grant *meili.Grant) fsm.TaskFilter {
+	filter := fsm.TaskFilter{
+		UIDs: q.UIDs, BatchUIDs: q.BatchUIDs, CanceledBy: q.CanceledBy,
+		Statuses: texts(q.Statuses), Kinds: texts(q.Types), IndexUIDs: q.IndexUIDs,
+		AfterEnqueuedAt: q.AfterEnqueuedAt, BeforeEnqueuedAt: q.BeforeEnqueuedAt,
+		AfterStartedAt: q.AfterStartedAt, BeforeStartedAt: q.BeforeStartedAt,
+		AfterFinishedAt: q.AfterFinishedAt, BeforeFinishedAt: q.BeforeFinishedAt,
+	}
+	if !grant.AllIndexes() {
+		filter.AllowIndex = grant.IndexAllowed
+	}
+	return filter
+}
+
+// texts keeps nil, which does not filter, apart from an empty list, which matches nothing.
+func texts[T ~string](values []T) []string {
+	if values == nil {
+		return nil
+	}
+	list := make([]string, len(values))
+	for i, value := range values {
+		list[i] = string(value)
+	}
+	return list
+}
+
+func pageOf(q *meili.TaskQuery) fsm.TaskPage {
+	return fsm.TaskPage{From: q.From, Limit: int(q.Limit), Reverse: q.Reverse}
+}
+
+func (s *Server) handleListTasks(w http.ResponseWriter, r *request) error {
+	query, problem := meili.DecodeTaskQuery(r.URL.RawQuery)
+	if problem != nil {
+		return problem
+	}
+	found, err := s.cluster.Tasks().Tasks(filterOf(query, r.Grant), pageOf(query))
+	if err != nil {
+		return err
+	}
+	list := meili.TaskList{Results: []meili.TaskView{}, Total: uint64(found.Total), Limit: query.Limit, Next: found.Next}
+	for _, task := range found.Tasks {
+		list.Results = append(list.Results, taskView(task))
+	}
+	if len(list.Results) > 0 {
+		list.From = &list.Results[0].UID
+	}
+	writeJSON(w, http.StatusOK, list)
+	return nil
+}
+
+func (s *Server) handleCancelTasks(w http.ResponseWriter, r *request) error {
+	return s.overTasks(w, r, meili.TaskTaskCancelation, meili.TaskFilterCancel, func(t *fsm.Task) bool { return !t.Finished() })
+}
+
+func (s *Server) handleDeleteTasks(w http.ResponseWriter, r *request) error {
+	return s.overTasks(w, r, meili.TaskTaskDeletion, meili.TaskFilterDelete, (*fsm.Task).Finished)
+}
+
+// overTasks enqueues a task that acts on others: those that match now and are eligible. The task watcher does the
+// work. As in Meilisearch the status of the answer is 200.
+func (s *Server) overTasks(w http.ResponseWriter, r *request, kind meili.TaskKind, verb string, eligible func(*fsm.Task) bool) error {
+	query, problem := meili.DecodeTaskFilter(r.URL.RawQuery, verb)
+	if problem != nil {
+		return problem
+	}
+	matched, err := s.cluster.Tasks().Tasks(filterOf(query, r.Grant), fsm.TaskPage{Limit: math.MaxInt32})
+	if err != nil {
+		return err
+	}
+	note := tasks.Note{OriginalFilter: meili.OriginalFilter(r.URL.RawQuery), UIDs: fsm.TaskUIDs{}}
+	for _, task := range matched.Tasks {
+		if eligible(task) {
+			note.UIDs = append(note.UIDs, task.UID)
+		}
+	}
+	number := uint64(matched.Total)
+	details := meili.TaskDetails{MatchedTasks: &number, OriginalFilter: meili.SetTo(note.OriginalFilter)}
+	if kind == meili.TaskTaskCancelation {
+		details.CanceledTasks = meili.NotCounted()
+	} else {
+		details.DeletedTasks = meili.NotCounted()
+	}
+	begin := fsm.BeginWrite{Kind: string(kind), Details: tasks.WithNote(details.JSON(), note)}
+	done, err := s.writer.submit(r.Context(), func(*fsm.View, *fsm.Index) (*proposal, error) { return &proposal{begin: begin}, nil })
+	if err != nil {
+		return err
+	}
+	done.answer(w, http.StatusOK)
+	return nil
+}

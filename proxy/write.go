@@ -1,0 +1,438 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"miroir/fsm"
+	"miroir/meili"
+)
+
+// writer is the write path: check → intent → fan-out → result. It runs on the leader only. One write of an index is
+// committed and handed to the nodes' lanes before the next one of that index is, so nodes see the order of the log.
+type writer struct {
+	server *Server
+	lanes  *fanout
+	locks  nameLocks
+	gate   gate
+	// wake is signalled when a task has begun on the nodes.
+	wake chan struct{}
+
+	results sync.WaitGroup // results that are committed after the answer
+
+	mu       sync.Mutex
+	inFlight map[fsm.WriteID]bool // guarded by mu: writes this pod is still working on
+}
+
+func newWriter(s *Server) *writer {
+	return &writer{
+		server:   s,
+		lanes:    newFanout(s.opts.MaxNodeQueue, s.opts.WriteTimeout, s.opts.Logger),
+		wake:     make(chan struct{}, 1),
+		inFlight: map[fsm.WriteID]bool{},
+	}
+}
+
+// Close aborts what is being sent and waits for it.
+func (wr *writer) Close() error {
+	wr.lanes.close()
+	wr.results.Wait()
+	return nil
+}
+
+// proposal is a checked write, ready to be committed. Now, WriteID and Expect are filled in by the writer.
+type proposal struct {
+	begin fsm.BeginWrite
+	// steps are the requests a target gets; nil when no node is involved.
+	steps func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step
+}
+
+// proposer checks a write against the state it will find. It is called with the names locked, again when the state
+// changed before the write was committed. ix is what the first name is routed to, nil for nothing.
+type proposer func(v *fsm.View, ix *fsm.Index) (*proposal, error)
+
+// write is one write as the writer follows it.
+type write struct {
+	id      fsm.WriteID
+	begin   fsm.BeginWrite
+	begun   fsm.BeginWriteResult
+	subs    []*subWrite
+	ended   fsm.EndWriteResult
+	refusal *meili.Error
+}
+
+// submit carries a write to its end. names are the client names it concerns. The returned write has been accepted.
+// Errors: *meili.Error.
+func (wr *writer) submit(ctx context.Context, propose proposer, names ...string) (*write, error) {
+	if !wr.server.cluster.IsLeader() {
+		return nil, miroirError(codeNoLeader, "This pod does not lead the cluster, so it takes no writes. Retry later.")
+	}
+	if err := wr.gate.wait(ctx); err != nil {
+		return nil, miroirError(codeNoLeader, "The new leader is still settling the writes of the last one. Retry later.")
+	}
+	unlock, err := wr.locks.lock(ctx, names...)
+	if err != nil {
+		return nil, miroirError(codeOverloaded, "The request ended before the earlier writes of the index were enqueued.")
+	}
+	w, err := wr.start(ctx, propose, names)
+	unlock()
+	if err != nil {
+		return nil, err
+	}
+	return w, wr.conclude(w)
+}
+
+// start commits the intent and hands the sub-writes to the lanes. Call with the names locked. From the commit on the
+// write no longer depends on the client: a caller that hangs up must not leave it half done.
+func (wr *writer) start(ctx context.Context, propose proposer, names []string) (*write, error) {
+	for {
+		view := wr.server.cluster.View()
+		var ix *fsm.Index
+		if len(names) > 0 {
+			ix = view.Route(names[0])
+		}
+		p, err := propose(view, ix)
+		if err != nil {
+			return nil, err
+		}
+		if err := wr.checkFree(view, ix, p); err != nil {
+			return nil, err
+		}
+		w := wr.newWrite(p, ix, len(names) == 1)
+		w.begun, err = fsm.Do(context.WithoutCancel(ctx), wr.server.cluster, w.begin)
+		if errors.Is(err, fsm.ErrChanged) {
+			wr.forget(w)
+			continue
+		}
+		if err != nil {
+			wr.forget(w)
+			return nil, wr.commitError(err)
+		}
+		wr.enqueue(w, p)
+		return w, nil
+	}
+}
+
+func (wr *writer) newWrite(p *proposal, ix *fsm.Index, guarded bool) *write {
+	w := &write{id: fsm.WriteID(uuid.Must(uuid.NewV7()).String()), begin: p.begin}
+	w.begin.Now, w.begin.WriteID = wr.server.opts.Now(), w.id
+	if guarded {
+		w.begin.Expect = &fsm.Expect{}
+		if ix != nil {
+			*w.begin.Expect = fsm.Expect{Index: ix.ID, NextVersion: ix.NextVersion}
+		}
+	}
+	wr.mu.Lock()
+	defer wr.mu.Unlock()
+	wr.inFlight[w.id] = true
+	return w
+}
+
+func (wr *writer) forget(w *write) {
+	wr.mu.Lock()
+	defer wr.mu.Unlock()
+	delete(wr.inFlight, w.id)
+}
+
+// checkFree refuses a write before it is in the log: while a node's lane is full, and while the fate of an earlier
+// write of the index is not known, for then nodes might get the two in another order than the log has them.
+func (wr *writer) checkFree(view *fsm.View, ix *fsm.Index, p *proposal) error {
+	if ix == nil || p.steps == nil {
+		return nil
+	}
+	if busy := wr.lanes.full(ix.ID, ix.Nodes(fsm.Active, fsm.Joining, fsm.Leaving)); busy != "" {
+		return miroirError(codeOverloaded, "%d writes to index `%s` wait for node %s already (writes.max_node_queue). Retry later.",
+			wr.lanes.limit, ix.UID, busy)
+	}
+	if !wr.hasForeign(view) {
+		return nil
+	}
+	intents, err := wr.server.cluster.Tasks().OpenIntents()
+	if err != nil {
+		return err
+	}
+	for _, intent := range intents {
+		if intent.Index == ix.ID && !wr.server.WriteInFlight(intent.WriteID) {
+			return miroirError(codeNoQuorum, "The fate of task %d, an earlier write to index `%s`, is not known until a node returns. Retry later.", intent.TaskUID, ix.UID)
+		}
+	}
+	return nil
+}
+
+// hasForeign reports whether the log has open writes that this writer is not working on.
+func (wr *writer) hasForeign(view *fsm.View) bool {
+	wr.mu.Lock()
+	defer wr.mu.Unlock()
+	return view.NumOpenIntents > len(wr.inFlight)
+}
+
+// commitError is a refused or failed command as the client sees it.
+func (wr *writer) commitError(err error) error {
+	var refused *fsm.Error
+	if errors.As(err, &refused) {
+		if refused.Code == fsm.CodeNoNodes {
+			return miroirError(codeNoQuorum, "No node can hold the index: %s.", refused.Message)
+		}
+		return fmt.Errorf("commit the write: %w", err)
+	}
+	wr.server.log.Error("write not committed", "error", err)
+	return miroirError(codeNoLeader, "The write could not be committed by the cluster. It may still take effect; look at /tasks before sending it again.")
+}
+
+func (wr *writer) enqueue(w *write, p *proposal) {
+	if p.steps == nil {
+		return
+	}
+	view := wr.server.cluster.View()
+	for _, target := range w.begun.Targets {
+		sub := &subWrite{
+			target: target, client: wr.server.nodes.Client(view, target.Node), write: w.id, began: w.begin.Now,
+			index: w.begun.Index.NodeUID, steps: p.steps(&w.begun, target, w.id), answer: make(chan delivery, 1),
+		}
+		w.subs = append(w.subs, sub)
+		wr.lanes.enqueue(w.begun.Index.ID, sub)
+	}
+}
+
+// conclude waits for the nodes and commits the result. When every replica acknowledged, the answer does not wait for
+// that commit: a new leader would find the write on every node.
+func (wr *writer) conclude(w *write) error {
+	if len(w.subs) == 0 {
+		wr.forget(w)
+		wr.wakeUp()
+		return nil
+	}
+	end := fsm.EndWrite{WriteID: w.id, RefusedError: refusedError()}
+	complete := true
+	for _, sub := range w.subs {
+		done := <-sub.answer
+		end.Acks = append(end.Acks, done.ack)
+		complete = complete && done.ack.Err == "" && !done.ack.Unknown
+		if done.refusal != nil {
+			w.refusal = done.refusal
+		}
+	}
+	if complete && wr.inSync(w.begun.Index) {
+		wr.results.Go(func() {
+			if err := wr.commitResult(w, end); err != nil {
+				wr.server.log.Error("result of a write not committed", "write_id", w.id, "error", err)
+			}
+		})
+		return nil
+	}
+	return wr.commitResult(w, end)
+}
+
+// inSync reports that no replica of the index missed a write and one acknowledgement is enough, so that a write which
+// every target acknowledged cannot be refused, nor miss a quorum.
+func (wr *writer) inSync(ix *fsm.Index) bool {
+	return wr.server.cluster.View().Config.MinAcks <= 1 && len(ix.Nodes(fsm.Stale, fsm.Joining)) == 0
+}
+
+// refusedError is what the task of a write fails with that too few replicas accepted.
+func refusedError() json.RawMessage {
+	text, _ := marshal(noQuorum()) // strings always marshal
+	return text
+}
+
+func noQuorum() *meili.Error {
+	return miroirError(codeNoQuorum, "Some shard of the write was accepted by fewer in-sync replicas than writes.min_acks. Nothing is acknowledged; it is safe to retry.")
+}
+
+func (wr *writer) commitResult(w *write, end fsm.EndWrite) error {
+	defer wr.forget(w)
+	end.Now = wr.server.opts.Now()
+	ended, err := fsm.Do(context.Background(), wr.server.cluster, end)
+	if errors.Is(err, fsm.ErrUndecided) {
+		return miroirError(codeNoQuorum, "The nodes that may have the write cannot be asked now. Task %d is decided when one returns.", w.begun.TaskUID)
+	}
+	if err != nil {
+		return wr.commitError(err)
+	}
+	w.ended = ended
+	wr.wakeUp()
+	if ended.Accepted {
+		return nil
+	}
+	if w.refusal != nil && w.refusal.Status < http.StatusInternalServerError {
+		return w.refusal
+	}
+	return noQuorum()
+}
+
+func (wr *writer) wakeUp() {
+	select {
+	case wr.wake <- struct{}{}:
+	default:
+	}
+}
+
+// answer writes Meilisearch's summarized task, and what the write missed.
+func (w *write) answer(out http.ResponseWriter, status int) {
+	if missed := w.degraded(); missed != "" {
+		out.Header().Set("X-Miroir-Degraded", missed)
+	}
+	writeJSON(out, status, meili.SummarizedTask{
+		TaskUID: w.begun.TaskUID, IndexUID: w.begin.IndexUID, Status: meili.TaskEnqueued,
+		Kind: meili.TaskKind(w.begin.Kind), EnqueuedAt: w.begun.EnqueuedAt, CustomMetadata: w.begin.CustomMetadata,
+	})
+}
+
+// degraded is the value of X-Miroir-Degraded, "" when every group has its quorum.
+func (w *write) degraded() string {
+	if len(w.ended.MissedGroups) == 0 {
+		return ""
+	}
+	return "groups=" + joinNumbers(w.ended.MissedGroups) + ";shards=" + joinNumbers(w.ended.MissedShards)
+}
+
+func joinNumbers[N ~uint32](numbers []N) string {
+	var b strings.Builder
+	for i, n := range numbers {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatUint(uint64(n), 10))
+	}
+	return b.String()
+}
+
+// failed is a proposal for a task that fails when it is enqueued, without any node.
+func failed(begin fsm.BeginWrite, failure *meili.Error, details json.RawMessage) *proposal {
+	text, _ := marshal(failure) // strings always marshal
+	begin.Effect = fsm.Effect{}
+	begin.Outcome = &fsm.Outcome{Status: fsm.StatusFailed, Error: text, Details: details}
+	return &proposal{begin: begin}
+}
+
+// HoldWrites makes writes wait until ReleaseWrites: a new leader settles the open intents of the last one first.
+func (s *Server) HoldWrites() { s.writer.gate.hold() }
+
+// ReleaseWrites lets writes pass.
+func (s *Server) ReleaseWrites() { s.writer.gate.release() }
+
+// WriteInFlight reports whether this pod is still working on a write, so that nobody else may decide it.
+func (s *Server) WriteInFlight(id fsm.WriteID) bool {
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	return s.writer.inFlight[id]
+}
+
+// TaskBegun is signalled when a task has begun on the nodes. It has one receiver.
+func (s *Server) TaskBegun() <-chan struct{} { return s.writer.wake }
+
+// gate holds writes back. Its zero value is open.
+type gate struct {
+	mu     sync.Mutex
+	closed chan struct{} // guarded by mu: closed on release, nil while open
+}
+
+// maxGateWait bounds how long a write waits for a new leader to be ready.
+const maxGateWait = 10 * time.Second
+
+func (g *gate) hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed == nil {
+		g.closed = make(chan struct{})
+	}
+}
+
+func (g *gate) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		close(g.closed)
+		g.closed = nil
+	}
+}
+
+func (g *gate) wait(ctx context.Context) error {
+	g.mu.Lock()
+	closed := g.closed
+	g.mu.Unlock()
+	if closed == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxGateWait)
+	defer cancel()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// nameLocks has one lock per index name in use. Its zero value is ready.
+type nameLocks struct {
+	mu    sync.Mutex
+	locks map[string]*nameLock
+}
+
+type nameLock struct {
+	held  chan struct{} // one token: taken while locked
+	users int           // guarded by nameLocks.mu
+}
+
+// lock takes the locks of all names, in one order for everybody, and returns what releases them.
+func (l *nameLocks) lock(ctx context.Context, names ...string) (unlock func(), err error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	for i, name := range names {
+		if err := l.lockOne(ctx, name); err != nil {
+			l.unlock(names[:i])
+			return nil, err
+		}
+	}
+	return func() { l.unlock(names) }, nil
+}
+
+func (l *nameLocks) lockOne(ctx context.Context, name string) error {
+	l.mu.Lock()
+	if l.locks == nil {
+		l.locks = map[string]*nameLock{}
+	}
+	lock := l.locks[name]
+	if lock == nil {
+		lock = &nameLock{held: make(chan struct{}, 1)}
+		l.locks[name] = lock
+	}
+	lock.users++
+	l.mu.Unlock()
+	select {
+	case lock.held <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		l.leave(name)
+		return ctx.Err()
+	}
+}
+
+func (l *nameLocks) unlock(names []string) {
+	for _, name := range names {
+		l.mu.Lock()
+		lock := l.locks[name]
+		l.mu.Unlock()
+		<-lock.held
+		l.leave(name)
+	}
+}
+
+func (l *nameLocks) leave(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lock := l.locks[name]
+	if lock.users--; lock.users == 0 {
+		delete(l.locks, name)
+	}
+}

@@ -1,0 +1,311 @@
+package tasks
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// Report is what is known of one node's share of a task.
+type Report struct {
+	fsm.NodeTask
+	// Task is what the node says of it, nil while it has not been asked or has not answered.
+	Task *node.Task
+	// Missing: the node answered and does not know the task any more.
+	Missing bool
+	// InSync: the node's replicas of the shards touched are read. Others do not decide and are not waited for.
+	InSync bool
+	// Down: the cluster has given the node up.
+	Down bool
+}
+
+// Result is what the reports make of a client task.
+type Result struct {
+	Status      string // "" while it is not decided
+	Started     bool   // some node has begun
+	Details     json.RawMessage
+	Error       json.RawMessage
+	StartedAt   *time.Time
+	FinishedAt  *time.Time
+	FailedNodes []fsm.NodeID // did not do what others did
+	NodeTasks   []fsm.NodeTask
+	IndexExists bool
+	// Undo are the nodes that made a change which the task as a whole did not.
+	Undo []fsm.NodeID
+}
+
+// verdict is what one node's share came to.
+type verdict uint8
+
+const (
+	waiting verdict = iota
+	succeeded
+	failed
+	canceled
+	lost // nobody can say: the node is down or has forgotten the task
+)
+
+// Merge folds the nodes' reports into the client task. indexUID and nodeUID are the index's names for clients and on
+// nodes. A task has succeeded when every in-sync replica's share has. For documents, a share that fails while another
+// replica's succeeds makes its node one of FailedNodes and the task succeeds; for settings and indexes one refusal
+// fails the task, and those that made the change must undo it.
+func Merge(task *fsm.Task, reports []Report, nodeUID string) Result {
+	m := merger{task: task, reports: reports, nodeUID: nodeUID, verdicts: make([]verdict, len(reports))}
+	for i := range reports {
+		m.verdicts[i] = m.judge(&reports[i])
+	}
+	result := Result{Started: m.started()}
+	if !m.decided() {
+		return result
+	}
+	m.decide(&result)
+	m.describe(&result)
+	return result
+}
+
+type merger struct {
+	task     *fsm.Task
+	reports  []Report
+	nodeUID  string
+	verdicts []verdict
+}
+
+func (m *merger) judge(r *Report) verdict {
+	switch {
+	case r.Missing, r.Task == nil && r.Down:
+		return lost
+	case r.Task == nil || !r.Task.Finished():
+		if r.Down {
+			return lost
+		}
+		return waiting
+	case r.Task.Status == fsm.StatusCanceled:
+		return canceled
+	case r.Task.Status == fsm.StatusFailed && !m.harmless(r.Task):
+		return failed
+	}
+	return succeeded
+}
+
+// harmless reports a failure that leaves the node as the task wanted it: an index to be deleted was not there.
+func (m *merger) harmless(t *node.Task) bool {
+	var e meili.Error
+	return m.task.Kind == string(meili.TaskIndexDeletion) && json.Unmarshal(t.Error, &e) == nil && e.Code == meili.CodeIndexNotFound
+}
+
+func (m *merger) started() bool {
+	return slices.ContainsFunc(m.reports, func(r Report) bool { return r.Task != nil && r.Task.Status != fsm.StatusEnqueued })
+}
+
+// decided reports whether every share that counts has an end. A lost share waits as long as no other replica can vouch
+// for its shards.
+func (m *merger) decided() bool {
+	for i, r := range m.reports {
+		switch {
+		case m.verdicts[i] == waiting && r.InSync:
+			return false
+		case m.verdicts[i] == lost && r.InSync && !r.Missing && !m.vouched(i):
+			return false
+		}
+	}
+	return m.any(func(v verdict) bool { return v != waiting })
+}
+
+// vouched reports whether each shard of report i has an in-sync replica with a definite end elsewhere.
+func (m *merger) vouched(i int) bool {
+	return m.covers(m.reports[i].Shards, func(j int) bool {
+		return j != i && m.reports[j].InSync && (m.verdicts[j] == succeeded || m.verdicts[j] == failed)
+	})
+}
+
+// covers reports whether the chosen reports together hold every one of shards, nil meaning all.
+func (m *merger) covers(shards []fsm.ShardID, chosen func(i int) bool) bool {
+	if shards == nil {
+		for i := range m.reports {
+			if m.reports[i].Shards == nil && chosen(i) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, shard := range shards {
+		found := false
+		for i := range m.reports {
+			if chosen(i) && (m.reports[i].Shards == nil || slices.Contains(m.reports[i].Shards, shard)) {
+				found = true
+				break
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *merger) any(is func(verdict) bool) bool {
+	for i, v := range m.verdicts {
+		if m.reports[i].InSync && is(v) {
+			return true
+		}
+	}
+	// Without any in-sync replica left, those that were written decide.
+	if slices.ContainsFunc(m.reports, func(r Report) bool { return r.InSync }) {
+		return false
+	}
+	return slices.ContainsFunc(m.verdicts, is)
+}
+
+func (m *merger) decide(result *Result) {
+	switch {
+	case m.oneSuffices():
+		m.decideDocuments(result)
+	case m.any(func(v verdict) bool { return v == failed || v == canceled }):
+		m.decideRefused(result)
+	default:
+		result.Status = fsm.StatusSucceeded
+	}
+	result.FailedNodes = append(result.FailedNodes, m.nodesWith(lost)...)
+	slices.Sort(result.FailedNodes)
+	result.FailedNodes = slices.Compact(result.FailedNodes)
+	if _, note := ReadNote(m.task.Details); note.Error != nil && result.Status == fsm.StatusSucceeded {
+		result.Status, result.Error, result.IndexExists = fsm.StatusFailed, note.Error, true
+	}
+}
+
+// oneSuffices tells tasks that have happened once one replica of each shard did them: those of documents, and the
+// deletion of an index, which cannot be undone.
+func (m *merger) oneSuffices() bool {
+	switch meili.TaskKind(m.task.Kind) {
+	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDocumentDeletion, meili.TaskDocumentEdition, meili.TaskIndexDeletion:
+		return true
+	}
+	return false
+}
+
+// decideDocuments: what one replica of every shard did has happened, and the others are behind.
+func (m *merger) decideDocuments(result *Result) {
+	for i, v := range m.verdicts {
+		if v != failed && v != canceled {
+			continue
+		}
+		if m.sharesWith(i, succeeded) {
+			result.FailedNodes = append(result.FailedNodes, m.reports[i].Node)
+		}
+	}
+	whole := true
+	for i := range m.reports {
+		whole = whole && (!m.reports[i].InSync || m.covers(m.reports[i].Shards, func(j int) bool { return m.verdicts[j] == succeeded }))
+	}
+	switch {
+	case whole && m.any(func(v verdict) bool { return v == succeeded }):
+		result.Status = fsm.StatusSucceeded
+	case m.any(func(v verdict) bool { return v == failed }):
+		result.Status, result.Error = fsm.StatusFailed, m.firstError()
+	case m.any(func(v verdict) bool { return v == canceled }):
+		result.Status = fsm.StatusCanceled
+	default:
+		result.Status, result.Error = fsm.StatusFailed, lostError()
+	}
+}
+
+// sharesWith reports whether another node with verdict v holds a shard of report i.
+func (m *merger) sharesWith(i int, v verdict) bool {
+	for j := range m.reports {
+		if j == i || m.verdicts[j] != v || !m.reports[j].InSync {
+			continue
+		}
+		a, b := m.reports[i].Shards, m.reports[j].Shards
+		if a == nil || b == nil || slices.ContainsFunc(a, func(s fsm.ShardID) bool { return slices.Contains(b, s) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// decideRefused: all or none. Those that made the change undo it.
+func (m *merger) decideRefused(result *Result) {
+	result.Status, result.Error = fsm.StatusFailed, m.firstError()
+	if !m.any(func(v verdict) bool { return v == failed }) {
+		result.Status, result.Error = fsm.StatusCanceled, nil
+	}
+	result.Undo = m.nodesWith(succeeded)
+}
+
+func (m *merger) nodesWith(v verdict) []fsm.NodeID {
+	var nodes []fsm.NodeID
+	for i := range m.reports {
+		if m.verdicts[i] == v {
+			nodes = append(nodes, m.reports[i].Node)
+		}
+	}
+	return nodes
+}
+
+func (m *merger) firstError() json.RawMessage {
+	for i := range m.reports {
+		if m.verdicts[i] == failed {
+			return m.clientError(m.reports[i].Task.Error)
+		}
+	}
+	return nil
+}
+
+// clientError is a node's error without what clients must not see: the node-side name and the shard field.
+func (m *merger) clientError(raw json.RawMessage) json.RawMessage {
+	var e meili.Error
+	if json.Unmarshal(raw, &e) != nil {
+		return raw
+	}
+	if m.task.IndexUID != nil && m.nodeUID != *m.task.IndexUID {
+		e.Message = strings.ReplaceAll(e.Message, "`"+m.nodeUID+"`", "`"+*m.task.IndexUID+"`")
+	}
+	e.Message = strings.NewReplacer(", `_miroir_shard`", "", "`_miroir_shard`, ", "").Replace(e.Message)
+	text, err := json.Marshal(e)
+	if err != nil {
+		return raw
+	}
+	return text
+}
+
+func lostError() json.RawMessage {
+	text, _ := json.Marshal(meili.Errorf("internal", "No node knows the task any more.")) // strings always marshal
+	return text
+}
+
+// describe fills in details, times and the nodes' shares.
+func (m *merger) describe(result *Result) {
+	result.Details = m.details(result.Status)
+	for i, r := range m.reports {
+		share := r.NodeTask
+		share.Done = m.verdicts[i] != waiting && m.verdicts[i] != lost
+		if t := r.Task; t != nil {
+			share.Status = t.Status
+			if string(t.Error) != "null" {
+				share.Error = t.Error
+			}
+			result.StartedAt = earliest(result.StartedAt, t.StartedAt)
+			result.FinishedAt = latest(result.FinishedAt, t.FinishedAt)
+		}
+		result.NodeTasks = append(result.NodeTasks, share)
+	}
+}
+
+func earliest(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.Before(*a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.After(*a) {
+		return b
+	}
+	return a
+}

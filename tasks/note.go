@@ -1,0 +1,53 @@
+// Package tasks is what the coordinator and the task watcher both know of client tasks: what is noted in a task's
+// details beside what clients see, and how the tasks of several nodes become one. It is pure: no I/O, no clock.
+package tasks
+
+import (
+	"encoding/json"
+
+	"miroir/fsm"
+	"miroir/meili"
+)
+
+// Note is what Miroir remembers of a task until it is finished. It travels inside the details of the task.
+type Note struct {
+	// DistinctIDs is the number of different documents of an addition, which is what it will have indexed.
+	DistinctIDs *uint64 `json:"distinctIds,omitempty"`
+	// Error is what the task fails with after its nodes have created the index: a batch that is refused as a whole
+	// still creates it.
+	Error json.RawMessage `json:"error,omitempty"`
+	// UIDs are the tasks that a cancelation or deletion is about, OriginalFilter how they were named.
+	UIDs           fsm.TaskUIDs `json:"uids,omitempty"`
+	OriginalFilter string       `json:"originalFilter,omitempty"`
+}
+
+const noteField = "_miroir"
+
+// WithNote adds a note to the details of a task.
+func WithNote(details json.RawMessage, note Note) json.RawMessage {
+	if len(details) == 0 {
+		details = json.RawMessage("{}")
+	}
+	text, err := json.Marshal(note)
+	if err != nil {
+		return details // every member marshals
+	}
+	return meili.Append(details, noteField, text)
+}
+
+// ReadNote separates what clients see of a task's details from the note.
+func ReadNote(details json.RawMessage) (json.RawMessage, Note) {
+	var note Note
+	if len(details) == 0 {
+		return details, note
+	}
+	text, ok := meili.Get(details, noteField)
+	if !ok || json.Unmarshal(text, &note) != nil {
+		return details, note
+	}
+	public := meili.Strip(details, noteField)
+	if string(public) == "{}" {
+		public = nil
+	}
+	return public, note
+}

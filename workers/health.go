@@ -1,0 +1,173 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+
+	"miroir/fsm"
+	"miroir/proxy/node"
+)
+
+// How many checks in a row must agree before a node's committed state changes.
+const (
+	missesUntilFailed = 3
+	goodUntilActive   = 2
+)
+
+// healthCheck asks every node for its health and commits what it concludes.
+type healthCheck struct {
+	opts Options
+	runs map[fsm.NodeID]checkRun
+}
+
+// checkRun counts the last checks of one node that agree: how many were missed, or were good.
+type checkRun struct{ missed, good int }
+
+// next is the run after one more check, and the state it leads to; "" for no change.
+func (r checkRun) next(state fsm.NodeState, good bool) (checkRun, fsm.NodeState) {
+	if good {
+		r = checkRun{good: r.good + 1}
+	} else {
+		r = checkRun{missed: r.missed + 1}
+	}
+	switch {
+	case good && (state == fsm.NodeFailed || state == fsm.NodeDegraded) && r.good >= goodUntilActive:
+		return r, fsm.NodeActive
+	case !good && (state == fsm.NodeActive || state == fsm.NodeDegraded) && r.missed >= missesUntilFailed:
+		return r, fsm.NodeFailed
+	case !good && state == fsm.NodeActive:
+		return r, fsm.NodeDegraded
+	}
+	return r, ""
+}
+
+func newHealthCheck(o Options) *healthCheck {
+	return &healthCheck{opts: o, runs: map[fsm.NodeID]checkRun{}}
+}
+
+// run checks until ctx ends.
+func (h *healthCheck) run(ctx context.Context) {
+	for {
+		h.checkAll(ctx)
+		h.dropLeftovers(ctx)
+		if !sleep(ctx, h.opts.HealthInterval) {
+			return
+		}
+	}
+}
+
+func (h *healthCheck) checkAll(ctx context.Context) {
+	view := h.opts.Cluster.View()
+	type outcome struct {
+		node *fsm.Node
+		err  error
+	}
+	outcomes := make(chan outcome, len(view.Nodes))
+	var checks sync.WaitGroup
+	for _, n := range view.Nodes {
+		checks.Go(func() { outcomes <- outcome{n, h.check(ctx, n)} })
+	}
+	checks.Wait()
+	close(outcomes)
+	if ctx.Err() != nil {
+		return
+	}
+	for o := range outcomes {
+		h.conclude(ctx, o.node, o.err)
+	}
+}
+
+// check asks one node. Its answer also tells every reader of this pod that the node is there.
+func (h *healthCheck) check(ctx context.Context, n *fsm.Node) error {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.HealthTimeout)
+	defer cancel()
+	response, err := h.opts.Nodes.Get(n).Do(ctx, node.Request{Method: http.MethodGet, Path: "/health", Read: true})
+	if err == nil && !response.OK() {
+		err = fmt.Errorf("/health answered status %d", response.Status)
+	}
+	return err
+}
+
+// conclude commits a change of state. A node that comes back is read again only after a look at its task history.
+func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) {
+	run, state := h.runs[n.ID].next(n.State, checked == nil)
+	h.runs[n.ID] = run
+	if checked == nil && (run.good == 1 || state == fsm.NodeActive) && !h.checkHistory(ctx, n) {
+		return
+	}
+	if state == "" {
+		return
+	}
+	command := fsm.SetNodeState{Now: h.opts.Now(), Node: n.ID, State: state}
+	if checked != nil {
+		command.Error = checked.Error()
+	}
+	if _, err := fsm.Do(ctx, h.opts.Cluster, command); err != nil {
+		h.opts.Logger.Warn("node state not committed", "node_id", n.ID, "state", state, "error", err)
+		return
+	}
+	h.opts.Logger.Info("node changed state", "node_id", n.ID, "from", n.State, "to", state, "error", command.Error)
+}
+
+// checkHistory looks whether the node still has the tasks it acknowledged: uids rise for ever, so a newest one below
+// the recorded one means that the disk was lost or restored from an older one, and all replicas there are stale.
+func (h *healthCheck) checkHistory(ctx context.Context, n *fsm.Node) bool {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.HealthTimeout)
+	defer cancel()
+	newest, err := h.opts.Nodes.Get(n).NewestTask(ctx)
+	if err != nil {
+		h.opts.Logger.Warn("task history not read", "node_id", n.ID, "error", err)
+		return false
+	}
+	recorded := n.LastTaskUID
+	if newest >= recorded {
+		return true
+	}
+	marked, err := fsm.Do(ctx, h.opts.Cluster, fsm.MarkNodeStale{Now: h.opts.Now(), Node: n.ID, LastTaskUID: &newest})
+	if err != nil {
+		h.opts.Logger.Warn("lost disk not committed", "node_id", n.ID, "error", err)
+		return false
+	}
+	h.opts.Logger.Error("node lost its disk or was restored from an older one: its replicas are stale",
+		"node_id", n.ID, "newest_task_uid", newest, "recorded_task_uid", recorded, "replicas", marked.NumStale, "lost", len(marked.Lost))
+	return true
+}
+
+// dropLeftovers deletes indexes from nodes that were away when they were deleted.
+func (h *healthCheck) dropLeftovers(ctx context.Context) {
+	view := h.opts.Cluster.View()
+	for _, left := range view.Leftovers {
+		n := view.Node(left.Node)
+		if n == nil || n.State == fsm.NodeFailed || slices.ContainsFunc(indexesOf(view), func(ix *fsm.Index) bool { return ix.NodeUID == left.NodeUID }) {
+			continue
+		}
+		if err := h.dropLeftover(ctx, n, left); err != nil {
+			h.opts.Logger.Debug("left-over index not deleted", "node_id", left.Node, "index", left.NodeUID, "error", err)
+		}
+	}
+}
+
+func indexesOf(view *fsm.View) []*fsm.Index {
+	list := make([]*fsm.Index, 0, len(view.Indexes))
+	for _, ix := range view.Indexes {
+		list = append(list, ix)
+	}
+	return list
+}
+
+func (h *healthCheck) dropLeftover(ctx context.Context, n *fsm.Node, left fsm.Leftover) error {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.HealthTimeout)
+	defer cancel()
+	response, err := h.opts.Nodes.Get(n).Do(ctx, node.Request{Method: http.MethodDelete, Path: "/indexes/" + left.NodeUID})
+	if err != nil {
+		return err
+	}
+	if !response.OK() {
+		return refusal(response)
+	}
+	_, err = fsm.Do(ctx, h.opts.Cluster, fsm.ForgetLeftover{Leftover: left})
+	return err
+}

@@ -1,0 +1,173 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+	"miroir/tasks"
+)
+
+// settler decides writes whose coordinator is gone: it asks the nodes. What carries documents is found by its write
+// id or did not happen. Everything else is sent again from the intent, which does no harm twice.
+type settler struct{ opts Options }
+
+// askTimeout bounds one question to a node.
+const askTimeout = 5 * time.Second
+
+// clockSkew is how far a node's clock may be behind ours when its tasks are compared with our times.
+const clockSkew = time.Hour
+
+// settleInterval is how often undecided writes are looked at again.
+const settleInterval = time.Second
+
+// keep looks again at writes nobody could decide, until ctx ends. It costs nothing while there are none.
+func (s *settler) keep(ctx context.Context) {
+	for sleep(ctx, settleInterval) {
+		if s.opts.Cluster.View().NumOpenIntents > 0 {
+			s.run(ctx)
+		}
+	}
+}
+
+// run looks once at every open intent, oldest first: the order in which nodes must have the writes of an index. An
+// index with an undecided write keeps its later ones open too.
+func (s *settler) run(ctx context.Context) {
+	intents, err := s.opts.Cluster.Tasks().OpenIntents()
+	if err != nil {
+		s.opts.Logger.Error("open intents not read", "error", err)
+		return
+	}
+	undecided := map[fsm.IndexID]bool{}
+	for _, intent := range intents {
+		if ctx.Err() != nil || s.opts.Coordinator.WriteInFlight(intent.WriteID) || undecided[intent.Index] {
+			continue
+		}
+		err := s.settle(ctx, intent)
+		switch {
+		case errors.Is(err, fsm.ErrNotFound): // decided meanwhile
+		case err != nil:
+			undecided[intent.Index] = true
+			s.opts.Logger.Warn("write not decided", "write_id", intent.WriteID, "task_uid", intent.TaskUID, "error", err)
+		default:
+			s.opts.Logger.Info("write decided", "write_id", intent.WriteID, "task_uid", intent.TaskUID)
+		}
+	}
+}
+
+// settle asks every target and commits what they say.
+func (s *settler) settle(ctx context.Context, intent *fsm.Intent) error {
+	view := s.opts.Cluster.View()
+	end := fsm.EndWrite{WriteID: intent.WriteID, Acks: make([]fsm.Ack, len(intent.Targets))}
+	if ix := view.Indexes[intent.Index]; ix != nil {
+		var asking sync.WaitGroup
+		for i, target := range intent.Targets {
+			asking.Go(func() { end.Acks[i] = s.ask(ctx, view, ix, intent, target) })
+		}
+		asking.Wait()
+	}
+	end.Now = s.opts.Now()
+	_, err := fsm.Do(ctx, s.opts.Cluster, end)
+	return err
+}
+
+// errNotThere says that a node surely does not have the write.
+var errNotThere = errors.New("the node does not have the write")
+
+func (s *settler) ask(ctx context.Context, view *fsm.View, ix *fsm.Index, intent *fsm.Intent, target fsm.Target) fsm.Ack {
+	ack := fsm.Ack{Node: target.Node}
+	client := s.opts.Nodes.Client(view, target.Node)
+	if client == nil {
+		ack.Err = "the node is not known any more"
+		return ack
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	uid, err := s.find(ctx, client, ix, intent, target)
+	ack.NodeTaskUID = uid
+	if err != nil {
+		ack.Err = err.Error()
+		var refused *meili.Error
+		ack.Unknown = !errors.Is(err, errNotThere) && !errors.As(err, &refused)
+	}
+	return ack
+}
+
+// find returns the uid of the node task that has the write.
+func (s *settler) find(ctx context.Context, client *node.Client, ix *fsm.Index, intent *fsm.Intent, target fsm.Target) (int64, error) {
+	request, err := tasks.ReadRequest(intent.Request)
+	if err != nil {
+		return 0, err
+	}
+	if !carriesDocuments(intent, request, target) {
+		return resend(ctx, client, request.NodeRequests(ix.NodeUID, intent.Created))
+	}
+	task, err := client.FindWrite(ctx, ix.NodeUID, intent.WriteID, intent.BeganAt.Add(-clockSkew))
+	if err != nil {
+		return 0, err
+	}
+	if task == nil {
+		return 0, errNotThere
+	}
+	return int64(task.UID), nil
+}
+
+// carriesDocuments tells whether the target was to be sent a request with the write id.
+func carriesDocuments(intent *fsm.Intent, request tasks.Request, target fsm.Target) bool {
+	switch meili.TaskKind(intent.Kind) {
+	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDocumentDeletion, meili.TaskDocumentEdition:
+	default:
+		return false
+	}
+	if !intent.Created {
+		return true
+	}
+	return len(request.Shards) > 0 &&
+		(target.Shards == nil || slices.ContainsFunc(target.Shards, func(s fsm.ShardID) bool { return slices.Contains(request.Shards, s) }))
+}
+
+// resend sends requests that do no harm twice, and returns the last one's node task.
+func resend(ctx context.Context, client *node.Client, requests []node.Request) (int64, error) {
+	uid := int64(-1)
+	for _, request := range requests {
+		response, err := client.Do(ctx, request)
+		if err != nil {
+			if node.OutcomeOf(err) == node.NotSent {
+				// It was not sent now; whether the first sending arrived nobody knows.
+				return 0, fmt.Errorf("the node cannot be asked: %s", err.Error())
+			}
+			return 0, err
+		}
+		if !response.OK() {
+			return 0, refusal(response)
+		}
+		var summary struct {
+			TaskUID int64 `json:"taskUid"`
+		}
+		if err := json.Unmarshal(response.Body, &summary); err != nil {
+			return 0, err
+		}
+		uid = summary.TaskUID
+	}
+	if uid < 0 {
+		return 0, errNotThere
+	}
+	return uid, nil
+}
+
+// refusal is the error a node answered with, a *meili.Error.
+func refusal(response *node.Response) error {
+	refused := &meili.Error{}
+	if json.Unmarshal(response.Body, refused) != nil || refused.Code == "" {
+		refused = meili.Errorf(meili.CodeInternal, "A node answered status %d: %.200s", response.Status, response.Body)
+	}
+	refused.Status = response.Status
+	return refused
+}

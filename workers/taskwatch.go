@@ -1,0 +1,305 @@
+package workers
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/proxy/node"
+	"miroir/tasks"
+)
+
+// taskWatch follows the node tasks of open client tasks and finishes these. While tasks are open it asks every node
+// concerned in one request, often at first and then less so; without any it asks nobody.
+type taskWatch struct {
+	opts Options
+	// seen keeps what nodes said of node tasks that have ended, so that they are not asked for again.
+	seen map[nodeTaskKey]node.Task
+}
+
+type nodeTaskKey struct {
+	node fsm.NodeID
+	uid  uint32
+}
+
+func newTaskWatch(o Options) *taskWatch {
+	return &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}}
+}
+
+// run watches until ctx ends.
+func (w *taskWatch) run(ctx context.Context) {
+	pause := w.opts.PollMin
+	for ctx.Err() == nil {
+		open, progress := w.look(ctx)
+		if progress {
+			pause = w.opts.PollMin
+		}
+		if !open {
+			pause = w.opts.PollMin
+			clear(w.seen)
+		}
+		if w.wait(ctx, open, pause) {
+			pause = w.opts.PollMin
+			continue
+		}
+		pause = min(pause*2, w.opts.PollMax)
+	}
+}
+
+// wait sleeps for pause, or without open tasks until there are some; it reports true when a task has begun meanwhile.
+func (w *taskWatch) wait(ctx context.Context, open bool, pause time.Duration) bool {
+	var timeout <-chan time.Time
+	if open {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-w.opts.Coordinator.TaskBegun():
+		return true
+	case <-timeout:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// look takes one look at all open tasks. It reports whether some stay open and whether something moved on.
+func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
+	list, err := w.opts.Cluster.Tasks().OpenTasks()
+	if err != nil {
+		w.opts.Logger.Error("open tasks not read", "error", err)
+		return true, false
+	}
+	if len(list) == 0 {
+		return false, false
+	}
+	view := w.opts.Cluster.View()
+	answers := w.askNodes(ctx, view, list)
+	blocked := map[fsm.IndexID]bool{} // indexes with an earlier task that is still open
+	started := fsm.StartTasks{Now: w.opts.Now()}
+	finished := 0
+	for _, task := range list {
+		done, running := w.advance(ctx, view, task, answers, blocked)
+		if done {
+			finished++
+			progress = true
+			continue
+		}
+		blocked[task.Index] = task.Index != 0
+		if running && task.Status == fsm.StatusEnqueued {
+			started.TaskUIDs = append(started.TaskUIDs, task.UID)
+		}
+	}
+	if len(started.TaskUIDs) > 0 {
+		progress = true
+		if _, err := fsm.Do(ctx, w.opts.Cluster, started); err != nil {
+			w.opts.Logger.Warn("started tasks not committed", "error", err)
+		}
+	}
+	return finished < len(list) || w.opts.Cluster.View().NumOpenTasks > 0, progress
+}
+
+// advance finishes a task whose time has come. Tasks of one index finish in order. running reports that a node is at it.
+func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task, answers answers, blocked map[fsm.IndexID]bool) (done, running bool) {
+	switch meili.TaskKind(task.Kind) {
+	case meili.TaskTaskCancelation:
+		return w.cancel(ctx, view, task), false
+	case meili.TaskTaskDeletion:
+		return w.delete(ctx, task), false
+	}
+	ix := view.Indexes[task.Index]
+	if len(task.NodeTasks) == 0 || ix == nil {
+		return false, false // its nodes have not all answered yet, or it waits for others
+	}
+	result := tasks.Merge(task, reportsOf(view, ix, task, answers), ix.NodeUID)
+	if result.Status == "" || blocked[task.Index] {
+		return false, result.Started
+	}
+	return w.finish(ctx, task, result), result.Started
+}
+
+func (w *taskWatch) finish(ctx context.Context, task *fsm.Task, result tasks.Result) bool {
+	ended, err := fsm.Do(ctx, w.opts.Cluster, fsm.FinishTask{
+		Now: w.opts.Now(), TaskUID: task.UID, Status: result.Status, Details: result.Details, Error: result.Error,
+		StartedAt: result.StartedAt, FinishedAt: result.FinishedAt, FailedNodes: result.FailedNodes,
+		NodeTasks: result.NodeTasks, IndexExists: result.IndexExists,
+	})
+	if err != nil {
+		w.opts.Logger.Warn("end of a task not committed", "task_uid", task.UID, "error", err)
+		return false
+	}
+	for _, ref := range ended.Stale {
+		w.opts.Logger.Warn("replica is stale: its node did not do what others did", "task_uid", task.UID, "node_id", ref.Node, "shard", ref.Shard)
+	}
+	if len(result.Undo) > 0 {
+		if err := w.opts.Coordinator.UndoChange(ctx, task, result.Undo); err != nil {
+			w.opts.Logger.Error("failed change not undone everywhere", "task_uid", task.UID, "error", err)
+		}
+	}
+	return true
+}
+
+// answers is what the nodes said in one look.
+type answers struct {
+	tasks map[nodeTaskKey]node.Task
+	asked map[fsm.NodeID]bool // the node answered
+}
+
+// askNodes asks every node for its unfinished share of the open tasks, all nodes at once.
+func (w *taskWatch) askNodes(ctx context.Context, view *fsm.View, list []*fsm.Task) answers {
+	wanted := map[fsm.NodeID][]uint32{}
+	found := answers{tasks: map[nodeTaskKey]node.Task{}, asked: map[fsm.NodeID]bool{}}
+	for _, task := range list {
+		for _, share := range task.NodeTasks {
+			if known, ok := w.seen[nodeTaskKey{share.Node, share.UID}]; ok {
+				found.tasks[nodeTaskKey{share.Node, share.UID}] = known
+				continue
+			}
+			wanted[share.Node] = append(wanted[share.Node], share.UID)
+		}
+	}
+	var mu sync.Mutex // guards found and w.seen while nodes answer
+	var asking sync.WaitGroup
+	for id, uids := range wanted {
+		client := w.opts.Nodes.Client(view, id)
+		if client == nil {
+			continue
+		}
+		asking.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			list, err := client.Tasks(ctx, uids)
+			if err != nil {
+				w.opts.Logger.Debug("node not asked for its tasks", "node_id", id, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found.asked[id] = true
+			for _, task := range list {
+				key := nodeTaskKey{id, task.UID}
+				found.tasks[key] = task
+				if task.Finished() {
+					w.seen[key] = task
+				}
+			}
+		})
+	}
+	asking.Wait()
+	return found
+}
+
+// reportsOf joins a task's shares with what the nodes said of them.
+func reportsOf(view *fsm.View, ix *fsm.Index, task *fsm.Task, said answers) []tasks.Report {
+	reports := make([]tasks.Report, len(task.NodeTasks))
+	for i, share := range task.NodeTasks {
+		report := tasks.Report{NodeTask: share, InSync: inSync(ix, task, share)}
+		if answer, ok := said.tasks[nodeTaskKey{share.Node, share.UID}]; ok {
+			report.Task = &answer
+		} else {
+			report.Missing = said.asked[share.Node]
+		}
+		n := view.Nodes[share.Node]
+		report.Down = n == nil || n.State == fsm.NodeFailed
+		reports[i] = report
+	}
+	return reports
+}
+
+// inSync reports whether one of the replicas that the share wrote to is read.
+func inSync(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
+	for group, slots := range ix.Placement {
+		for slot := range slots {
+			if !ix.Whole() && share.Shards != nil && !slices.Contains(share.Shards, fsm.ShardID(slot)) {
+				continue
+			}
+			if !ix.Whole() && task.Shards != nil && !slices.Contains(task.Shards, fsm.ShardID(slot)) {
+				continue
+			}
+			for _, replica := range ix.Replicas(group, fsm.ShardID(slot)) {
+				if replica.Node == share.Node && replica.State == fsm.Active {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// cancel does what a cancelation task is about: the nodes first, then the client tasks that no node has begun.
+func (w *taskWatch) cancel(ctx context.Context, view *fsm.View, task *fsm.Task) bool {
+	_, note := tasks.ReadNote(task.Details)
+	open, err := w.opts.Cluster.Tasks().Tasks(fsm.TaskFilter{UIDs: note.UIDs}, fsm.TaskPage{Limit: math.MaxInt32})
+	if err != nil {
+		w.opts.Logger.Error("tasks to cancel not read", "error", err)
+		return false
+	}
+	shares := map[fsm.NodeID][]uint32{}
+	for _, target := range open.Tasks {
+		if target.Finished() {
+			continue
+		}
+		for _, share := range target.NodeTasks {
+			shares[share.Node] = append(shares[share.Node], share.UID)
+		}
+	}
+	for id, uids := range shares {
+		if err := w.cancelOn(ctx, view, id, uids); err != nil {
+			w.opts.Logger.Warn("node tasks not canceled", "node_id", id, "error", err)
+			return false // tried again at the next look
+		}
+	}
+	said := w.askNodes(ctx, view, open.Tasks)
+	command := fsm.CancelTasks{Now: w.opts.Now(), TaskUID: task.UID, OriginalFilter: note.OriginalFilter, UIDs: fsm.TaskUIDs{}}
+	for _, target := range open.Tasks {
+		if !target.Finished() && untouched(target, said) {
+			command.UIDs = append(command.UIDs, target.UID)
+		}
+	}
+	if _, err := fsm.Do(ctx, w.opts.Cluster, command); err != nil {
+		w.opts.Logger.Warn("cancelation not committed", "task_uid", task.UID, "error", err)
+		return false
+	}
+	return true
+}
+
+// untouched reports that no node did anything of the task and none will.
+func untouched(task *fsm.Task, said answers) bool {
+	for _, share := range task.NodeTasks {
+		answer, known := said.tasks[nodeTaskKey{share.Node, share.UID}]
+		if !known || answer.Status != fsm.StatusCanceled {
+			return false
+		}
+	}
+	return len(task.NodeTasks) > 0
+}
+
+func (w *taskWatch) cancelOn(ctx context.Context, view *fsm.View, id fsm.NodeID, uids []uint32) error {
+	client := w.opts.Nodes.Client(view, id)
+	if client == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return client.CancelTasks(ctx, uids)
+}
+
+// delete does what a deletion task is about.
+func (w *taskWatch) delete(ctx context.Context, task *fsm.Task) bool {
+	_, note := tasks.ReadNote(task.Details)
+	uids := note.UIDs
+	if uids == nil {
+		uids = fsm.TaskUIDs{}
+	}
+	_, err := fsm.Do(ctx, w.opts.Cluster, fsm.DeleteTasks{Now: w.opts.Now(), TaskUID: &task.UID, UIDs: uids, OriginalFilter: note.OriginalFilter})
+	if err != nil {
+		w.opts.Logger.Warn("deletion of tasks not committed", "task_uid", task.UID, "error", err)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,169 @@
+// Package workers is what runs without a request: on the leader the settling of open writes, the watch over tasks and
+// the health of nodes. It decides by package tasks and the replicated state, talks to nodes through proxy/node, and
+// leaves requests of clients to package proxy.
+package workers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"miroir/fsm"
+	"miroir/proxy/node"
+)
+
+// Cluster is what the workers need of the replicated state; raftnode.Node implements it.
+type Cluster interface {
+	fsm.Applier
+	View() *fsm.View
+	Tasks() *fsm.FSM
+	IsLeader() bool
+}
+
+// Coordinator is what the workers need of the write path; proxy.Server implements it.
+type Coordinator interface {
+	// HoldWrites makes writes wait until ReleaseWrites.
+	HoldWrites()
+	ReleaseWrites()
+	// WriteInFlight reports a write that a request is still working on.
+	WriteInFlight(id fsm.WriteID) bool
+	// TaskBegun is signalled when there is something new to watch.
+	TaskBegun() <-chan struct{}
+	// UndoChange takes a failed change of an index back on nodes that made it.
+	UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) error
+}
+
+// Options configures the workers. The zero value of a field means the default named beside it.
+type Options struct {
+	Cluster     Cluster
+	Nodes       *node.Set
+	Coordinator Coordinator
+
+	HealthInterval time.Duration    // 5 s between two checks of a node
+	HealthTimeout  time.Duration    // 2 s for one
+	PollMin        time.Duration    // 25 ms between two looks at open tasks at first,
+	PollMax        time.Duration    // 1 s in the end
+	Now            func() time.Time // time.Now
+	Logger         *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&o.HealthInterval, 5 * time.Second}, {&o.HealthTimeout, 2 * time.Second}, {&o.PollMin, 25 * time.Millisecond}, {&o.PollMax, time.Second}} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+// Workers are the running duties of one pod.
+type Workers struct {
+	opts   Options
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// Start starts the duties; those of the leader run while this pod leads. Writes are held from now until the open
+// intents of the last leader are settled. Close ends everything.
+func Start(ctx context.Context, o Options) (*Workers, error) {
+	if o.Cluster == nil || o.Nodes == nil || o.Coordinator == nil {
+		return nil, errors.New("workers: cluster, nodes and coordinator are required")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	w := &Workers{opts: o.withDefaults(), cancel: cancel}
+	w.opts.Coordinator.HoldWrites()
+	w.done.Go(func() { w.supervise(ctx) })
+	return w, nil
+}
+
+// Close ends the duties and waits for them. It may be called twice.
+func (w *Workers) Close() error {
+	w.cancel()
+	w.done.Wait()
+	return nil
+}
+
+// leadershipPoll is how often leadership is looked at. It costs no I/O.
+const leadershipPoll = 50 * time.Millisecond
+
+// supervise runs the leader's duties once per term of leadership.
+func (w *Workers) supervise(ctx context.Context) {
+	for w.await(ctx, true) {
+		term, end := context.WithCancel(ctx)
+		var duties sync.WaitGroup
+		duties.Go(func() { w.lead(term) })
+		w.await(ctx, false)
+		w.opts.Coordinator.HoldWrites()
+		end()
+		duties.Wait()
+	}
+}
+
+// await blocks until this pod leads, or does not; it reports false when ctx ended.
+func (w *Workers) await(ctx context.Context, leading bool) bool {
+	for w.opts.Cluster.IsLeader() != leading {
+		if !sleep(ctx, leadershipPoll) {
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// lead settles the last leader's writes, opens the gate and watches until ctx ends.
+func (w *Workers) lead(ctx context.Context) {
+	if !w.catchUp(ctx) {
+		return
+	}
+	settler := &settler{opts: w.opts}
+	settler.run(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	w.opts.Coordinator.ReleaseWrites()
+	var duties sync.WaitGroup
+	duties.Go(func() { settler.keep(ctx) })
+	duties.Go(func() { newTaskWatch(w.opts).run(ctx) })
+	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
+	duties.Wait()
+}
+
+// catchUp waits until this pod has applied everything its predecessors committed.
+func (w *Workers) catchUp(ctx context.Context) bool {
+	barrier, ok := w.opts.Cluster.(interface{ Barrier(context.Context) error })
+	if !ok {
+		return true
+	}
+	for {
+		err := barrier.Barrier(ctx)
+		if err == nil {
+			return true
+		}
+		w.opts.Logger.Warn("not caught up with the log yet", "error", err)
+		if !sleep(ctx, leadershipPoll) {
+			return false
+		}
+	}
+}
+
+// sleep waits; it reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
