@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -80,6 +81,7 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 		return nil, err
 	}
 	p.closers.Add("coordinator", p.server.Close)
+	p.prepareNodes(ctx)
 	if err := p.startWorkers(ctx); err != nil {
 		return nil, err
 	}
@@ -172,6 +174,21 @@ func (p *pod) addNewNodes(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// prepareNodes brings the nodes in line before the first request. One that is down is prepared when it returns.
+func (p *pod) prepareNodes(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var prepared sync.WaitGroup
+	for _, n := range p.raft.View().Nodes {
+		prepared.Go(func() {
+			if err := p.server.PrepareNode(ctx, n); err != nil {
+				p.options.Logger.Warn("a node is not ready", "node_id", n.ID, "address", n.Address, "error", err)
+			}
+		})
+	}
+	prepared.Wait()
 }
 
 // startWorkers starts the duties without a request. They end before the coordinator closes.
