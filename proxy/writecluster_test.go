@@ -1,0 +1,254 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"miroir/devnode"
+	"miroir/fsm"
+	"miroir/workers"
+)
+
+// localCluster is the replicated state of a pod alone, without a log: commands are encoded, decoded and applied in
+// the order they come.
+type localCluster struct {
+	*fsm.FSM
+	mu    sync.Mutex
+	index uint64
+	// before, if set, may refuse a command; a test uses it to stop at a chosen point.
+	before func(cmd fsm.Command) error
+}
+
+func openLocal(t *testing.T, path string) *localCluster {
+	t.Helper()
+	state, err := fsm.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { state.Close() })
+	return &localCluster{FSM: state, index: state.View().AppliedIndex}
+}
+
+func (c *localCluster) Apply(_ context.Context, cmd fsm.Command) (any, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.before != nil {
+		if err := c.before(cmd); err != nil {
+			return nil, err
+		}
+	}
+	entry, err := fsm.Encode(cmd)
+	if err != nil {
+		return nil, err
+	}
+	c.index++
+	answer := c.FSM.Apply(&raft.Log{Index: c.index, Term: 1, Type: raft.LogCommand, Data: entry})
+	if err, failed := answer.(error); failed {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (c *localCluster) Tasks() *fsm.FSM  { return c.FSM }
+func (c *localCluster) IsLeader() bool   { return true }
+func (c *localCluster) HasLeader() bool  { return true }
+func (c *localCluster) LeaderID() string { return "pod" }
+func (c *localCluster) Pods() []string   { return []string{"pod"} }
+
+// writeCluster is one pod, complete, over embedded nodes: groups × perGroup of them, named n<group>-<number>.
+type writeCluster struct {
+	t       *testing.T
+	state   *localCluster
+	server  *Server
+	workers *workers.Workers
+	nodes   map[string]*devnode.Node
+	rt      http.RoundTripper
+	options Options
+}
+
+type clusterShape struct {
+	groups, perGroup, rf int
+	shards               uint32
+	spread               int
+}
+
+func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
+	t.Helper()
+	c := &writeCluster{t: t, nodes: map[string]*devnode.Node{}, state: openLocal(t, filepath.Join(t.TempDir(), "state.db"))}
+	boot := fsm.Bootstrap{Now: time.Now(), ClusterID: "test", Config: fsm.Config{
+		Shards: top.shards, ReplicationFactor: top.rf, Spread: top.spread, MinAcks: 1, SpreadThresholdDocuments: 100_000}}
+	for g := range top.groups {
+		for n := range top.perGroup {
+			id := fmt.Sprintf("n%d-%d", g, n)
+			c.nodes[id] = devnode.New(devnode.Options{MasterKey: testMasterKey, PayloadLimitBytes: 200 << 20})
+			t.Cleanup(c.nodes[id].Close)
+			boot.Nodes = append(boot.Nodes, fsm.Node{ID: fsm.NodeID(id), Address: "http://" + id, Group: fsm.GroupID(g), LastTaskUID: -1})
+		}
+	}
+	if _, err := fsm.Do(t.Context(), c.state, boot); err != nil {
+		t.Fatal(err)
+	}
+	c.rt = devnode.Transport(c.nodes)
+	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: c.rt, TempDir: t.TempDir(),
+		WriteTimeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	c.start()
+	t.Cleanup(c.stop)
+	return c
+}
+
+// start opens a new coordinator and its workers over the state, as a pod does that comes up.
+func (c *writeCluster) start() {
+	c.t.Helper()
+	var err error
+	if c.server, err = New(c.options, c.state); err != nil {
+		c.t.Fatal(err)
+	}
+	c.workers, err = workers.Start(context.Background(), workers.Options{
+		Cluster: c.state, Nodes: c.server.Nodes(), Coordinator: c.server, HealthInterval: time.Hour, Logger: c.options.Logger,
+		PollMin: time.Millisecond, PollMax: 20 * time.Millisecond,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// stop ends coordinator and workers; the state stays.
+func (c *writeCluster) stop() {
+	if c.workers == nil {
+		return
+	}
+	c.workers.Close()
+	c.server.Close()
+	c.workers = nil
+}
+
+// call sends a request to the coordinator.
+func (c *writeCluster) call(method, path, body string) *httptest.ResponseRecorder {
+	c.t.Helper()
+	return c.send(method, path, "application/json", []byte(body))
+}
+
+func (c *writeCluster) send(method, path, contentType string, body []byte) *httptest.ResponseRecorder {
+	c.t.Helper()
+	request := httptest.NewRequest(method, path, bytes.NewReader(body))
+	request.Header.Set("Authorization", "Bearer "+testMasterKey)
+	if len(body) > 0 {
+		request.Header.Set("Content-Type", contentType)
+	}
+	answer := httptest.NewRecorder()
+	c.server.ServeHTTP(answer, request)
+	return answer
+}
+
+// do sends a write, expects it to be accepted and returns its finished task.
+func (c *writeCluster) do(method, path, body string) map[string]any {
+	c.t.Helper()
+	return c.await(c.accepted(c.call(method, path, body)))
+}
+
+// accepted is the task uid of an answer.
+func (c *writeCluster) accepted(answer *httptest.ResponseRecorder) int {
+	c.t.Helper()
+	if answer.Code != http.StatusAccepted && answer.Code != http.StatusOK {
+		c.t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+	var summary struct{ TaskUID int }
+	if err := json.Unmarshal(answer.Body.Bytes(), &summary); err != nil {
+		c.t.Fatal(err)
+	}
+	return summary.TaskUID
+}
+
+// await waits for the end of a task.
+func (c *writeCluster) await(uid int) map[string]any {
+	c.t.Helper()
+	var task map[string]any
+	c.until(fmt.Sprintf("the end of task %d", uid), func() bool {
+		task = c.get(fmt.Sprintf("/tasks/%d", uid))
+		return task["status"] != "enqueued" && task["status"] != "processing"
+	})
+	return task
+}
+
+// until waits for a condition.
+func (c *writeCluster) until(what string, holds func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for tick := time.NewTicker(2 * time.Millisecond); !holds(); <-tick.C {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+func (c *writeCluster) get(path string) map[string]any {
+	c.t.Helper()
+	answer := c.call("GET", path, "")
+	var object map[string]any
+	if err := json.Unmarshal(answer.Body.Bytes(), &object); err != nil {
+		c.t.Fatalf("GET %s: status %d: %s", path, answer.Code, answer.Body)
+	}
+	return object
+}
+
+// on asks one node directly.
+func (c *writeCluster) on(node, method, path, body string) map[string]any {
+	c.t.Helper()
+	request, _ := http.NewRequest(method, "http://"+node+path, bytes.NewReader([]byte(body)))
+	request.Header.Set("Authorization", "Bearer "+testMasterKey)
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	answer, err := c.rt.RoundTrip(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var object map[string]any
+	if err := json.NewDecoder(answer.Body).Decode(&object); err != nil {
+		c.t.Fatal(err)
+	}
+	return object
+}
+
+// documentsOn are the documents of an index on one node by id; the shard field is left out.
+func (c *writeCluster) documentsOn(node, nodeUID string) map[string]map[string]any {
+	c.t.Helper()
+	documents := map[string]map[string]any{}
+	page := c.on(node, "GET", "/indexes/"+nodeUID+"/documents?limit=100000", "")
+	results, _ := page["results"].([]any)
+	for _, result := range results {
+		document := result.(map[string]any)
+		if document[shardField] == nil {
+			c.t.Errorf("node %s has a document without %s: %v", node, shardField, document)
+		}
+		delete(document, shardField)
+		documents[fmt.Sprint(document["id"])] = document
+	}
+	return documents
+}
+
+// replicas counts the replicas of an index by state.
+func (c *writeCluster) replicas(uid string) map[fsm.ReplicaState]int {
+	counts := map[fsm.ReplicaState]int{}
+	ix := c.state.View().Route(uid)
+	for _, slots := range ix.Placement {
+		for _, slot := range slots {
+			for _, replica := range slot {
+				counts[replica.State]++
+			}
+		}
+	}
+	return counts
+}
