@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"cmp"
-	"container/heap"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -177,61 +175,9 @@ func (st *state) originalFacet(f fieldID, doc uint32, normalized string) string 
 }
 
 // alphabeticalFacets visits the values that candidates have in order: index, count, first document.
-func alphabeticalFacets(levels [][]*roaring.Bitmap, candidates *roaring.Bitmap, visit func(i, count int, doc uint32) bool) {
-	for i, docs := range levels[0] {
+func alphabeticalFacets(levels []facetLevel, candidates *roaring.Bitmap, visit func(i, count int, doc uint32) bool) {
+	for i, docs := range levels[0].docs {
 		if common := roaring.And(docs, candidates); !common.IsEmpty() && !visit(i, int(common.GetCardinality()), common.Minimum()) {
-			return
-		}
-	}
-}
-
-// facetGroup is an entry of a level: a value at level 0.
-type facetGroup struct {
-	count, level, index int
-	first               uint32 // document
-}
-
-// facetHeap has the group to visit next on top: the greatest count, then the lowest level, then the last in order.
-type facetHeap []facetGroup
-
-func (h facetHeap) Len() int      { return len(h) }
-func (h facetHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h facetHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[j].count, h[i].count), cmp.Compare(h[i].level, h[j].level), cmp.Compare(leftEdge(h[j]), leftEdge(h[i]))) < 0
-}
-func (h *facetHeap) Push(x any) { *h = append(*h, x.(facetGroup)) }
-func (h *facetHeap) Pop() any {
-	last := (*h)[len(*h)-1]
-	*h = (*h)[:len(*h)-1]
-	return last
-}
-
-// leftEdge is the first value of a group.
-func leftEdge(g facetGroup) int {
-	edge := g.index
-	for range g.level {
-		edge *= facetGroupSize
-	}
-	return edge
-}
-
-// countedFacets visits the values that candidates have, the most frequent first.
-func countedFacets(levels [][]*roaring.Bitmap, candidates *roaring.Bitmap, visit func(i, count int, doc uint32) bool) {
-	var h facetHeap
-	push := func(level, from, to int) {
-		for i := from; i < min(to, len(levels[level])); i++ {
-			if common := roaring.And(levels[level][i], candidates); !common.IsEmpty() {
-				heap.Push(&h, facetGroup{int(common.GetCardinality()), level, i, common.Minimum()})
-			}
-		}
-	}
-	top := len(levels) - 1
-	push(top, 0, len(levels[top]))
-	for h.Len() > 0 {
-		g := heap.Pop(&h).(facetGroup)
-		if g.level > 0 {
-			push(g.level-1, g.index*facetGroupSize, (g.index+1)*facetGroupSize)
-		} else if !visit(g.index, g.count, g.first) {
 			return
 		}
 	}

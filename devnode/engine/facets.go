@@ -29,6 +29,8 @@ type facetField struct {
 	exists, null, empty *roaring.Bitmap
 	numbers             map[float64]*roaring.Bitmap
 	strings             map[string]*roaring.Bitmap // by normalized value
+
+	topLevel bool // documents have the values outside of objects and arrays
 }
 
 func newFacetField() *facetField {
@@ -42,6 +44,7 @@ func newFacetField() *facetField {
 // first asked for after a write.
 type facetIndex struct {
 	fields map[fieldID]*facetField
+	passes int // changes of settings since documents came
 
 	mu     sync.Mutex
 	sorted map[fieldID]*sortedFacets
@@ -52,8 +55,8 @@ type sortedFacets struct {
 	numbers []float64
 	strings []string
 
-	numberLevels [][]*roaring.Bitmap // see facetLevels
-	stringLevels [][]*roaring.Bitmap
+	numberLevels []facetLevel
+	stringLevels []facetLevel
 }
 
 func newFacetIndex() *facetIndex {
@@ -139,9 +142,13 @@ func (x *facetIndex) inOrder(f fieldID) *sortedFacets {
 	if s := x.sorted[f]; s != nil {
 		return s
 	}
+	passes := 0
+	if field.topLevel {
+		passes = x.passes
+	}
 	s := &sortedFacets{numbers: sortedKeys(field.numbers), strings: sortedKeys(field.strings)}
-	s.numberLevels = facetLevels(s.numbers, field.numbers)
-	s.stringLevels = facetLevels(s.strings, field.strings)
+	s.numberLevels = facetLevels(s.numbers, field.numbers, passes)
+	s.stringLevels = facetLevels(s.strings, field.strings, passes)
 	x.sorted[f] = s
 	return s
 }
@@ -153,32 +160,6 @@ func sortedKeys[K cmp.Ordered](m map[K]*roaring.Bitmap) []K {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-// facetGroupSize is the number of neighbours that form one entry of the next level; a level of fewer than facetMinLevel
-// entries has none above it.
-const (
-	facetGroupSize = 4
-	facetMinLevel  = 5
-)
-
-// facetLevels are the documents of the values in order, then of ever larger groups of neighbours. Meilisearch walks them from
-// the top, which decides what comes first among values with equal counts.
-func facetLevels[K comparable](keys []K, docs map[K]*roaring.Bitmap) [][]*roaring.Bitmap {
-	level := make([]*roaring.Bitmap, len(keys))
-	for i, k := range keys {
-		level[i] = docs[k]
-	}
-	levels := [][]*roaring.Bitmap{level}
-	for len(level) > 0 && len(level)/facetGroupSize >= facetMinLevel {
-		var next []*roaring.Bitmap
-		for group := range slices.Chunk(level, facetGroupSize) {
-			next = append(next, roaring.FastOr(group...))
-		}
-		level = next
-		levels = append(levels, level)
-	}
-	return levels
 }
 
 // facetsOf extracts the facets of a document.
@@ -229,6 +210,9 @@ func (e *facetExtractor) topLevel(name string, v *jsonValue) {
 	}
 	if match == fullMatch || v.kind != jsonObject && v.kind != jsonArray {
 		e.value(name, true, v)
+		if id, ok := e.st.fields.ids[name]; ok && v.kind != jsonObject && v.kind != jsonArray {
+			e.st.facets.field(id).topLevel = true
+		}
 	}
 }
 

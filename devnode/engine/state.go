@@ -69,7 +69,12 @@ func (st *state) apply(settings *meili.Settings) *meili.Error {
 		return err
 	}
 	st.settings = settings
+	passes := 0
+	if st.numDocuments() > 0 {
+		passes = st.facets.passes + 1
+	}
 	st.reindex()
+	st.facets.passes = passes
 	return nil
 }
 
