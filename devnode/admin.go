@@ -38,11 +38,7 @@ func createExport(q *request) (answer, *meili.Error) {
 	indexes := object{}
 	for _, pattern := range sortedNames(export.Indexes) {
 		settings := export.Indexes[pattern]
-		view := object{}
-		if settings.Filter != nil {
-			view = append(view, member{"filter", settings.Filter})
-		}
-		indexes = append(indexes, member{pattern, append(view, member{"overrideSettings", settings.OverrideSettings})})
+		indexes = append(indexes, member{pattern, object{{"filter", settings.Filter}, {"overrideSettings", settings.OverrideSettings}}})
 	}
 	details := object{{"url", export.URL}}
 	if export.APIKey != nil {

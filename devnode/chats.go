@@ -48,12 +48,17 @@ func chatCompletions(q *request) (answer, *meili.Error) {
 	return answer{}, unsupported("chat completions")
 }
 
-func searchRules(q *request) (answer, *meili.Error) {
-	on := q.store.currentFeatures().DynamicSearchRules
-	if err := needs(on, "Using the `/dynamic-search-rules` routes", "dynamicSearchRules"); err != nil {
-		return answer{}, err
+// anyRuleRoute is what most routes of dynamic search rules call themselves.
+const anyRuleRoute = "Using the `/dynamic-search-rules` routes"
+
+// searchRules refuses a route of dynamic search rules.
+func searchRules(action string) handler {
+	return func(q *request) (answer, *meili.Error) {
+		if err := needs(q.store.currentFeatures().DynamicSearchRules, action, "dynamicSearchRules"); err != nil {
+			return answer{}, err
+		}
+		return answer{}, unsupported("dynamic search rules")
 	}
-	return answer{}, unsupported("dynamic search rules")
 }
 
 func renderTemplate(q *request) (answer, *meili.Error) {

@@ -52,6 +52,9 @@ func fetchDocuments(q *request) (answer, *meili.Error) {
 
 // documentPage answers with a page of documents.
 func (q *request) documentPage(query *meili.DocumentsQuery) (answer, *meili.Error) {
+	if err := checkUseNetwork(query.UseNetwork, q.store.currentFeatures()); err != nil {
+		return answer{}, err
+	}
 	ix, err := q.index()
 	if err != nil {
 		return answer{}, err

@@ -269,6 +269,10 @@ func (j *job) context() engine.SearchContext {
 // checkDocumentFilter refuses filters of a deletion that are empty, malformed or need a feature that is off.
 // Errors: invalid_document_filter, feature_not_enabled.
 func checkDocumentFilter(filter json.RawMessage, features meili.Features) *meili.Error {
+	if string(filter) == "null" {
+		return meili.Errorf(meili.CodeInvalidDocumentFilter,
+			"Invalid syntax for the filter parameter: `expected String, Array, found: null`.")
+	}
 	parsed, err := meili.ParseFilter(filter)
 	if err != nil {
 		return documentFilterError(err)

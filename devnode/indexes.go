@@ -111,7 +111,7 @@ func updateIndex(q *request) (answer, *meili.Error) {
 	})
 }
 
-// updateIndex renames an index and sets its primary key, both or neither.
+// updateIndex renames an index and then sets its primary key. As in Meilisearch the name stays changed when the key is refused.
 func (j *job) updateIndex(primaryKey, newUID *string) *meili.Error {
 	ix, err := j.store.index(j.index)
 	if err != nil {
@@ -123,16 +123,16 @@ func (j *job) updateIndex(primaryKey, newUID *string) *meili.Error {
 			return indexAlreadyExists(*newUID)
 		}
 		uid = *newUID
+		j.exchange(j.index, uid)
+		j.store.touch(ix)
 	}
-	if primaryKey != nil && ix.PrimaryKey() != *primaryKey && ix.NumDocuments() > 0 {
+	if primaryKey == nil {
+		return nil
+	}
+	if ix.PrimaryKey() != *primaryKey && ix.NumDocuments() > 0 {
 		return primaryKeyExists(uid, ix.PrimaryKey())
 	}
-	if uid != j.index {
-		j.exchange(j.index, uid)
-	}
-	if primaryKey != nil {
-		ix.SetPrimaryKey(*primaryKey)
-	}
+	ix.SetPrimaryKey(*primaryKey)
 	j.store.touch(ix)
 	return nil
 }
@@ -165,9 +165,6 @@ func deleteIndex(q *request) (answer, *meili.Error) {
 func compactIndex(q *request) (answer, *meili.Error) {
 	uid, err := q.indexUID()
 	if err != nil {
-		return answer{}, err
-	}
-	if _, err := q.store.index(uid); err != nil {
 		return answer{}, err
 	}
 	return q.enqueue(http.StatusAccepted, &task{

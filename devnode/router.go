@@ -100,12 +100,9 @@ func (n *Node) answer(r *http.Request) answer {
 
 // dispatch answers 404 for paths and 405 for methods that no route takes, both without a body.
 func (n *Node) dispatch(r *http.Request) answer {
-	path := r.URL.EscapedPath()
+	path := normalize(r.URL.EscapedPath())
 	if strings.ContainsAny(r.URL.RawQuery, "<>\" ") {
 		return empty(http.StatusBadRequest) // the HTTP parser of a real server refuses these unescaped
-	}
-	if len(path) > 1 {
-		path = strings.TrimRight(path, "/")
 	}
 	target, params := n.routes.find(path)
 	if target == nil {
@@ -126,6 +123,17 @@ func (n *Node) dispatch(r *http.Request) answer {
 		return failure(err)
 	}
 	return a
+}
+
+// normalize takes repeated slashes and those at the end out of a path.
+func normalize(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	if path == "/" {
+		return path
+	}
+	return strings.TrimSuffix(path, "/")
 }
 
 // authorize checks the key of the request against the route's action and the index in the path.
@@ -161,9 +169,9 @@ func preflight(r *http.Request) answer {
 
 // allowOrigin adds what browsers need to see an answer.
 func allowOrigin(r *http.Request, a answer) answer {
+	a.header.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 	if r.Header.Get("Origin") != "" {
 		a.header.Set("Access-Control-Allow-Origin", "*")
-		a.header.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 	}
 	return a
 }

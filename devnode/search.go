@@ -65,11 +65,16 @@ func (q *request) runSearch(uid string, query *meili.SearchQuery) (*engine.Resul
 
 // checkSearchFeatures refuses members of a search whose feature is off.
 func checkSearchFeatures(query *meili.SearchQuery, features meili.Features) *meili.Error {
-	switch {
-	case query.UseNetwork != nil && !features.Network:
-		return meili.FeatureNotEnabled("passing `useNetwork` in a search query", "network")
-	case query.Personalize != nil:
+	if query.Personalize != nil {
 		return meili.FeatureNotEnabled("reranking search results", "personalization")
+	}
+	return checkUseNetwork(query.UseNetwork, features)
+}
+
+// checkUseNetwork refuses to ask other nodes unless there is a network. This node asks nobody in any case.
+func checkUseNetwork(asked *bool, features meili.Features) *meili.Error {
+	if asked != nil && !features.Network {
+		return meili.FeatureNotEnabled("passing `useNetwork` in a search query", "network")
 	}
 	return nil
 }
