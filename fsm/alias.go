@@ -55,8 +55,8 @@ func (c BeginWrite) beginFlip(t *txn) (any, error) {
 
 // checkFlip returns the indexes a flip concerns, sorted.
 func (c BeginWrite) checkFlip(t *txn) ([]IndexID, error) {
-	if c.IndexUID != nil || c.Outcome == nil || c.fails() {
-		return nil, refuse(CodeInvalid, "a change of names has no index of its own and succeeds without a node")
+	if c.Outcome == nil || c.fails() {
+		return nil, refuse(CodeInvalid, "a change of names succeeds without a node")
 	}
 	seen := map[string]bool{}
 	ids := map[IndexID]struct{}{}

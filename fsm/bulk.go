@@ -97,7 +97,7 @@ func (c CancelTasks) apply(t *txn) (any, error) {
 		t.finish(victim, finish{Status: StatusCanceled, Now: c.Now})
 		numCanceled++
 	}
-	details := bulkDetails{MatchedTasks: len(c.UIDs), CanceledTasks: &numCanceled, OriginalFilter: c.OriginalFilter}
+	details := bulkDetails{MatchedTasks: max(c.NumMatched, len(c.UIDs)), CanceledTasks: &numCanceled, OriginalFilter: c.OriginalFilter}
 	t.closeTask(task, finish{Status: StatusSucceeded, Details: marshal(details), Now: c.Now})
 	return TasksResult{NumTasks: numCanceled}, nil
 }

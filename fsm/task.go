@@ -88,6 +88,8 @@ type CancelTasks struct {
 	TaskUID        uint32    `json:"taskUid"`
 	UIDs           TaskUIDs  `json:"uids"`
 	OriginalFilter string    `json:"originalFilter"`
+	// NumMatched counts the tasks that were named, if more than UIDs: some cannot be canceled any more.
+	NumMatched int `json:"numMatched,omitempty"`
 }
 
 // DeleteTasks deletes those of the tasks that are finished, and finishes the deletion task TaskUID with the counts in its
