@@ -54,6 +54,8 @@ func Do[R any](ctx context.Context, a Applier, cmd TypedCommand[R]) (R, error) {
 type FSM struct {
 	path string
 	view atomic.Pointer[View]
+	// published is closed and replaced each time a view is.
+	published atomic.Pointer[chan struct{}]
 
 	mu     sync.RWMutex // guards db (Restore replaces it) and closed
 	db     *bbolt.DB
@@ -68,6 +70,7 @@ var (
 // Open opens the state in the file at path and creates it if it is missing. The view is complete when it returns.
 func Open(path string) (*FSM, error) {
 	f := &FSM{path: path}
+	f.published.Store(newSignal())
 	for _, suffix := range []string{receivedSuffix, snapshotSuffix} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("remove the rest of an interrupted restore: %w", err)
@@ -95,7 +98,7 @@ func (f *FSM) reopen() error {
 		return fmt.Errorf("read state file %s: %w", f.path, err)
 	}
 	f.db = db
-	f.view.Store(view)
+	f.publish(view)
 	return nil
 }
 
@@ -145,7 +148,7 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 	}
 	t.flush(last)
 	must(tx.Commit())
-	f.view.Store(&t.view)
+	f.publish(&t.view)
 	return answers
 }
 
@@ -158,9 +161,35 @@ func mustDecode(entry *raft.Log) Command {
 	return cmd
 }
 
-// read runs f in a consistent read transaction.
+// publish makes v what View returns and wakes the reads that wait for it.
+func (f *FSM) publish(v *View) {
+	f.view.Store(v)
+	close(*f.published.Swap(newSignal()))
+}
+
+func newSignal() *chan struct{} {
+	signal := make(chan struct{})
+	return &signal
+}
+
+// read runs fn in a consistent read transaction, and returns when the view is as new as what fn saw. bbolt shows a
+// commit to readers while it is still being synced: without the wait a client could be told of a task's success by this
+// pod and not find its effect in the view, or be told of something that a power cut then takes back.
 func (f *FSM) read(fn func(tx *bbolt.Tx) error) error {
+	var seen appliedRow
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.db.View(fn)
+	err := f.db.View(func(tx *bbolt.Tx) error {
+		if err := getRow(tx, rowApplied, &seen); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+	for {
+		signal := *f.published.Load()
+		if f.View().AppliedIndex >= seen.Index {
+			return err
+		}
+		<-signal
+	}
 }
