@@ -22,25 +22,20 @@ type batch struct {
 }
 
 // close computes what a finished batch shows.
-func (b *batch) close(tasks []*task) {
+func (b *batch) close(j *job, tasks []*task) {
 	b.details = sumDetails(tasks).withoutNulls()
 	b.stats = append(countTasks(tasks), member{"progressTrace", object{
 		{"processing tasks", b.finishedAt.Sub(b.startedAt).String()},
 		{"writing tasks to disk", "0.00µs"},
 	}})
-	if touchesDocuments(tasks) {
-		b.stats = append(b.stats,
-			member{"writeChannelCongestion", object{{"attempts", 1}, {"blocking_attempts", 0}, {"blocking_ratio", 0.0}}},
-			member{"internalDatabaseSizes", object{{"documents", "4 KiB (+4 KiB)"}}})
+	if j.indexed {
+		b.stats = append(b.stats, member{"writeChannelCongestion", object{
+			{"attempts", 1}, {"blocking_attempts", 0}, {"blocking_ratio", 0.0},
+		}})
 	}
-}
-
-// touchesDocuments tells whether a batch wrote documents with success; only such batches report congestion.
-func touchesDocuments(tasks []*task) bool {
-	return slices.ContainsFunc(tasks, func(t *task) bool {
-		writes := t.kind == meili.TaskDocumentAdditionOrUpdate || t.kind == meili.TaskDocumentDeletion
-		return writes && t.status == meili.TaskSucceeded
-	})
+	if j.resized {
+		b.stats = append(b.stats, member{"internalDatabaseSizes", object{{"documents", "4 KiB (+4 KiB)"}}})
+	}
 }
 
 // countTasks is the part of a batch's statistics that counts tasks.

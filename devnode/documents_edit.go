@@ -97,7 +97,7 @@ func (e *edition) run(j *job) (object, *meili.Error) {
 		return nil, inIndex(j.index, err)
 	}
 	ix.DeleteDocuments(removed)
-	j.store.touch(ix)
+	j.wrote(ix, len(page.Documents) > 0, len(page.Documents))
 	return e.details.set("editedDocuments", len(page.Documents)).set("deletedDocuments", len(page.Documents)), nil
 }
 

@@ -49,7 +49,7 @@ func (q *request) documents(params *meili.AddDocumentsParams) ([][]byte, *meili.
 	}
 	body, failed := decompress(q.Request)
 	if failed != nil {
-		return nil, badPayload(failed)
+		return nil, payloadError(failed)
 	}
 	var delimiter byte
 	if params.CSVDelimiter != nil {
@@ -73,7 +73,7 @@ func payloadError(failed error) *meili.Error {
 	if errors.As(failed, &err) {
 		return err
 	}
-	return badPayload(failed)
+	return meili.Errorf(meili.CodeBadRequest, "The provided payload is incomplete and cannot be parsed")
 }
 
 // addition is the work of adding or updating documents.
@@ -115,7 +115,7 @@ func (a *addition) run(j *job) (object, *meili.Error) {
 		ix.SetPrimaryKey(before)
 		return nil, inIndex(j.index, err)
 	}
-	j.store.touch(ix)
+	j.wrote(ix, true, len(documents))
 	return object{{"receivedDocuments", len(documents)}, {"indexedDocuments", len(distinct)}}, nil
 }
 
@@ -145,6 +145,12 @@ func (j *job) writableIndex(mayCreate bool) (*index, *meili.Error) {
 	return ix, err
 }
 
+// wrote records that the task changed an index, whether the indexer ran for it, and how many documents it changed.
+func (j *job) wrote(ix *index, indexed bool, numDocuments int) {
+	j.indexed, j.resized = indexed, numDocuments > 0
+	j.store.touch(ix)
+}
+
 // inIndex puts the index in front of a message that does not name it yet.
 func inIndex(uid string, err *meili.Error) *meili.Error {
 	prefix := "Index `" + uid + "`: "
@@ -172,7 +178,7 @@ func clearDocuments(q *request) (answer, *meili.Error) {
 				return nil, err
 			}
 			count := ix.Clear()
-			j.store.touch(ix)
+			j.wrote(ix, false, count)
 			return object{{"deletedDocuments", count}}, nil
 		},
 	})
@@ -217,7 +223,7 @@ func (q *request) deleteIDs(ids []string, metadata *string) (answer, *meili.Erro
 				return nil, err
 			}
 			count := ix.DeleteDocuments(ids)
-			j.store.touch(ix)
+			j.wrote(ix, count > 0, count)
 			return details.set("deletedDocuments", count), nil
 		},
 	})
@@ -255,7 +261,7 @@ func deleteByFilter(q *request) (answer, *meili.Error) {
 			if err != nil {
 				return nil, documentFilterError(err)
 			}
-			j.store.touch(ix)
+			j.wrote(ix, count > 0, count)
 			return details.set("deletedDocuments", count), nil
 		},
 	})

@@ -36,8 +36,9 @@ func (n *Node) step() bool {
 	if t == nil {
 		return false
 	}
-	details, err := t.work(&job{store: s, task: t, uid: t.uid, index: b.index})
-	s.finish(t, b, details, err)
+	j := &job{store: s, task: t, uid: t.uid, index: b.index}
+	details, err := t.work(j)
+	s.finish(j, b, details, err)
 	return true
 }
 
@@ -87,7 +88,8 @@ func (s *store) settle(t *task) {
 }
 
 // finish records how a task ended, and its batch with it.
-func (s *store) finish(t *task, b *batch, details object, err *meili.Error) {
+func (s *store) finish(j *job, b *batch, details object, err *meili.Error) {
+	t := j.task
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.options.now()
@@ -101,7 +103,7 @@ func (s *store) finish(t *task, b *batch, details object, err *meili.Error) {
 		}
 	}
 	b.finishedAt = &now
-	b.close(s.members(b))
+	b.close(j, s.members(b))
 }
 
 // cancel ends enqueued tasks on behalf of a cancelation task and returns how many there were. They join its batch.

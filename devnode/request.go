@@ -40,14 +40,15 @@ func (q *request) index() (*index, *meili.Error) {
 }
 
 // jsonBody returns the body of a route that takes JSON, decompressed.
-// Errors: missing_content_type, invalid_content_type, payload_too_large, bad_request.
+// Errors: missing_content_type, invalid_content_type, payload_too_large, bad_request; internal for a body whose announced
+// length is over the limit, which is what Meilisearch v1.50 answers.
 func (q *request) jsonBody() ([]byte, *meili.Error) {
 	if err := meili.CheckJSONContentType(q.Header.Get("Content-Type")); err != nil {
 		return nil, err
 	}
 	limit := q.node.options.PayloadLimitBytes
 	if q.ContentLength > limit && q.Header.Get("Content-Encoding") == "" {
-		return nil, meili.Errorf(meili.CodePayloadTooLarge,
+		return nil, meili.Errorf(meili.CodeInternal,
 			"JSON payload (%d bytes) is larger than allowed (limit: %d bytes).", q.ContentLength, limit)
 	}
 	reader, err := decompress(q.Request)
@@ -65,7 +66,7 @@ func (q *request) jsonBody() ([]byte, *meili.Error) {
 }
 
 func badPayload(err error) *meili.Error {
-	return meili.Errorf(meili.CodeBadRequest, "Payload error: %s", err)
+	return meili.Errorf(meili.CodeBadRequest, "Error that occur during reading payload: %s", err)
 }
 
 // authorized tells whether the key of the request covers an index.

@@ -132,7 +132,8 @@ func TestBodiesAreLimited(t *testing.T) {
 		return []any{413, `{"message":"` + text + `","code":"payload_too_large","type":"invalid_request",` +
 			`"link":"https://docs.meilisearch.com/errors#payload_too_large"}`}
 	}
-	equal(t, "JSON", message("/indexes", false), answer("JSON payload (1010 bytes) is larger than allowed (limit: 1000 bytes)."))
+	equal(t, "JSON", message("/indexes", false), []any{500, `{"message":"JSON payload (1010 bytes) is larger than allowed ` +
+		`(limit: 1000 bytes).","code":"internal","type":"internal","link":"https://docs.meilisearch.com/errors#internal"}`})
 	equal(t, "JSON, chunked", message("/indexes", true), answer("JSON payload has exceeded limit (1000 bytes)."))
 	equal(t, "documents", message("/indexes/a/documents", false),
 		answer("The provided payload reached the size limit. The maximum accepted payload size is 1 KB."))

@@ -92,7 +92,7 @@ func (q *request) changeSettings(delta *meili.Settings) (answer, *meili.Error) {
 			if err := ix.Index.Apply(settings); err != nil {
 				return nil, inIndex(j.index, err)
 			}
-			j.store.touch(ix)
+			j.wrote(ix, ix.NumDocuments() > 0, 0)
 			return nil, nil
 		},
 	})

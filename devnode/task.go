@@ -36,6 +36,9 @@ type job struct {
 	task  *task
 	uid   uint32
 	index string // the uid of the index the task belongs to, "" for none
+
+	indexed bool // set by the work: the indexer ran, so the batch reports its congestion
+	resized bool // set by the work: documents changed, so the batch reports sizes
 }
 
 // enqueue adds a task to the queue and answers with its summary. t needs kind, indexUID, details and work.
