@@ -25,7 +25,7 @@ func (s *Settings) Apply(delta *Settings) (*Settings, *Error) {
 	next.SortableAttributes = merged(next.SortableAttributes, delta.SortableAttributes)
 	next.ForeignKeys = merged(next.ForeignKeys, delta.ForeignKeys)
 	next.RankingRules = merged(next.RankingRules, delta.RankingRules)
-	next.StopWords = merged(next.StopWords, normalizedWords(delta.StopWords, norm.NFKC.String))
+	next.StopWords = merged(next.StopWords, normalizedWords(delta.StopWords, norm.NFKD.String))
 	next.NonSeparatorTokens = merged(next.NonSeparatorTokens, delta.NonSeparatorTokens)
 	next.SeparatorTokens = merged(next.SeparatorTokens, delta.SeparatorTokens)
 	next.Dictionary = merged(next.Dictionary, delta.Dictionary)
