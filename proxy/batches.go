@@ -29,6 +29,8 @@ type batchStats struct {
 	Status       map[string]int `json:"status"`
 	Types        map[string]int `json:"types"`
 	IndexUIDs    map[string]int `json:"indexUids"`
+	// ProgressTrace is how long the parts of a finished batch took; Miroir knows of one part.
+	ProgressTrace map[string]string `json:"progressTrace,omitempty"`
 }
 
 // viewOfBatch shows a batch. Miroir makes one batch of each task; a cancelation's also has what it canceled.
@@ -58,6 +60,9 @@ func viewOfBatch(b fsm.Batch) batchView {
 		finished := formatTime(*first.FinishedAt)
 		view.FinishedAt = &finished
 		view.Duration = durationOf(first.StartedAt, first.FinishedAt)
+		if first.StartedAt != nil {
+			view.Stats.ProgressTrace = map[string]string{"processing tasks": first.FinishedAt.Sub(*first.StartedAt).String()}
+		}
 	}
 	return view
 }

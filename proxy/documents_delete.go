@@ -17,7 +17,8 @@ type change struct {
 	metadata *string
 	method   string
 	path     string // below the index
-	details  func(count meili.Setting[uint64]) json.RawMessage
+	// details are the task's, with the count of documents changed.
+	details func(count meili.Setting[uint64]) json.RawMessage
 	// check finds what a server would fail the task with; nil when there is nothing to check.
 	check func(ix *fsm.Index) *meili.Error
 	// ids are the documents concerned, nil when that is not known beforehand.
@@ -235,8 +236,8 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 }
 
 func editDetails(edit *meili.Edit, count meili.Setting[uint64]) json.RawMessage {
-	d := meili.TaskDetails{
-		EditedDocuments: count, DeletedDocuments: count, Function: &edit.Function,
+	d := meili.TaskDetails{ // an edition that fails leaves the count of deletions open, as in Meilisearch
+		EditedDocuments: count, DeletedDocuments: meili.NotCounted(), Function: &edit.Function,
 		OriginalFilter: meili.ResetTo[string](), Context: meili.ResetTo[json.RawMessage](),
 	}
 	if edit.Filter != nil && string(edit.Filter) != "null" {

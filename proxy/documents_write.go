@@ -99,7 +99,7 @@ func (a *addition) propose(v *fsm.View, ix *fsm.Index) (*proposal, error) {
 // failure is the error a single server's task would fail with.
 func (a *addition) failure(ix *fsm.Index) *meili.Error {
 	if ix != nil && ix.NextPrimaryKey != "" && a.params.PrimaryKey != nil && *a.params.PrimaryKey != ix.NextPrimaryKey {
-		return meili.Errorf(meili.CodeIndexPrimaryKeyAlreadyExists, "Index `%s`: Index already has a primary key: `%s`.", a.uid, ix.NextPrimaryKey)
+		return meili.Errorf(meili.CodeIndexPrimaryKeyAlreadyExists, "Index already has a primary key: `%s`.", ix.NextPrimaryKey)
 	}
 	return a.batch.failure
 }

@@ -115,17 +115,16 @@ func (s *splitter) identify(document []byte) (string, *meili.Error) {
 	if b.failure != nil {
 		return "", nil
 	}
-	prefix := "Index `" + b.plan.indexUID + "`: "
 	if b.primaryKey == "" {
 		key, err := meili.InferPrimaryKey(document)
 		if err != nil {
-			return "", err.WithPrefix(prefix)
+			return "", err
 		}
 		b.primaryKey = key
 	}
 	id, err := meili.DocumentID(document, b.primaryKey)
 	if err != nil {
-		return "", err.WithPrefix(prefix)
+		return "", err
 	}
 	return id, nil
 }

@@ -85,13 +85,23 @@ func (s *Server) handleListTasks(w http.ResponseWriter, r *request) error {
 	if problem != nil {
 		return problem
 	}
-	found, err := s.cluster.Tasks().Tasks(filterOf(query, r.Grant), pageOf(query))
+	// As in Meilisearch the total counts what the key may not see, and that is taken out after the page was cut; the
+	// page is one task longer than asked for, and that one is where the next page starts.
+	page := pageOf(query)
+	page.Limit++
+	found, err := s.cluster.Tasks().Tasks(filterOf(query, meili.FullGrant()), page)
 	if err != nil {
 		return err
 	}
-	list := meili.TaskList{Results: []meili.TaskView{}, Total: uint64(found.Total), Limit: query.Limit, Next: found.Next}
+	list := meili.TaskList{Results: []meili.TaskView{}, Total: uint64(found.Total), Limit: query.Limit}
 	for _, task := range found.Tasks {
-		list.Results = append(list.Results, taskView(task))
+		switch {
+		case !maySee(r.Grant, task):
+		case len(list.Results) == int(query.Limit):
+			list.Next = &task.UID
+		default:
+			list.Results = append(list.Results, taskView(task))
+		}
 	}
 	if len(list.Results) > 0 {
 		list.From = &list.Results[0].UID
@@ -119,7 +129,7 @@ func (s *Server) overTasks(w http.ResponseWriter, r *request, kind meili.TaskKin
 	if err != nil {
 		return err
 	}
-	note := tasks.Note{OriginalFilter: meili.OriginalFilter(r.URL.RawQuery), UIDs: fsm.TaskUIDs{}}
+	note := tasks.Note{OriginalFilter: meili.OriginalFilter(r.URL.RawQuery), UIDs: fsm.TaskUIDs{}, NumMatched: matched.Total}
 	for _, task := range matched.Tasks {
 		if eligible(task) {
 			note.UIDs = append(note.UIDs, task.UID)

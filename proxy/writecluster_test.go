@@ -14,10 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/meili"
 	"miroir/workers"
 )
 
@@ -89,6 +91,9 @@ func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
 	c := &writeCluster{t: t, nodes: map[string]*devnode.Node{}, state: openLocal(t, filepath.Join(t.TempDir(), "state.db"))}
 	boot := fsm.Bootstrap{Now: time.Now(), ClusterID: "test", Config: fsm.Config{
 		Shards: top.shards, ReplicationFactor: top.rf, Spread: top.spread, MinAcks: 1, SpreadThresholdDocuments: 100_000}}
+	for _, key := range meili.DefaultKeys(boot.Now, uuid.NewString) {
+		boot.Keys = append(boot.Keys, KeyToState(&key))
+	}
 	for g := range top.groups {
 		for n := range top.perGroup {
 			id := fmt.Sprintf("n%d-%d", g, n)
@@ -103,6 +108,9 @@ func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
 	c.rt = devnode.Transport(c.nodes)
 	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: c.rt, TempDir: t.TempDir(),
 		WriteTimeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	for id := range c.nodes {
+		c.on(id, "PATCH", "/experimental-features", `{"network":true}`)
+	}
 	c.start()
 	t.Cleanup(c.stop)
 	return c

@@ -16,8 +16,9 @@ type Note struct {
 	// Error is what the task fails with after its nodes have created the index: a batch that is refused as a whole
 	// still creates it.
 	Error json.RawMessage `json:"error,omitempty"`
-	// UIDs are the tasks that a cancelation or deletion is about, OriginalFilter how they were named.
+	// UIDs are the tasks that a cancelation or deletion is about, NumMatched how many were named, OriginalFilter how.
 	UIDs           fsm.TaskUIDs `json:"uids,omitempty"`
+	NumMatched     int          `json:"numMatched,omitempty"`
 	OriginalFilter string       `json:"originalFilter,omitempty"`
 }
 

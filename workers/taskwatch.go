@@ -234,7 +234,7 @@ func inSync(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
 // cancel does what a cancelation task is about: the nodes first, then the client tasks that no node has begun.
 func (w *taskWatch) cancel(ctx context.Context, view *fsm.View, task *fsm.Task) bool {
 	_, note := tasks.ReadNote(task.Details)
-	open, err := w.opts.Cluster.Tasks().Tasks(fsm.TaskFilter{UIDs: note.UIDs}, fsm.TaskPage{Limit: math.MaxInt32})
+	open, err := w.opts.Cluster.Tasks().Tasks(fsm.TaskFilter{UIDs: append([]uint32{}, note.UIDs...)}, fsm.TaskPage{Limit: math.MaxInt32})
 	if err != nil {
 		w.opts.Logger.Error("tasks to cancel not read", "error", err)
 		return false
@@ -255,7 +255,7 @@ func (w *taskWatch) cancel(ctx context.Context, view *fsm.View, task *fsm.Task) 
 		}
 	}
 	said := w.askNodes(ctx, view, open.Tasks)
-	command := fsm.CancelTasks{Now: w.opts.Now(), TaskUID: task.UID, OriginalFilter: note.OriginalFilter, UIDs: fsm.TaskUIDs{}}
+	command := fsm.CancelTasks{Now: w.opts.Now(), TaskUID: task.UID, OriginalFilter: note.OriginalFilter, NumMatched: note.NumMatched, UIDs: fsm.TaskUIDs{}}
 	for _, target := range open.Tasks {
 		if !target.Finished() && untouched(target, said) {
 			command.UIDs = append(command.UIDs, target.UID)
