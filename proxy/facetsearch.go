@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"miroir/meili"
 	"miroir/proxy/node"
@@ -55,6 +56,16 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
+// searchedFacet is the form in which a facet query is compared: normalized and without accents.
+func searchedFacet(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Mn, r) {
+			return -1
+		}
+		return r
+	}, normalizeFacet(s))
+}
+
 // mergeFacetSearch adds up the counts of the values that the nodes found and lists them as one server would.
 func mergeFacetSearch(answers []answered[[]byte], query *meili.FacetSearch, order string, maxValues int) []byte {
 	var values []facetValue
@@ -71,6 +82,11 @@ func mergeFacetSearch(answers []answered[[]byte], query *meili.FacetSearch, orde
 	slices.SortFunc(values, func(a, b facetValue) int {
 		if order == "count" {
 			return cmp.Or(cmp.Compare(b.count, a.count), strings.Compare(b.text, a.text))
+		}
+		if query.FacetQuery != nil { // then values come in the order of what the query is compared with
+			if c := strings.Compare(searchedFacet(a.text), searchedFacet(b.text)); c != 0 {
+				return c
+			}
 		}
 		return strings.Compare(normalizeFacet(a.text), normalizeFacet(b.text))
 	})

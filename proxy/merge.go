@@ -167,6 +167,13 @@ func newHitCutter(members, fields []string) hitCutter {
 	}}
 }
 
+// also is c that removes one more member at the top of hits.
+func (c hitCutter) also(member string) hitCutter {
+	more := *c.shape
+	more.drop = append(slices.Clone(more.drop), member)
+	return hitCutter{&more}
+}
+
 func (c hitCutter) appendHit(out []byte, h *hit) []byte { return append(out, strip(h.raw, c.shape)...) }
 
 // isFilterable reports whether an attribute may be filtered by, and so be the distinct of a federated search.

@@ -18,7 +18,7 @@ func TestReadsLikeOneServer(t *testing.T) {
 	nodes := map[string]func(*testing.T, int) (http.RoundTripper, []string){"embedded": embeddedNodes, "real": realNodes}
 	for kind, start := range nodes {
 		for name, l := range layouts {
-			for _, recording := range []string{"search-packages.json.gz", "api-search.json", "api-vectors.json", "api-documents.json"} {
+			for _, recording := range []string{"search-packages.json.gz", "api-search.json", "api-vectors.json"} {
 				t.Run(kind+"/"+name+"/"+recording, func(t *testing.T) {
 					rt, addresses := start(t, l.groups*l.nodes)
 					differing, total := replayReads(t, recording, newReadCluster(t, rt, addresses, l))

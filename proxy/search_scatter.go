@@ -59,20 +59,34 @@ func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) 
 		}
 		request = request.without(plan.Calls[0], err)
 	}
-	if err := q.embedOnce(ctx, request); err != nil {
-		return nil, nil, q.errorOfQuery(ctx, err)
-	}
-	f := q.form()
-	got, err := scatter(ctx, q.s, request, func(ctx context.Context, c *node.Client, call Call) (*nodeAnswer, error) {
-		return q.askPart(ctx, c, call, f)
-	})
+	answer, missing, err := q.runParts(ctx, request)
 	if err != nil {
 		return nil, nil, q.errorOfQuery(ctx, err)
 	}
-	answer := q.merge(got.Answers, f)
 	answer.started = started
-	q.refine(ctx, answer, got.Answers, f)
-	return answer, got.Missing, nil
+	return answer, missing, nil
+}
+
+// runParts scatters the search and merges the answers.
+func (q *search) runParts(ctx context.Context, request planRequest) (*searchAnswer, []fsm.ShardID, error) {
+	if answer, missing, err := q.keywordsSuffice(ctx, request); answer != nil || err != nil {
+		return answer, missing, err
+	}
+	if err := q.embedOnce(ctx, request); err != nil {
+		return nil, nil, err
+	}
+	f := q.form()
+	got, err := q.scatter(ctx, request, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	return q.merge(ctx, got.Answers, f), got.Missing, nil
+}
+
+func (q *search) scatter(ctx context.Context, request planRequest, f searchForm) (gathered[*nodeAnswer], error) {
+	return scatter(ctx, q.s, request, func(ctx context.Context, c *node.Client, call Call) (*nodeAnswer, error) {
+		return q.askPart(ctx, c, call, f)
+	})
 }
 
 func (q *search) planRequest() planRequest {
@@ -224,19 +238,18 @@ func (q *search) shows(field string) bool {
 	return slices.ContainsFunc(q.settings.Displayed(), func(shown string) bool { return shown == "*" || meili.IsFieldOrBelow(field, shown) })
 }
 
-// merge joins the answers of all nodes.
-func (q *search) merge(answers []answered[*nodeAnswer], f searchForm) *searchAnswer {
+// merge joins the answers of all nodes. It asks them again where an exact answer needs it.
+func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f searchForm) *searchAnswer {
 	from, _ := q.query.Window()
 	out := &searchAnswer{query: q.query, cutter: f.cutter}
 	lists := make([][]hit, len(answers))
-	parts := make([]*facets, len(answers))
 	for i, a := range answers {
-		lists[i], parts[i] = a.Value.hits, a.Value.facets
+		lists[i] = a.Value.hits
 		out.total += a.Value.total
 		if a.Value.tookMillis >= out.tookMillis {
 			out.tookMillis, out.performance = a.Value.tookMillis, a.Value.performance
 		}
-		if out.queryVector == nil {
+		if out.queryVector == nil && isTrue(q.query.RetrieveVectors) {
 			out.queryVector = a.Value.queryVector
 		}
 		if a.Value.semantic {
@@ -245,8 +258,13 @@ func (q *search) merge(answers []answered[*nodeAnswer], f searchForm) *searchAns
 	}
 	m := mergeHits(lists, from, f.reach, f.distinct, false, byScore)
 	out.hits = m.hits
-	out.total -= len(m.rejected)
-	out.facets = mergeFacets(parts, facetRules{q.settings, q.settings.MaxValuesPerFacet()}, out.total)
+	numCandidates := out.total
+	if q.query.Paged() && f.distinct != "" && len(answers) > 1 {
+		m.rejected, out.total = q.allDuplicates(ctx, answers, f, out.total)
+	} else {
+		out.total -= len(m.rejected)
+	}
+	out.facets = q.mergeFacets(ctx, answers, f, numCandidates)
 	out.facets.withoutHits(m.rejected)
 	if out.semantic != nil {
 		for i := range out.hits {
@@ -257,9 +275,6 @@ func (q *search) merge(answers []answered[*nodeAnswer], f searchForm) *searchAns
 	}
 	if q.metadata {
 		out.metadata = &searchMetadata{query: deref(q.query.Q), indexUID: q.ix.UID, primaryKey: q.ix.PrimaryKey}
-	}
-	if !isTrue(q.query.RetrieveVectors) {
-		out.queryVector = nil
 	}
 	return out
 }
@@ -312,6 +327,9 @@ func (q *search) embedOnce(ctx context.Context, r planRequest) error {
 			return nil
 		}
 		if done := final(ctx, err); done != nil {
+			if _, refused := done.(*meili.Error); refused && q.kind == meili.HybridSearch {
+				return nil // a hybrid search goes on with the words alone
+			}
 			return done
 		}
 		r.Avoid = r.without(call, err).Avoid
