@@ -67,13 +67,45 @@ func hostProblem(host string) string {
 	if strings.ContainsFunc(domain, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`#/:<>?@[\]^|%`, r) }) {
 		return "invalid international domain name"
 	}
-	last := domain[strings.LastIndexByte(strings.TrimSuffix(domain, "."), '.')+1:]
-	if _, err := strconv.ParseUint(last, 10, 64); err == nil && strings.Contains(domain, ".") {
-		if _, err := netip.ParseAddr(domain); err != nil {
-			return "invalid IPv4 address"
-		}
+	if problem := numericHostProblem(strings.Split(strings.TrimSuffix(domain, "."), ".")); problem {
+		return "invalid IPv4 address"
 	}
 	return ""
+}
+
+// numericHostProblem reports whether a host that ends in a number is no IPv4 address: up to four numbers, of which the
+// last fills the bytes the others leave.
+func numericHostProblem(parts []string) bool {
+	const bits = 32
+	if _, isNumber := hostNumber(parts[len(parts)-1]); !isNumber {
+		return false
+	}
+	for i, part := range parts {
+		n, isNumber := hostNumber(part)
+		width := 8
+		if i == len(parts)-1 {
+			width = bits - 8*i
+		}
+		if !isNumber || width <= 0 || n>>width != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// hostNumber reads a decimal, 0x hexadecimal or 0 octal number; nothing after 0x is 0.
+func hostNumber(text string) (n uint64, ok bool) {
+	base, digits := 10, text
+	if hex, isHex := strings.CutPrefix(strings.ToLower(text), "0x"); isHex {
+		base, digits = 16, hex
+		if hex == "" {
+			return 0, true
+		}
+	} else if len(text) > 1 && text[0] == '0' {
+		base, digits = 8, text[1:]
+	}
+	n, err := strconv.ParseUint(digits, base, 64)
+	return n, err == nil
 }
 
 // unescapePercent decodes percent escapes and leaves broken ones as they are.

@@ -150,7 +150,7 @@ func isHeaderName(name string) bool {
 
 func isHeaderValue(value string) bool {
 	for i := range len(value) {
-		if c := value[i]; c != '\t' && (c < ' ' || c > '~') {
+		if c := value[i]; c != '\t' && (c < ' ' || c == 0x7f) {
 			return false
 		}
 	}
