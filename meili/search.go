@@ -160,9 +160,14 @@ func (q *SearchQuery) Kind(f Features) (SearchKind, *Error) {
 }
 
 func searchKind(text *string, vector, media json.RawMessage, hybrid *Hybrid, f Features) (SearchKind, *Error) {
-	if media != nil && !f.Multimodal {
-		return 0, FeatureNotEnabled("passing `media` in a search query", "multimodal")
+	kind, err := kindOf(text, vector, media, hybrid)
+	if err == nil && media != nil && !f.Multimodal {
+		err = FeatureNotEnabled("passing `media` in a search query", "multimodal")
 	}
+	return kind, err
+}
+
+func kindOf(text *string, vector, media json.RawMessage, hybrid *Hybrid) (SearchKind, *Error) {
 	if vector != nil && media != nil {
 		return 0, newError(CodeInvalidSearchMediaAndVector, "Invalid request: both `media` and `vector` parameters are present.")
 	}
