@@ -9,7 +9,7 @@ const LONGEST_WAIT_MS = 8_000;
 export class ApiError extends Error {
   constructor(message, { status = 0, code = '', link = '' } = {}) {
     super(message);
-    Object.assign(this, { status, code, link });
+    Object.assign(this, { status, code, link }); // status 0: nobody answered
   }
 }
 
@@ -71,7 +71,7 @@ export class Api {
   // Retried: an answer that says the server is busy (429, 503), after the time it names. Everything else is the caller's.
   async #retrying(request, signal) {
     for (let tried = 1; ; tried++) {
-      const response = await request();
+      const response = await request().catch(unreachable);
       if (response.ok) return response;
       const busy = response.status === 429 || response.status === 503;
       if (!busy || tried === TRIES) throw await errorOf(response);
@@ -80,6 +80,11 @@ export class Api {
       signal?.throwIfAborted();
     }
   }
+}
+
+// unreachable makes an ApiError of what fetch throws when nobody answers; others, an abort among them, pass.
+function unreachable(error) {
+  throw error instanceof TypeError ? new ApiError(error.message) : error;
 }
 
 async function errorOf(response) {

@@ -1,16 +1,18 @@
 // Every sentence of the page, in one place.
 
+import { formatNumber } from './text.js';
+
 export const strings = {
   placeholder: (title) => `Search ${title.toLowerCase()}`,
   searchLabel: 'Search',
   clearSearch: 'Clear the search',
   filters: 'Filters',
   closeFilters: 'Close the filters',
-  showResults: (n) => (n === 1 ? 'Show 1 result' : `Show ${n} results`),
+  showResults: (n) => (n === 1 ? 'Show 1 result' : `Show ${formatNumber(n)} results`),
   clearFilters: 'Clear all filters',
   removeFilter: (title, value) => `Remove the filter ${title}: ${value}`,
-  results: (n) => (n === 1 ? '1 result' : `${n} results`),
-  resultsFor: (n, query) => `${n === 1 ? '1 result' : `${n} results`} for “${query}”`,
+  results: (n) => (n === 1 ? '1 result' : `${formatNumber(n)} results`),
+  resultsFor: (n, query) => `${strings.results(n)} for “${query}”`,
   milliseconds: (ms) => (ms < 1 ? 'in under 1 ms' : `in ${ms} ms`),
   heading: 'Results',
   sort: 'Sort',
@@ -24,10 +26,9 @@ export const strings = {
   showLess: 'Show fewer',
   findValue: (title) => `Find in ${title.toLowerCase()}`,
   noValues: 'None with this search',
+  onlyValue: (n) => `All are ${formatNumber(n)}`,
   from: (title) => `${title}, at least`,
   to: (title) => `${title}, at most`,
-  resetRange: 'Any',
-  searching: 'Searching',
   slow: 'Still searching…',
   degraded: 'Part of the data cannot be reached at the moment, so some results may be missing.',
   degradedLeader: 'The cluster is choosing a new leader. Results may be a moment old.',
@@ -49,8 +50,5 @@ export const strings = {
   noSession: 'The search page is not open for this index',
   theme: { auto: 'Theme: as the system', light: 'Theme: light', dark: 'Theme: dark' },
   close: 'Close',
-  open: (title) => `Open ${title}`,
-  alsoMatches: 'Also',
-  onMap: 'Show on a map',
   keys: [['/', 'search'], ['↑ ↓', 'move'], ['Enter', 'open'], ['g f', 'filters']],
 };

@@ -9,8 +9,14 @@ const FINDABLE = 12; // more values than this get a box to find one
 
 export function createFacets(config, actions) {
   const facets = config.facets.map((facet) => (facet.type === 'range' ? createRange(facet, actions) : createChoices(facet, actions)));
-  const element = h('div', { class: 'facets' }, facets.map((facet) => facet.element));
-  return { element, update: (view) => facets.forEach((facet) => facet.update(view)) };
+  const element = h('div', { class: 'facets waiting' }, facets.map((facet) => facet.element));
+  return {
+    element,
+    update(view) {
+      element.classList.toggle('waiting', !view.result); // before the first answer only the titles are known
+      facets.forEach((facet) => facet.update(view));
+    },
+  };
 }
 
 function createChoices(facet, actions) {

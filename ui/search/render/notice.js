@@ -19,7 +19,7 @@ export function errorNotice(error, { index, again }) {
 const titleOf = (error) => (error.code === 'miroir_feature_disabled' ? strings.noSession : strings.failed);
 
 function explain(error) {
-  if (error instanceof TypeError) return strings.offline; // what fetch throws when nobody answers
+  if (error.status === 0) return strings.offline;
   if (error.status === 429) return strings.limited;
   if (error.status === 503) return strings.busy;
   return error.message;

@@ -1,7 +1,7 @@
 // The page: header with the search box, filters, results. Owns the elements that hold the others.
 import { h, icon } from '../../shared/dom.js';
 import { strings } from '../strings.js';
-import { formatNumber, safeLink } from '../text.js';
+import { safeLink } from '../text.js';
 import { createFacets, createRefinements } from './facets.js';
 import { createDetail, createHits } from './hits.js';
 import { degradedStrip, emptyNotice, errorNotice, suggestionChips } from './notice.js';
@@ -46,7 +46,8 @@ function brand(config) {
 function createSearchBox(config, actions) {
   let composing = false;
   const input = h('input', {
-    type: 'search', id: 'query', name: 'q', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', enterkeyhint: 'search', autofocus: true,
+    type: 'search', id: 'query', name: 'q', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', enterkeyhint: 'search',
+    autofocus: matchMedia('(pointer: fine)').matches, // a phone would cover half the page with its keyboard
     placeholder: strings.placeholder(config.title), 'aria-label': strings.searchLabel, 'aria-controls': 'results',
     // Half a syllable is no query: wait for the input method to finish.
     oncompositionstart: () => { composing = true; },
@@ -100,8 +101,8 @@ function createResults(config, actions, detail) {
   }
 
   function say({ total, milliseconds }, { query }) {
-    const text = query ? strings.resultsFor(formatNumber(total), query) : strings.results(formatNumber(total));
-    count.replaceChildren(h('strong', {}, strings.results(formatNumber(total))), ' ', h('small', {}, strings.milliseconds(milliseconds)));
+    const text = query ? strings.resultsFor(total, query) : strings.results(total);
+    count.replaceChildren(h('strong', {}, strings.results(total)), ' ', h('small', {}, strings.milliseconds(milliseconds)));
     live.textContent = text;
   }
 

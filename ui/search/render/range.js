@@ -46,7 +46,10 @@ export function createRange(facet, actions) {
     paint();
   }
 
-  const commit = () => choose(scale.value(Number(low.value)), scale.value(Number(high.value)));
+  function commit() {
+    choose(scale.value(Number(low.value)), scale.value(Number(high.value)));
+  }
+
   function typed() {
     choose(lowField.value === '' ? bounds[0] : Number(lowField.value), highField.value === '' ? bounds[1] : Number(highField.value));
   }
@@ -66,6 +69,7 @@ export function createRange(facet, actions) {
       const usable = stats && stats.max > stats.min;
       track.hidden = ends.hidden = !usable;
       none.hidden = Boolean(usable);
+      none.textContent = stats ? strings.onlyValue(stats.min) : strings.noValues;
       if (!usable || element.contains(document.activeElement) && document.activeElement.matches(':active')) return;
       bounds = [facet.min ?? stats.min, facet.max ?? stats.max];
       scale = makeScale(...bounds, facet.step);

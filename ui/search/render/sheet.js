@@ -1,7 +1,6 @@
 // Where the filters live: a rail beside the results, and a sheet from the bottom edge on narrow screens.
 import { h, icon } from '../../shared/dom.js';
 import { strings } from '../strings.js';
-import { formatNumber } from '../text.js';
 
 const NARROW = matchMedia('(max-width: 639.98px)');
 
@@ -54,7 +53,7 @@ export function createSheet(facets, actions, behind) {
       const chosen = Object.values(state.filters).flat().length;
       badge.hidden = chosen === 0;
       badge.textContent = chosen;
-      if (result) done.textContent = strings.showResults(formatNumber(result.total));
+      if (result) done.textContent = strings.showResults(result.total);
     },
   };
 }
