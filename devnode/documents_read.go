@@ -67,5 +67,34 @@ func (q *request) documentPage(query *meili.DocumentsQuery) (answer, *meili.Erro
 	if documents == nil {
 		documents = []json.RawMessage{}
 	}
+	if q.Method == http.MethodPost && q.isProxy() {
+		if documents, err = withSortValues(ix, query, documents); err != nil {
+			return answer{}, documentFilterError(err)
+		}
+	}
 	return respond(http.StatusOK, pageView(documents, query.Offset, query.Limit, page.Total)), nil
+}
+
+// isProxy tells whether the client is a coordinator that merges the answers of several nodes.
+func (q *request) isProxy() bool { return q.Header.Get("Meili-Proxy-Search") == "true" }
+
+// withSortValues adds to each document of a page what its place among those of other nodes is decided by.
+func withSortValues(ix *index, query *meili.DocumentsQuery, documents []json.RawMessage) ([]json.RawMessage, *meili.Error) {
+	whole := *query
+	whole.Fields = nil
+	page, err := ix.Documents(engine.SearchContext{Features: meili.AllFeatures()}, &whole)
+	if err != nil {
+		return nil, err
+	}
+	var sort []string
+	if query.Sort != nil {
+		sort = *query.Sort
+	}
+	out := make([]json.RawMessage, len(documents))
+	for i := range documents {
+		values := sortValues(page.Documents[min(i, len(page.Documents)-1)], sort)
+		hit := engine.Hit{Document: documents[i]}
+		out[i] = hit.Object(encode(object{{"weightedScoreValues", values}}))
+	}
+	return out, nil
 }

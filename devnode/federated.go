@@ -55,7 +55,7 @@ type federatedHit struct {
 func (q *request) federated(m *meili.MultiSearch) (answer, *meili.Error) {
 	f := &federation{
 		request: q, search: m, features: q.store.currentFeatures(), started: q.node.now(),
-		proxy:   q.Header.Get("Meili-Proxy-Search") == "true",
+		proxy:   q.isProxy(),
 		groups:  map[string][]int{},
 		vectors: map[int]json.RawMessage{},
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
@@ -248,55 +247,12 @@ func (h *federatedHit) facetValues(field string) []string {
 
 // facetValues returns the values of a field of a document, which may be nil.
 func facetValues(document json.RawMessage, field string) []string {
-	parsed, failed := meili.ParseJSON(orEmpty(document))
-	if failed != nil {
-		return nil
-	}
-	return leafValues(&parsed, field)
-}
-
-// leafValues follows a dotted path through objects and arrays of objects.
-func leafValues(v *meili.Value, path string) []string {
 	var values []string
-	switch v.Kind {
-	case meili.KindArray:
-		for i := range v.Items {
-			values = append(values, leafValues(&v.Items[i], path)...)
-		}
-	case meili.KindObject:
-		for i := range v.Members {
-			m := &v.Members[i]
-			switch rest, below := strings.CutPrefix(path, m.Key+"."); {
-			case m.Key == path:
-				values = append(values, scalars(&m.Value)...)
-			case below:
-				values = append(values, leafValues(&m.Value, rest)...)
-			}
-		}
+	for _, s := range facetScalars(document, field) {
+		values = append(values, s.text)
 	}
 	return values
 }
 
 // normalizeFacet is the form under which facet strings are compared.
 func normalizeFacet(s string) string { return strings.ToLower(norm.NFKD.String(strings.TrimSpace(s))) }
-
-// scalars returns the text of a value, or of each value of an array.
-func scalars(v *meili.Value) []string {
-	switch v.Kind {
-	case meili.KindString:
-		return []string{normalizeFacet(v.Text)}
-	case meili.KindBool:
-		return []string{strconv.FormatBool(v.Bool)}
-	case meili.KindUint, meili.KindInt, meili.KindFloat:
-		return []string{v.JSON()}
-	case meili.KindArray:
-		var values []string
-		for i := range v.Items {
-			if v.Items[i].Kind != meili.KindArray {
-				values = append(values, scalars(&v.Items[i])...)
-			}
-		}
-		return values
-	}
-	return nil
-}
