@@ -187,6 +187,20 @@ func (c *config) facetMatch(field string) patternMatch {
 	return best
 }
 
+// isCompared reports whether filters or sorts may compare the values of a field.
+func (c *config) isCompared(field string) bool {
+	if slices.ContainsFunc(c.sortable, func(name string) bool { return containedIn(field, name) }) {
+		return true
+	}
+	for _, rule := range c.ranking {
+		if name, _, ok := strings.Cut(rule, ":"); ok && containedIn(field, name) {
+			return true
+		}
+	}
+	_, rule := meili.MatchFilterable(c.filterable, field)
+	return rule != nil && rule.Comparison
+}
+
 // ruleMatch matches a field against a rule of filterableAttributes.
 func ruleMatch(r *meili.FilterableRule, field string) patternMatch {
 	best := noMatch

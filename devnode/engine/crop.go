@@ -13,12 +13,17 @@ func (c *cropper) bounds(length int) (start, end int) {
 	if len(c.matches) > 0 {
 		first, last := c.bestInterval()
 		words := last.lastWord - first.firstWord + 1
+		if words < 0 { // no stretch fits, and Meilisearch's subtraction wraps around
+			return 0, length
+		}
 		forward = c.size >= words
 		left = c.size - words
 		if !forward {
 			left = -left
 		}
-		after = min(last.lastToken+1, len(c.tokens))
+		if words > 0 {
+			after = min(last.lastToken+1, len(c.tokens))
+		}
 		if forward {
 			before = first.firstToken
 		}

@@ -31,6 +31,7 @@ type facetField struct {
 	strings             map[string]*roaring.Bitmap // by normalized value
 
 	topLevel bool // documents have the values outside of objects and arrays
+	flat     bool // strings cannot be compared, so they are not grouped; see facetLevels
 }
 
 func newFacetField() *facetField {
@@ -148,7 +149,9 @@ func (x *facetIndex) inOrder(f fieldID) *sortedFacets {
 	}
 	s := &sortedFacets{numbers: sortedKeys(field.numbers), strings: sortedKeys(field.strings)}
 	s.numberLevels = facetLevels(s.numbers, field.numbers, passes)
-	s.stringLevels = facetLevels(s.strings, field.strings, passes)
+	if s.stringLevels = facetLevels(s.strings, field.strings, passes); field.flat {
+		s.stringLevels = s.stringLevels[:1]
+	}
 	x.sorted[f] = s
 	return s
 }
@@ -270,9 +273,6 @@ func (e *facetExtractor) value(name string, base bool, v *jsonValue) {
 	switch {
 	case v.kind == jsonNumber:
 		if n := v.number(); !math.IsInf(n, 0) {
-			if n == 0 {
-				n = 0 // not -0
-			}
 			if key := (facetNumberKey{f, n}); !e.numbers[key] {
 				e.numbers[key] = true
 				e.out.values = append(e.out.values, facetValue{field: f, number: n})

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -273,11 +274,50 @@ func canonicalNumber(text string) string {
 			return text
 		}
 	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return text
+	return formatFloat(looseFloat(text))
+}
+
+// looseFloat parses a number as serde_json does: a 64-bit integer of the digits, scaled by a power of ten. The last digit may
+// differ from that of an exact parser.
+func looseFloat(text string) float64 {
+	mantissa, exponent := text, 0
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		mantissa = text[:i]
+		exponent, _ = strconv.Atoi(strings.TrimPrefix(text[i+1:], "+"))
 	}
-	return formatFloat(f)
+	digits, negative := strings.CutPrefix(mantissa, "-")
+	var significand uint64
+	fraction, full := false, false
+	for _, c := range []byte(digits) {
+		if c == '.' {
+			fraction = true
+			continue
+		}
+		d := uint64(c - '0')
+		if full = full || significand > (math.MaxUint64-d)/10; full {
+			if !fraction {
+				exponent++
+			}
+			continue
+		}
+		significand = significand*10 + d
+		if fraction {
+			exponent--
+		}
+	}
+	f := float64(significand)
+	for ; exponent < -308; exponent += 308 {
+		f /= 1e308
+	}
+	if exponent < 0 {
+		f /= math.Pow10(-exponent)
+	} else if exponent > 0 && f != 0 {
+		f *= math.Pow10(min(exponent, 308))
+	}
+	if negative {
+		return -f
+	}
+	return f
 }
 
 // formatFloat prints an f64 as serde_json does: always with a fraction or an exponent.
@@ -285,11 +325,7 @@ func formatFloat(f float64) string {
 	if f != 0 && (abs(f) < 1e-5 || abs(f) >= 1e16) {
 		s := strconv.FormatFloat(f, 'e', -1, 64)
 		mantissa, exponent, _ := strings.Cut(s, "e")
-		sign := ""
-		if exponent[0] == '-' {
-			sign = "-"
-		}
-		return mantissa + "e" + sign + strings.TrimLeft(exponent[1:], "0")
+		return mantissa + "e" + exponent[:1] + strings.TrimLeft(exponent[1:], "0")
 	}
 	s := strconv.FormatFloat(f, 'f', -1, 64)
 	if strings.IndexByte(s, '.') < 0 {

@@ -57,6 +57,9 @@ func (st *state) changed() {
 	st.cfg.setFields(st.fields)
 	st.dict = newDictionary(st.words, func(doc uint32) []fieldWord { return st.docs[doc].words })
 	st.facets.changed()
+	for f, field := range st.facets.fields {
+		field.flat = !st.cfg.isCompared(st.fields.names[f])
+	}
 }
 
 // apply makes settings the settings of the index and indexes every document again.
