@@ -51,9 +51,44 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 		writeRawJSON(w, http.StatusOK, got.Answers[0].Value)
 		return nil
 	}
-	settings := settingsOf(ix)
-	writeRawJSON(w, http.StatusOK, mergeFacetSearch(got.Answers, query, settings.FacetSort(query.FacetName), settings.MaxValuesPerFacet()))
+	q := s.newSearch(r.View, ix, query.Search())
+	parts := readFacetHits(got.Answers, query.FacetName)
+	maxValues := q.settings.MaxValuesPerFacet()
+	if q.settings.FacetSort(query.FacetName) == "count" && query.RankingScoreThreshold == nil {
+		q.recount(r.Context(), callsOf(got.Answers), parts, query.FacetName, maxValues, false)
+	}
+	values := sumFacets(parts).values[query.FacetName]
+	sortFacetHits(values, query, q.settings.FacetSort(query.FacetName))
+	writeRawJSON(w, http.StatusOK, facetSearchAnswer(values[:min(len(values), maxValues)], query, got.Answers))
 	return nil
+}
+
+// readFacetHits reads the values that each node found, as facets of one field.
+func readFacetHits(answers []answered[[]byte], field string) []*facets {
+	parts := make([]*facets, len(answers))
+	for i, a := range answers {
+		values := []facetValue{}
+		for _, hit := range itemsOf(memberOf(a.Value, "facetHits")) {
+			values = append(values, facetValue{text(memberOf(hit, "value")), uint64(number(memberOf(hit, "count")))})
+		}
+		parts[i] = &facets{values: map[string][]facetValue{field: values}}
+	}
+	return parts
+}
+
+// sortFacetHits sorts as one server lists the values it finds: by count and then backwards, or by what they are compared by.
+func sortFacetHits(values []facetValue, query *meili.FacetSearch, order string) {
+	slices.SortFunc(values, func(a, b facetValue) int {
+		if order == "count" {
+			return cmp.Or(cmp.Compare(b.count, a.count), strings.Compare(b.text, a.text))
+		}
+		if query.FacetQuery != nil {
+			if c := strings.Compare(searchedFacet(a.text), searchedFacet(b.text)); c != 0 {
+				return c
+			}
+		}
+		return strings.Compare(normalizeFacet(a.text), normalizeFacet(b.text))
+	})
 }
 
 // searchedFacet is the form in which a facet query is compared: normalized and without accents.
@@ -66,32 +101,9 @@ func searchedFacet(s string) string {
 	}, normalizeFacet(s))
 }
 
-// mergeFacetSearch adds up the counts of the values that the nodes found and lists them as one server would.
-func mergeFacetSearch(answers []answered[[]byte], query *meili.FacetSearch, order string, maxValues int) []byte {
-	var values []facetValue
-	places := map[string]int{}
-	tookMillis := 0
-	for _, a := range answers {
-		var part []facetValue
-		for _, hit := range itemsOf(memberOf(a.Value, "facetHits")) {
-			part = append(part, facetValue{text(memberOf(hit, "value")), uint64(number(memberOf(hit, "count")))})
-		}
-		values = addValues(values, places, part, normalizeFacet)
-		tookMillis = max(tookMillis, int(number(memberOf(a.Value, "processingTimeMs"))))
-	}
-	slices.SortFunc(values, func(a, b facetValue) int {
-		if order == "count" {
-			return cmp.Or(cmp.Compare(b.count, a.count), strings.Compare(b.text, a.text))
-		}
-		if query.FacetQuery != nil { // then values come in the order of what the query is compared with
-			if c := strings.Compare(searchedFacet(a.text), searchedFacet(b.text)); c != 0 {
-				return c
-			}
-		}
-		return strings.Compare(normalizeFacet(a.text), normalizeFacet(b.text))
-	})
+func facetSearchAnswer(values []facetValue, query *meili.FacetSearch, answers []answered[[]byte]) []byte {
 	out := []byte(`{"facetHits":[`)
-	for i, value := range values[:min(len(values), maxValues)] {
+	for i, value := range values {
 		if i > 0 {
 			out = append(out, ',')
 		}
@@ -104,6 +116,10 @@ func mergeFacetSearch(answers []answered[[]byte], query *meili.FacetSearch, orde
 		out = append(out, "null"...)
 	} else {
 		out = meili.AppendString(out, *query.FacetQuery)
+	}
+	tookMillis := 0
+	for _, a := range answers {
+		tookMillis = max(tookMillis, int(number(memberOf(a.Value, "processingTimeMs"))))
 	}
 	out = strconv.AppendInt(append(out, `,"processingTimeMs":`...), int64(tookMillis), 10)
 	return append(out, '}')

@@ -103,21 +103,30 @@ func (q *search) askAgain(ctx context.Context, call Call, f searchForm) (*nodeAn
 }
 
 // mergeFacets adds the facets of the nodes up. Facets that are listed by count and were cut on some node are counted
-// again for the values in doubt, unless distinct or a threshold made the counts depend on the hits.
-func (q *search) mergeFacets(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, numCandidates int) *facets {
+// again for the values in doubt, unless a threshold made the counts depend on the hits. With distinct, whose effect on
+// the counts depends on the hits a little, the second counts come close.
+func (q *search) mergeFacets(ctx context.Context, answers []answered[*nodeAnswer], numCandidates int) *facets {
 	parts := make([]*facets, len(answers))
 	for i, a := range answers {
 		parts[i] = a.Value.facets
 	}
 	rules := facetRules{q.settings, q.settings.MaxValuesPerFacet()}
-	if len(answers) > 1 && f.distinct == "" && q.query.RankingScoreThreshold == nil {
+	if len(answers) > 1 && q.query.RankingScoreThreshold == nil {
 		for field := range fieldsOf(parts) {
 			if rules.settings.FacetSort(field) == "count" {
-				q.recount(ctx, answers, parts, field, rules.maxValues)
+				q.recount(ctx, callsOf(answers), parts, field, rules.maxValues, true)
 			}
 		}
 	}
 	return mergeFacets(parts, rules, numCandidates)
+}
+
+func callsOf[T any](answers []answered[T]) []Call {
+	calls := make([]Call, len(answers))
+	for i, a := range answers {
+		calls[i] = a.Call
+	}
+	return calls
 }
 
 func fieldsOf(parts []*facets) map[string]bool {
@@ -136,8 +145,9 @@ func fieldsOf(parts []*facets) map[string]bool {
 const maxRecounts = 4
 
 // recount completes the lists of one facet in parts until the values that belong to the merged list are certain, by the
-// threshold algorithm: a value that a cut list does not hold has at most the count of that list's end.
-func (q *search) recount(ctx context.Context, answers []answered[*nodeAnswer], parts []*facets, field string, maxValues int) {
+// threshold algorithm: a value that a cut list does not hold has at most the count of that list's end. parts[i] belongs to
+// calls[i]. With discover, nodes are also asked for values that no list holds.
+func (q *search) recount(ctx context.Context, calls []Call, parts []*facets, field string, maxValues int, discover bool) {
 	lists := make([]cutList, len(parts))
 	anyCut := false
 	for i, part := range parts {
@@ -146,6 +156,7 @@ func (q *search) recount(ctx context.Context, answers []answered[*nodeAnswer], p
 	}
 	for round := 0; anyCut && round < maxRecounts; round++ {
 		doubts, unseen := doubtful(lists, maxValues)
+		unseen = unseen && discover
 		if len(doubts) == 0 && !unseen {
 			break
 		}
@@ -154,9 +165,9 @@ func (q *search) recount(ctx context.Context, answers []answered[*nodeAnswer], p
 				return
 			}
 			if values := doubts[i]; len(values) > 0 {
-				q.countValues(ctx, answers[i].Call, field, values, &lists[i], maxValues)
+				q.countValues(ctx, calls[i], field, values, &lists[i], maxValues)
 			} else if unseen && lists[i].cut {
-				q.findMore(ctx, answers[i].Call, field, lists, i, maxValues)
+				q.findMore(ctx, calls[i], field, lists, i, maxValues)
 			}
 		}
 	}
@@ -340,7 +351,7 @@ func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery)
 		part := meili.MultiQuery{IndexUID: q.ix.NodeUID, SearchQuery: *q.query}
 		text := meili.AppendString(nil, query.filter)
 		part.Filter = meili.AndFilter(withShards(part.Filter, call.filterShards()), text)
-		part.Offset, part.Limit, part.Page, part.HitsPerPage = nil, new(0), nil, nil
+		part.Offset, part.Limit, part.Page, part.HitsPerPage = q.nodePaging(0)
 		part.AttributesToRetrieve, part.AttributesToHighlight, part.AttributesToCrop = &[]string{}, nil, nil
 		part.Sort, part.RetrieveVectors, part.Facets = nil, nil, nil
 		if query.facet != "" {

@@ -147,7 +147,7 @@ func (q *search) nodePaging(reach int) (offset, limit, page, hitsPerPage *int) {
 		return new(0), &reach, nil, nil
 	}
 	if reach == 0 {
-		return nil, nil, q.query.Page, q.query.HitsPerPage
+		return nil, nil, new(1), new(0)
 	}
 	return nil, nil, new(1), &reach
 }
@@ -264,7 +264,7 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 	} else {
 		out.total -= len(m.rejected)
 	}
-	out.facets = q.mergeFacets(ctx, answers, f, numCandidates)
+	out.facets = q.mergeFacets(ctx, answers, numCandidates)
 	out.facets.withoutHits(m.rejected)
 	if out.semantic != nil {
 		for i := range out.hits {
