@@ -17,8 +17,9 @@ import (
 // fanout sends sub-writes to nodes. What concerns one index on one node goes through one bounded queue, its lane, in
 // the order of enqueueing; lanes do not wait for each other. A lane has a goroutine only while it has work.
 type fanout struct {
-	limit   int           // sub-writes waiting in one lane
-	timeout time.Duration // for one request to one node
+	limit   int             // sub-writes waiting in one lane
+	timeout time.Duration   // for one request to one node
+	pauses  []time.Duration // before each look for a write whose answer was lost
 	log     *slog.Logger
 
 	ctx     context.Context // ends with close
@@ -65,7 +66,7 @@ type delivery struct {
 
 func newFanout(limit int, timeout time.Duration, log *slog.Logger) *fanout {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &fanout{limit: limit, timeout: timeout, log: log, ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{}}
+	return &fanout{limit: limit, timeout: timeout, pauses: settlePauses, log: log, ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{}}
 }
 
 // full reports a node whose lane for the index has no room for one more, "" when all have. Only the holder of the
@@ -187,7 +188,7 @@ var settlePauses = []time.Duration{0, 100 * time.Millisecond, 400 * time.Millise
 // settle asks the node whether it has the write after all.
 func (f *fanout) settle(sub *subWrite, cause error) (int64, error) {
 	asked := false
-	for _, pause := range settlePauses {
+	for _, pause := range f.pauses {
 		if !sleep(f.ctx, pause) {
 			break
 		}

@@ -224,13 +224,15 @@ func (wr *writer) conclude(w *write) error {
 	}
 	if complete && wr.inSync(w.begun.Index) {
 		wr.results.Go(func() {
-			if err := wr.commitResult(w, end); err != nil {
+			if _, err := wr.commitResult(w, end); err != nil {
 				wr.server.log.Error("result of a write not committed", "write_id", w.id, "error", err)
 			}
 		})
 		return nil
 	}
-	return wr.commitResult(w, end)
+	var err error
+	w.ended, err = wr.commitResult(w, end)
+	return err
 }
 
 // inSync reports that no replica of the index missed a write and one acknowledgement is enough, so that a write which
@@ -249,25 +251,25 @@ func noQuorum() *meili.Error {
 	return miroirError(codeNoQuorum, "Some shard of the write was accepted by fewer in-sync replicas than writes.min_acks. Nothing is acknowledged; it is safe to retry.")
 }
 
-func (wr *writer) commitResult(w *write, end fsm.EndWrite) error {
+// commitResult closes the intent. It reads w and leaves it as it is: the client may be answered meanwhile.
+func (wr *writer) commitResult(w *write, end fsm.EndWrite) (fsm.EndWriteResult, error) {
 	defer wr.forget(w)
 	end.Now = wr.server.opts.Now()
 	ended, err := fsm.Do(context.Background(), wr.server.cluster, end)
 	if errors.Is(err, fsm.ErrUndecided) {
-		return miroirError(codeNoQuorum, "The nodes that may have the write cannot be asked now. Task %d is decided when one returns.", w.begun.TaskUID)
+		return ended, miroirError(codeNoQuorum, "The nodes that may have the write cannot be asked now. Task %d is decided when one returns.", w.begun.TaskUID)
 	}
 	if err != nil {
-		return wr.commitError(err)
+		return ended, wr.commitError(err)
 	}
-	w.ended = ended
 	wr.wakeUp()
 	if ended.Accepted {
-		return nil
+		return ended, nil
 	}
 	if w.refusal != nil && w.refusal.Status < http.StatusInternalServerError {
-		return w.refusal
+		return ended, w.refusal
 	}
-	return noQuorum()
+	return ended, noQuorum()
 }
 
 func (wr *writer) wakeUp() {

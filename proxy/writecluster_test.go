@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -63,6 +62,13 @@ func (c *localCluster) Apply(_ context.Context, cmd fsm.Command) (any, error) {
 	return answer, nil
 }
 
+// refuse makes commands fail before they are in the log; nil ends it.
+func (c *localCluster) refuse(before func(fsm.Command) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before = before
+}
+
 func (c *localCluster) Tasks() *fsm.FSM  { return c.FSM }
 func (c *localCluster) IsLeader() bool   { return true }
 func (c *localCluster) HasLeader() bool  { return true }
@@ -107,7 +113,7 @@ func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
 	}
 	c.rt = devnode.Transport(c.nodes)
 	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: c.rt, TempDir: t.TempDir(),
-		WriteTimeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+		WriteTimeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)}
 	for id := range c.nodes {
 		c.on(id, "PATCH", "/experimental-features", `{"network":true}`)
 	}
@@ -123,6 +129,7 @@ func (c *writeCluster) start() {
 	if c.server, err = New(c.options, c.state); err != nil {
 		c.t.Fatal(err)
 	}
+	c.server.writer.lanes.pauses = []time.Duration{0, time.Millisecond}
 	c.workers, err = workers.Start(context.Background(), workers.Options{
 		Cluster: c.state, Nodes: c.server.Nodes(), Coordinator: c.server, HealthInterval: time.Hour, Logger: c.options.Logger,
 		PollMin: time.Millisecond, PollMax: 20 * time.Millisecond,
@@ -250,8 +257,7 @@ func (c *writeCluster) documentsOn(node, nodeUID string) map[string]map[string]a
 // replicas counts the replicas of an index by state.
 func (c *writeCluster) replicas(uid string) map[fsm.ReplicaState]int {
 	counts := map[fsm.ReplicaState]int{}
-	ix := c.state.View().Route(uid)
-	for _, slots := range ix.Placement {
+	for _, slots := range c.state.View().Route(uid).Placement {
 		for _, slot := range slots {
 			for _, replica := range slot {
 				counts[replica.State]++

@@ -17,7 +17,10 @@ import (
 
 // settler decides writes whose coordinator is gone: it asks the nodes. What carries documents is found by its write
 // id or did not happen. Everything else is sent again from the intent, which does no harm twice.
-type settler struct{ opts Options }
+type settler struct {
+	opts    Options
+	settled func() // called after each decision
+}
 
 // askTimeout bounds one question to a node.
 const askTimeout = 5 * time.Second
@@ -58,6 +61,7 @@ func (s *settler) run(ctx context.Context) {
 			s.opts.Logger.Warn("write not decided", "write_id", intent.WriteID, "task_uid", intent.TaskUID, "error", err)
 		default:
 			s.opts.Logger.Info("write decided", "write_id", intent.WriteID, "task_uid", intent.TaskUID)
+			s.settled()
 		}
 	}
 }

@@ -19,6 +19,7 @@ type taskWatch struct {
 	opts Options
 	// seen keeps what nodes said of node tasks that have ended, so that they are not asked for again.
 	seen map[nodeTaskKey]node.Task
+	wake chan struct{} // of the workers' own; requests signal through the Coordinator
 }
 
 type nodeTaskKey struct {
@@ -27,7 +28,15 @@ type nodeTaskKey struct {
 }
 
 func newTaskWatch(o Options) *taskWatch {
-	return &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}}
+	return &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}, wake: make(chan struct{}, 1)}
+}
+
+// poke says that there may be something new to watch.
+func (w *taskWatch) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 }
 
 // run watches until ctx ends.
@@ -60,6 +69,8 @@ func (w *taskWatch) wait(ctx context.Context, open bool, pause time.Duration) bo
 	}
 	select {
 	case <-w.opts.Coordinator.TaskBegun():
+		return true
+	case <-w.wake:
 		return true
 	case <-timeout:
 		return false

@@ -125,7 +125,8 @@ func (w *Workers) lead(ctx context.Context) {
 	if !w.catchUp(ctx) {
 		return
 	}
-	settler := &settler{opts: w.opts}
+	watch := newTaskWatch(w.opts)
+	settler := &settler{opts: w.opts, settled: watch.poke}
 	settler.run(ctx)
 	if ctx.Err() != nil {
 		return
@@ -133,7 +134,7 @@ func (w *Workers) lead(ctx context.Context) {
 	w.opts.Coordinator.ReleaseWrites()
 	var duties sync.WaitGroup
 	duties.Go(func() { settler.keep(ctx) })
-	duties.Go(func() { newTaskWatch(w.opts).run(ctx) })
+	duties.Go(func() { watch.run(ctx) })
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
 	duties.Wait()
 }
