@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"miroir/fsm"
+)
+
+func TestSpoolGivesEachReaderItsShards(t *testing.T) {
+	for name, memory := range map[string]int64{"in memory": 1 << 20, "in a file": 0, "moves to a file on the way": 40} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := newSpool(dir, memory, 3)
+			var want [3]string
+			for i := range 60 {
+				shard := fsm.ShardID(i % 3)
+				document := fmt.Sprintf(`{"id":%d,"t":%q}`, i, strings.Repeat("x", i*7%50))
+				if err := s.add(shard, []byte(document)); err != nil {
+					t.Fatal(err)
+				}
+				want[shard] += document[:len(document)-1] + `,"_miroir_shard":"` + EncodeShard(shard) + `"}` + "\n"
+			}
+			if err := s.seal(); err != nil {
+				t.Fatal(err)
+			}
+			var readers sync.WaitGroup
+			for shard := range want {
+				readers.Go(func() {
+					got, err := io.ReadAll(s.reader([]fsm.ShardID{fsm.ShardID(shard)}))
+					if err != nil || string(got) != want[shard] {
+						t.Errorf("shard %d, error %v: got %s, want %s", shard, err, got, want[shard])
+					}
+					if n := s.bytesOf([]fsm.ShardID{fsm.ShardID(shard)}); n != int64(len(want[shard])) {
+						t.Errorf("shard %d: announced %d bytes, gave %d", shard, n, len(want[shard]))
+					}
+				})
+			}
+			readers.Wait()
+			all, _ := io.ReadAll(s.reader(nil))
+			if int64(len(all)) != s.bytesOf(nil) || strings.Count(string(all), "\n") != 60 {
+				t.Errorf("all shards: %d bytes, %d announced", len(all), s.bytesOf(nil))
+			}
+			left, err := os.ReadDir(dir)
+			if err != nil || len(left) > 0 {
+				t.Errorf("%d files have names, error %v", len(left), err)
+			}
+			if err := s.Close(); err != nil || s.Close() != nil {
+				t.Errorf("close: %v", err)
+			}
+		})
+	}
+}
+
+func TestSpoolKeepsMemoryBounded(t *testing.T) {
+	s := newSpool(t.TempDir(), 100, 1)
+	defer s.Close()
+	for range 50 {
+		if err := s.add(0, []byte(`{"id":"0123456789"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.buffer) > 100 {
+			t.Fatalf("%d bytes in memory, the limit is 100", len(s.buffer))
+		}
+	}
+	if s.file == nil {
+		t.Error("nothing went to a file")
+	}
+}
