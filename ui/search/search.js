@@ -37,6 +37,7 @@ export class Search {
       const { results, degraded } = await this.api.multiSearch(build(state, this.config), mine.signal);
       if (this.running !== mine) return;
       const result = combine(results);
+      clearTimeout(late);
       this.#change({ status: 'idle', result, degraded, rescues: [] });
       if (!result.hits.length) await this.#rescue(state, mine);
     } catch (error) {

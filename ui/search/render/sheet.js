@@ -29,7 +29,7 @@ export function createSheet(facets, actions, behind) {
       set(true);
       actions.cover(closed);
     }
-    panel.querySelector(NARROW.matches ? 'button' : 'input')?.focus();
+    panel.querySelector(NARROW.matches ? 'button' : 'input:not([hidden])')?.focus();
   }
 
   function close() {
