@@ -17,9 +17,11 @@ type Note struct {
 	// still creates it.
 	Error json.RawMessage `json:"error,omitempty"`
 	// UIDs are the tasks that a cancelation or deletion is about, NumMatched how many were named, OriginalFilter how.
-	UIDs           fsm.TaskUIDs `json:"uids,omitempty"`
-	NumMatched     int          `json:"numMatched,omitempty"`
-	OriginalFilter string       `json:"originalFilter,omitempty"`
+	UIDs       fsm.TaskUIDs `json:"uids,omitempty"`
+	NumMatched int          `json:"numMatched,omitempty"`
+	// After is the task a deletion of tasks waits for: the one that was at work when it was enqueued.
+	After          *uint32 `json:"after,omitempty"`
+	OriginalFilter string  `json:"originalFilter,omitempty"`
 }
 
 const noteField = "_miroir"

@@ -95,6 +95,13 @@ func (h *healthCheck) check(ctx context.Context, n *fsm.Node) error {
 func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) {
 	run, state := h.runs[n.ID].next(n.State, checked == nil)
 	h.runs[n.ID] = run
+	if checked == nil && run.good == 1 {
+		if err := h.opts.Coordinator.PrepareNode(ctx, n); err != nil {
+			h.opts.Logger.Warn("node not prepared", "node_id", n.ID, "error", err)
+			h.runs[n.ID] = checkRun{} // the next good check is the first again
+			return
+		}
+	}
 	if checked == nil && (run.good == 1 || state == fsm.NodeActive) && !h.checkHistory(ctx, n) {
 		return
 	}

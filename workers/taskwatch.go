@@ -303,6 +303,11 @@ func (w *taskWatch) cancelOn(ctx context.Context, view *fsm.View, id fsm.NodeID,
 // delete does what a deletion task is about.
 func (w *taskWatch) delete(ctx context.Context, task *fsm.Task) bool {
 	_, note := tasks.ReadNote(task.Details)
+	if note.After != nil {
+		if before, err := w.opts.Cluster.Tasks().Task(*note.After); err == nil && !before.Finished() {
+			return false
+		}
+	}
 	uids := note.UIDs
 	if uids == nil {
 		uids = fsm.TaskUIDs{}

@@ -31,6 +31,8 @@ type Coordinator interface {
 	WriteInFlight(id fsm.WriteID) bool
 	// TaskBegun is signalled when there is something new to watch.
 	TaskBegun() <-chan struct{}
+	// PrepareNode brings a node that has (re)appeared in line before it is used.
+	PrepareNode(ctx context.Context, n *fsm.Node) error
 	// UndoChange takes a failed change of an index back on nodes that made it.
 	UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) error
 }
