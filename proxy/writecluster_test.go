@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -113,7 +115,7 @@ func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
 	}
 	c.rt = devnode.Transport(c.nodes)
 	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: c.rt, TempDir: t.TempDir(),
-		WriteTimeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)}
+		WriteTimeout: 2 * time.Second, Logger: discard}
 	for id := range c.nodes {
 		c.on(id, "PATCH", "/experimental-features", `{"network":true}`)
 	}
@@ -159,7 +161,7 @@ func (c *writeCluster) send(method, path, contentType string, body []byte) *http
 	c.t.Helper()
 	request := httptest.NewRequest(method, path, bytes.NewReader(body))
 	request.Header.Set("Authorization", "Bearer "+testMasterKey)
-	if len(body) > 0 {
+	if method != http.MethodGet {
 		request.Header.Set("Content-Type", contentType)
 	}
 	answer := httptest.NewRecorder()
@@ -266,3 +268,14 @@ func (c *writeCluster) replicas(uid string) map[fsm.ReplicaState]int {
 	}
 	return counts
 }
+
+// roundTrip is a transport made of a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func jsonAnswer(body string) *http.Response {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
+}
+
+var discard = slog.New(slog.DiscardHandler)

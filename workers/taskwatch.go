@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"miroir/fsm"
@@ -259,11 +260,8 @@ func (w *taskWatch) cancel(ctx context.Context, view *fsm.View, task *fsm.Task) 
 			shares[share.Node] = append(shares[share.Node], share.UID)
 		}
 	}
-	for id, uids := range shares {
-		if err := w.cancelOn(ctx, view, id, uids); err != nil {
-			w.opts.Logger.Warn("node tasks not canceled", "node_id", id, "error", err)
-			return false // tried again at the next look
-		}
+	if !w.cancelOnNodes(ctx, view, shares) {
+		return false // tried again at the next look
 	}
 	said := w.askNodes(ctx, view, open.Tasks)
 	command := fsm.CancelTasks{Now: w.opts.Now(), TaskUID: task.UID, OriginalFilter: note.OriginalFilter, NumMatched: note.NumMatched, UIDs: fsm.TaskUIDs{}}
@@ -290,14 +288,27 @@ func untouched(task *fsm.Task, said answers) bool {
 	return len(task.NodeTasks) > 0
 }
 
-func (w *taskWatch) cancelOn(ctx context.Context, view *fsm.View, id fsm.NodeID, uids []uint32) error {
-	client := w.opts.Nodes.Client(view, id)
-	if client == nil {
-		return nil
-	}
+// cancelOnNodes cancels node tasks on all nodes at once: the longer it takes, the more of them are done on one node and
+// canceled on another. It reports whether every node has obeyed.
+func (w *taskWatch) cancelOnNodes(ctx context.Context, view *fsm.View, shares map[fsm.NodeID][]uint32) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return client.CancelTasks(ctx, uids)
+	var failed atomic.Bool
+	var asking sync.WaitGroup
+	for id, uids := range shares {
+		client := w.opts.Nodes.Client(view, id)
+		if client == nil {
+			continue
+		}
+		asking.Go(func() {
+			if err := client.CancelTasks(ctx, uids); err != nil {
+				w.opts.Logger.Warn("node tasks not canceled", "node_id", id, "error", err)
+				failed.Store(true)
+			}
+		})
+	}
+	asking.Wait()
+	return !failed.Load()
 }
 
 // delete does what a deletion task is about.
