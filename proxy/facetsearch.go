@@ -54,7 +54,7 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	q := s.newSearch(r.View, ix, query.Search())
 	parts := readFacetHits(got.Answers, query.FacetName)
 	maxValues := q.settings.MaxValuesPerFacet()
-	if q.settings.FacetSort(query.FacetName) == "count" && query.RankingScoreThreshold == nil {
+	if q.settings.FacetSort(query.FacetName) == "count" {
 		q.recount(r.Context(), callsOf(got.Answers), parts, query.FacetName, maxValues, false)
 	}
 	values := sumFacets(parts).values[query.FacetName]

@@ -103,15 +103,15 @@ func (q *search) askAgain(ctx context.Context, call Call, f searchForm) (*nodeAn
 }
 
 // mergeFacets adds the facets of the nodes up. Facets that are listed by count and were cut on some node are counted
-// again for the values in doubt, unless a threshold made the counts depend on the hits. With distinct, whose effect on
-// the counts depends on the hits a little, the second counts come close.
+// again for the values in doubt. With distinct or a threshold, whose effect on the counts depends on how many hits are
+// asked for, the second counts come close.
 func (q *search) mergeFacets(ctx context.Context, answers []answered[*nodeAnswer], numCandidates int) *facets {
 	parts := make([]*facets, len(answers))
 	for i, a := range answers {
 		parts[i] = a.Value.facets
 	}
 	rules := facetRules{q.settings, q.settings.MaxValuesPerFacet()}
-	if len(answers) > 1 && q.query.RankingScoreThreshold == nil {
+	if len(answers) > 1 {
 		for field := range fieldsOf(parts) {
 			if rules.settings.FacetSort(field) == "count" {
 				q.recount(ctx, callsOf(answers), parts, field, rules.maxValues, true)
