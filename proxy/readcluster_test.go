@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -71,7 +72,8 @@ func newReadCluster(t *testing.T, rt http.RoundTripper, addresses []string, l la
 		}
 	}
 	c.view.Store(view)
-	server, err := New(Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, SearchTimeout: 30 * time.Second}, viewOnly{view: &c.view})
+	server, err := New(Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, SearchTimeout: 30 * time.Second,
+		Logger: slog.New(slog.DiscardHandler)}, viewOnly{view: &c.view})
 	if err != nil {
 		t.Fatal(err)
 	}
