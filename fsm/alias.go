@@ -40,14 +40,16 @@ func (c BeginWrite) beginFlip(t *txn) (any, error) {
 		task.Details = c.Outcome.Details
 	}
 	t.enqueue(task)
-	for _, id := range ids {
-		ix := t.editIndex(id)
-		ix.Pending = append(ix.Pending, Pending{Task: task.UID, Swaps: c.Effect.Swaps, Indexes: ids})
-	}
+	var bound []BoundSwap
 	for _, s := range c.Effect.Swaps {
 		a, b := t.view.Routes[s.A], t.view.Routes[s.B]
+		bound = append(bound, BoundSwap{s, a, b})
 		t.setRoute(s.A, b)
 		t.setRoute(s.B, a)
+	}
+	for _, id := range ids {
+		ix := t.editIndex(id)
+		ix.Pending = append(ix.Pending, Pending{Task: task.UID, Swaps: bound, Indexes: ids})
 	}
 	t.settle(c.Now, ids...)
 	return BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt}, nil
@@ -99,10 +101,35 @@ func (t *txn) flipReady(p Pending) bool {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(p.Swaps, func(s BoundSwap) bool { return t.nameBusy(s.A, p.Task) || t.nameBusy(s.B, p.Task) })
 }
 
-// executeFlip changes the visible names and finishes the task; it fails when an index is missing by now.
+// givenAway reports whether a later change was accepted on the strength of a task's pending change of names: such a task
+// can not be canceled any more.
+func (t *txn) givenAway(task *Task) bool {
+	var mine *Pending
+	names := map[string]bool{}
+	for _, ix := range t.view.Indexes {
+		if i := ix.pendingOf(task.UID); i >= 0 && (ix.Pending[i].Delete || ix.Pending[i].Swaps != nil) {
+			mine = &ix.Pending[i]
+			names[ix.UID] = true
+		}
+	}
+	if mine == nil {
+		return false
+	}
+	for _, s := range mine.Swaps {
+		names[s.A], names[s.B] = true, true
+	}
+	for _, c := range t.pendingNames() {
+		if c.task > task.UID && (names[c.index.UID] || slices.ContainsFunc(c.what.Swaps, func(s BoundSwap) bool { return names[s.A] || names[s.B] })) {
+			return true
+		}
+	}
+	return false
+}
+
+// executeFlip changes the visible names and finishes the task; it fails when a name leads elsewhere by now.
 func (t *txn) executeFlip(p Pending, now time.Time) {
 	t.removeFlip(p.Task)
 	end := finish{Status: StatusSucceeded, Now: now}
@@ -120,14 +147,13 @@ func (t *txn) executeFlip(p Pending, now time.Time) {
 	t.closeTask(t.task(p.Task), end)
 }
 
-func (t *txn) missingName(swaps []Swap) string {
+// missingName returns a name that does not lead to the index the flip was accepted for, "" if all do.
+func (t *txn) missingName(swaps []BoundSwap) string {
 	for _, s := range swaps {
-		_, a := t.view.Names[s.A]
-		_, b := t.view.Names[s.B]
 		switch {
-		case !a:
+		case t.view.Names[s.A] != s.IndexA:
 			return s.A
-		case b == s.Rename:
+		case t.view.Names[s.B] != s.IndexB:
 			return s.B
 		}
 	}
@@ -210,16 +236,15 @@ func (t *txn) refoldRoutes() {
 	}
 }
 
-func foldSwap(routes map[string]IndexID, s Swap) {
-	a, okA := routes[s.A]
-	b, okB := routes[s.B]
-	switch {
-	case s.Rename && okA && !okB:
-		delete(routes, s.A)
-		routes[s.B] = a
-	case !s.Rename && okA && okB:
-		routes[s.A], routes[s.B] = b, a
+func foldSwap(routes map[string]IndexID, s BoundSwap) {
+	if routes[s.A] != s.IndexA || routes[s.B] != s.IndexB {
+		return
 	}
+	delete(routes, s.A)
+	if s.IndexB != 0 {
+		routes[s.A] = s.IndexB
+	}
+	routes[s.B] = s.IndexA
 }
 
 // pendingNames lists the pending changes of names in order of the log, each once.

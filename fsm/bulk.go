@@ -85,7 +85,7 @@ func (c CancelTasks) apply(t *txn) (any, error) {
 	numCanceled := 0
 	for _, uid := range c.UIDs {
 		victim := t.task(uid)
-		if victim == nil || victim.Finished() || uid == c.TaskUID {
+		if victim == nil || victim.Finished() || uid == c.TaskUID || t.givenAway(victim) {
 			continue
 		}
 		old := *victim

@@ -21,22 +21,23 @@ func (t *txn) finish(task *Task, end finish) (flipped []uint32) {
 		}
 		ids := t.removeFlip(task.UID)
 		t.refoldRoutes()
-		return t.settle(now, ids...)
+		return t.settle(now, append(ids, t.waiting()...)...)
 	}
 	ix := t.view.Indexes[task.Index]
 	if ix == nil {
 		return nil
 	}
 	succeeded := end.Status == StatusSucceeded
+	ids := []IndexID{ix.ID}
 	if succeeded || end.IndexExists {
 		t.succeed(ix.ID, task.UID, !succeeded)
-	} else {
-		t.fail(ix.ID, task.UID)
+	} else if t.fail(ix.ID, task.UID) {
+		ids = append(ids, t.waiting()...)
 	}
 	if succeeded {
 		t.editIndex(ix.ID).UpdatedAt = now
 	}
-	return t.settle(now, ix.ID)
+	return t.settle(now, ids...)
 }
 
 // closeTask gives a task its final status.
@@ -100,6 +101,8 @@ func (c FinishTask) apply(t *txn) (any, error) {
 		return FinishTaskResult{Already: true}, nil
 	case c.Status != StatusSucceeded && c.Status != StatusFailed && c.Status != StatusCanceled:
 		return nil, refuse(CodeInvalid, "a task cannot end %q", c.Status)
+	case c.Status == StatusCanceled && t.givenAway(task):
+		return nil, refuse(CodeOperationBusy, "task %d cannot be canceled: later tasks use the names it frees", c.TaskUID)
 	}
 	var result FinishTaskResult
 	if ix := t.view.Indexes[task.Index]; ix != nil {

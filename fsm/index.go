@@ -89,8 +89,15 @@ type Pending struct {
 	PrimaryKey *string         `json:"primaryKey,omitempty"`
 	Settings   json.RawMessage `json:"settings,omitempty"` // full settings after the change
 	Base       json.RawMessage `json:"base,omitempty"`     // full settings before the change
-	Swaps      []Swap          `json:"swaps,omitempty"`    // set on every index concerned, which are
+	Swaps      []BoundSwap     `json:"swaps,omitempty"`    // set on every index concerned, which are
 	Indexes    []IndexID       `json:"indexes,omitempty"`
+}
+
+// BoundSwap is a swap with the indexes that its names were routed to when it was accepted. It takes effect on them or on none.
+type BoundSwap struct {
+	Swap
+	IndexA IndexID `json:"indexA"`
+	IndexB IndexID `json:"indexB,omitempty"` // 0 for a rename
 }
 
 // Leftover is an index that a node may still hold although Miroir forgot it: the node missed the deletion.

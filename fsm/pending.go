@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -48,11 +49,11 @@ func (t *txn) succeed(id IndexID, task uint32, partly bool) {
 	ix.Pending[ix.pendingOf(task)].Done = true
 }
 
-// fail takes a task's change back.
-func (t *txn) fail(id IndexID, task uint32) {
+// fail takes a task's change back and reports whether it would have changed names.
+func (t *txn) fail(id IndexID, task uint32) bool {
 	i := t.view.Indexes[id].pendingOf(task)
 	if i < 0 {
-		return
+		return false
 	}
 	ix := t.editIndex(id)
 	p := ix.Pending[i]
@@ -62,9 +63,10 @@ func (t *txn) fail(id IndexID, task uint32) {
 	if p.Delete {
 		ix.Deleting = slices.ContainsFunc(ix.Pending, func(p Pending) bool { return p.Delete })
 	}
-	if p.Delete || p.Create {
+	if p.changesNames() {
 		t.refoldRoutes()
 	}
+	return p.changesNames()
 }
 
 // inherit gives the creation or primary key of a failed change to the next unfinished task that asked for the same, if any.
@@ -107,26 +109,66 @@ func (t *txn) settle(now time.Time, ids ...IndexID) (flipped []uint32) {
 	for len(ids) > 0 {
 		id := ids[0]
 		ids = ids[1:]
-		for {
-			ix := t.view.Indexes[id]
-			if ix == nil || len(ix.Pending) == 0 {
-				break
-			}
-			p := ix.Pending[0]
-			if p.Swaps != nil && t.flipReady(p) {
+		for t.ready(id) {
+			p := t.view.Indexes[id].Pending[0]
+			if p.Swaps != nil {
 				t.executeFlip(p, now)
 				flipped = append(flipped, p.Task)
-				ids = append(ids, p.Indexes...)
-				continue
+			} else {
+				t.takeEffect(t.editIndex(id), now)
 			}
-			if !p.Done {
-				break
+			if p.changesNames() {
+				ids = append(ids, t.waiting()...)
 			}
-			t.takeEffect(t.editIndex(id), now)
 		}
 		t.forgetIfDone(id)
 	}
 	return flipped
+}
+
+// ready reports whether the first pending change of an index may take effect.
+func (t *txn) ready(id IndexID) bool {
+	ix := t.view.Indexes[id]
+	if ix == nil || len(ix.Pending) == 0 {
+		return false
+	}
+	p := ix.Pending[0]
+	if p.Swaps != nil {
+		return t.flipReady(p)
+	}
+	return p.Done && !(p.Create && !ix.Visible && t.nameBusy(ix.UID, p.Task))
+}
+
+// changesNames reports whether the change moves names.
+func (p Pending) changesNames() bool { return p.Create || p.Delete || p.Swaps != nil }
+
+// nameBusy reports whether a change older than task is still to move a name.
+func (t *txn) nameBusy(uid string, task uint32) bool {
+	for _, ix := range t.view.Indexes {
+		for _, p := range ix.Pending {
+			if p.Task < task && p.moves(uid, ix.UID) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// moves reports whether the change, pending on an index that calls itself own, binds or frees a name.
+func (p Pending) moves(uid, own string) bool {
+	return (p.Create || p.Delete) && own == uid ||
+		slices.ContainsFunc(p.Swaps, func(s BoundSwap) bool { return s.A == uid || s.B == uid })
+}
+
+// waiting lists the indexes with pending changes, sorted: a name that moves may have been what one of them waited for.
+func (t *txn) waiting() (ids []IndexID) {
+	for id, ix := range t.view.Indexes {
+		if len(ix.Pending) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // takeEffect applies the first pending change of an index to its visible values.
@@ -151,14 +193,25 @@ func (t *txn) takeEffect(ix *Index, now time.Time) {
 	}
 }
 
-// makeVisible binds the index's name. An index that held the name until now is on its way out, or lost it because its
-// deletion failed after the name was given away; then nothing leads to it any more.
+// makeVisible binds the index's name. Should another index still hold it, because its deletion was refused after the name
+// was given away, that one stays reachable under a name of its own: documents are not dropped on a guess.
 func (t *txn) makeVisible(ix *Index, now time.Time) {
-	if old := t.view.Indexes[t.view.Names[ix.UID]]; old != nil && !old.Deleting {
-		t.editIndex(old.ID).Visible = false
-		t.forgetIfDone(old.ID)
-	}
+	old := t.view.Index(ix.UID)
 	ix.Visible = true
 	ix.CreatedAt, ix.UpdatedAt = now.UTC(), now.UTC()
 	t.setName(ix.UID, ix.ID)
+	if old != nil {
+		displaced := t.editIndex(old.ID)
+		displaced.UID = displacedName(t.view, old)
+		t.setName(displaced.UID, old.ID)
+		t.refoldRoutes()
+	}
+}
+
+func displacedName(v View, ix *Index) string {
+	uid := ix.UID + "__" + strconv.FormatUint(uint64(ix.ID), 36)
+	for v.Names[uid] != 0 || v.Routes[uid] != 0 {
+		uid += "_"
+	}
+	return uid
 }

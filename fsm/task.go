@@ -82,7 +82,8 @@ type FinishTaskResult struct {
 }
 
 // CancelTasks cancels those of the tasks that are not finished, and finishes the cancelation task TaskUID (from
-// BeginWrite without index) with the counts in its details. What the nodes have begun is the proposer's to cancel first.
+// BeginWrite without index) with the counts in its details. A deletion, swap or rename stays when a later task was accepted
+// under a name it frees. What the nodes have begun is the proposer's to cancel first.
 type CancelTasks struct {
 	Now            time.Time `json:"now"`
 	TaskUID        uint32    `json:"taskUid"`
