@@ -151,6 +151,9 @@ func (s *Server) topology(v *fsm.View) topology {
 			ID: id, Address: n.Address, ReplicaGroup: n.Group, Status: string(n.State),
 			Version: n.Version, ShardCount: shards[id], Error: n.Error,
 		}
+		if seen := s.nodes.Get(n).LastSeen(); !seen.IsZero() {
+			status.LastSeenMs = seen.UnixMilli()
+		}
 		if n.State == fsm.NodeActive && !s.alive(v, id) {
 			status.Status = string(fsm.NodeDegraded)
 		}

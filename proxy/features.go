@@ -70,7 +70,8 @@ func nodeFeatures(features meili.Features) ([]byte, error) {
 	return json.Marshal(features)
 }
 
-// PrepareNode brings a node's experimental features in line. It is called when a node is first met or has returned.
+// PrepareNode brings a node's experimental features in line and notes its version. It is called on the leader when a
+// node is first met or has returned.
 func (s *Server) PrepareNode(ctx context.Context, n *fsm.Node) error {
 	features, err := featuresOf(s.cluster.View())
 	if err != nil {
@@ -82,7 +83,29 @@ func (s *Server) PrepareNode(ctx context.Context, n *fsm.Node) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
 	defer cancel()
-	return s.patchFeatures(ctx, n, body)
+	if err := s.patchFeatures(ctx, n, body); err != nil {
+		return err
+	}
+	return s.noteVersion(ctx, n)
+}
+
+// noteVersion commits the version a node reports, if it is another than the known one.
+func (s *Server) noteVersion(ctx context.Context, n *fsm.Node) error {
+	answer, err := s.nodes.Get(n).Do(ctx, node.Request{Method: http.MethodGet, Path: "/version", Read: true})
+	if err != nil {
+		return err
+	}
+	var reported struct {
+		Version string `json:"pkgVersion"`
+	}
+	if err := json.Unmarshal(answer.Body, &reported); err != nil || !answer.OK() {
+		return fmt.Errorf("ask node %s for its version: status %d: %s", n.ID, answer.Status, answer.Body)
+	}
+	if reported.Version == n.Version {
+		return nil
+	}
+	_, err = fsm.Do(ctx, s.cluster, fsm.SetNodeState{Now: s.opts.Now(), Node: n.ID, Version: reported.Version})
+	return err
 }
 
 // patchFeatures sends the features to one node. An answer that is not a success is an error.

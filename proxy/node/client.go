@@ -82,6 +82,14 @@ func (c *Client) Alive() bool { return c.health.alive(time.Now()) }
 // Latency is the smoothed time of answered requests, 0 before the first.
 func (c *Client) Latency() time.Duration { return c.health.latency() }
 
+// LastSeen is when the node last answered anything, zero before the first time.
+func (c *Client) LastSeen() time.Time {
+	if at := c.health.lastAnswer.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
 // InFlight is the number of requests waiting for their answer.
 func (c *Client) InFlight() int { return int(c.active.Load()) }
 

@@ -20,6 +20,7 @@ type health struct {
 	failures     atomic.Int32  // in a row
 	suspectUntil atomic.Int64  // UnixNano, 0 when trusted
 	smoothed     atomic.Uint64 // float64 bits, seconds
+	lastAnswer   atomic.Int64  // UnixNano, 0 before the first
 }
 
 func (h *health) alive(now time.Time) bool { return now.UnixNano() >= h.suspectUntil.Load() }
@@ -42,6 +43,7 @@ func (h *health) succeeded() {
 
 func (h *health) answered(took time.Duration) {
 	h.succeeded()
+	h.lastAnswer.Store(time.Now().UnixNano())
 	old := math.Float64frombits(h.smoothed.Load())
 	smoothed := took.Seconds()
 	if old > 0 {
