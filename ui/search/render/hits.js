@@ -10,17 +10,17 @@ export function createHits(config, open) {
   return {
     element,
     links: () => [...element.querySelectorAll('.hit-open')],
-    update({ result, status }) {
+    update({ result, status, state }) {
       element.setAttribute('aria-busy', String(status === 'loading' || status === 'stalled'));
       element.classList.toggle('waiting', status === 'stalled');
       if (!result) element.replaceChildren(...Array.from({ length: 9 }, skeleton));
-      else if (result !== shown) element.replaceChildren(...result.hits.map((hit) => card(hit, config, open)));
+      else if (result !== shown) element.replaceChildren(...result.hits.map((hit) => card(hit, config, open, state.query)));
       shown = result;
     },
   };
 }
 
-function card(hit, config, open) {
+function card(hit, config, open, query) {
   const parts = layout(hit, config);
   const written = (field) => marked(hit._formatted?.[field] ?? hit[field]);
   const title = plain(hit[parts.title]);
@@ -29,7 +29,7 @@ function card(hit, config, open) {
     h('div', { class: 'hit-body' },
       h('h3', {}, opener(hit, config, open, written(parts.title))),
       parts.subtitle.length > 0 && h('p', { class: 'subtitle' }, separated(parts.subtitle.map(written))),
-      parts.matches.map((field) => matchLine(hit, field)),
+      parts.matches.map((field) => matchLine(hit, field, query)),
       parts.text && h('p', { class: 'text' }, written(parts.text)),
       parts.facts.length > 0 && h('dl', { class: 'facts' }, parts.facts.map((field) =>
         h('div', {}, h('dt', {}, humanize(field)), h('dd', {}, formatValue(field, hit[field])))))));
@@ -44,8 +44,10 @@ function opener(hit, config, open, content) {
 
 const separated = (parts) => parts.flatMap((part, i) => (i ? [' · ', part] : [part]));
 
-function matchLine(hit, field) {
-  const parts = markedParts(hit._formatted[field]).slice(0, 3);
+// matchLine shows where else the query was found, literal matches first.
+function matchLine(hit, field, query) {
+  const literal = (part) => (plain(part).toLocaleLowerCase().includes(query.trim().toLocaleLowerCase()) ? 0 : 1);
+  const parts = markedParts(hit._formatted[field]).sort((a, b) => literal(a) - literal(b)).slice(0, 3);
   return h('p', { class: 'match' }, h('span', {}, humanize(field)), ' ', separated(parts.map(marked)));
 }
 
