@@ -17,7 +17,7 @@ func (st *state) filterDocs(ctx SearchContext, raw json.RawMessage) (*roaring.Bi
 		err = meili.CheckFilterFeatures(f, ctx.Features)
 	}
 	if err == nil {
-		err = meili.CheckFilterable(f, st.cfg.filterable, ctx.IndexUID)
+		err = meili.CheckFilterable(st.reachable(f), st.cfg.filterable, ctx.IndexUID)
 	}
 	if err != nil {
 		return nil, err
@@ -26,6 +26,22 @@ func (st *state) filterDocs(ctx SearchContext, raw json.RawMessage) (*roaring.Bi
 		return st.live.Clone(), nil
 	}
 	return st.evaluate(f), nil
+}
+
+// reachable is a filter without the operators that Meilisearch never comes to check: those on fields no document ever had.
+func (st *state) reachable(f *meili.Filter) *meili.Filter {
+	if f == nil {
+		return nil
+	}
+	c := *f
+	c.Children = make([]*meili.Filter, len(f.Children))
+	for i, child := range f.Children {
+		c.Children[i] = st.reachable(child)
+	}
+	if _, known := st.fields.ids[f.Field]; !known && f.Field != "" {
+		c.Op = meili.FilterExists
+	}
+	return &c
 }
 
 // evaluate is the documents that satisfy a filter, a new bitmap.

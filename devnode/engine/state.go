@@ -19,6 +19,7 @@ type state struct {
 	docs          []*storedDocument // by internal number, nil where there is none
 	ids           map[string]uint32 // internal numbers by document id
 	live          *roaring.Bitmap   // internal numbers in use
+	free          *roaring.Bitmap   // internal numbers of deleted documents
 	words         *wordIndex
 	dict          *dictionary
 	facets        *facetIndex
@@ -40,7 +41,7 @@ type storedDocument struct {
 
 func newState() *state {
 	st := &state{
-		settings: &meili.Settings{}, cfg: newConfig(&meili.Settings{}), fields: newFieldMap(), ids: map[string]uint32{}, live: roaring.New(),
+		settings: &meili.Settings{}, cfg: newConfig(&meili.Settings{}), fields: newFieldMap(), ids: map[string]uint32{}, live: roaring.New(), free: roaring.New(),
 	}
 	st.resetIndexes()
 	st.changed()
@@ -195,7 +196,14 @@ func (p *pending) put(json []byte, merge bool) {
 		return
 	}
 	for i, key := range parsed.keys {
-		base.set(key, parsed.items[i])
+		value, before := parsed.items[i], base.get(key)
+		if key == vectorsField && before != nil && before.kind == jsonObject && value.kind == jsonObject {
+			for n, name := range value.keys {
+				before.set(name, value.items[n])
+			}
+			continue
+		}
+		base.set(key, value)
 	}
 	p.parsed, p.json = base, nil
 }
@@ -206,14 +214,11 @@ func (st *state) prepare(p *pending) (*storedDocument, *meili.Error) {
 		return nil, err
 	}
 	d := &storedDocument{id: p.id}
-	if p.old != nil {
-		d.vectors = keptVectors(p.old.vectors, p.parsed)
-	}
-	if err := st.takeVectors(d, p.parsed); err != nil {
+	mentioned := p.parsed.get(vectorsField) != nil
+	if err := st.takeVectors(d, p.old, p.parsed); err != nil {
 		return nil, err
 	}
-	d.json = p.json
-	if d.json == nil || p.parsed.get(vectorsField) != nil || len(d.vectors) > 0 {
+	if d.json = p.json; d.json == nil || mentioned {
 		d.json = p.parsed.bytes()
 	}
 	return d, nil
@@ -237,12 +242,10 @@ func (st *state) store(d *storedDocument, parsed *jsonValue) {
 
 // freeNumber is the lowest internal number not in use.
 func (st *state) freeNumber() uint32 {
-	if n := len(st.docs); uint64(n) > st.live.GetCardinality() {
-		for doc := range st.docs {
-			if st.docs[doc] == nil {
-				return uint32(doc)
-			}
-		}
+	if !st.free.IsEmpty() {
+		doc := st.free.Minimum()
+		st.free.Remove(doc)
+		return doc
 	}
 	st.docs = append(st.docs, nil)
 	return uint32(len(st.docs) - 1)
@@ -257,6 +260,7 @@ func (st *state) delete(ids []string) int {
 			st.docs[doc] = nil
 			delete(st.ids, id)
 			st.live.Remove(doc)
+			st.free.Add(doc)
 			n++
 		}
 	}
@@ -281,7 +285,8 @@ func (st *state) deleteByFilter(ctx SearchContext, filter json.RawMessage) (int,
 
 func (st *state) clear() int {
 	n := st.numDocuments()
-	st.docs, st.ids, st.live, st.documentBytes = nil, map[string]uint32{}, roaring.New(), 0
+	st.docs, st.ids, st.documentBytes = nil, map[string]uint32{}, 0
+	st.live, st.free = roaring.New(), roaring.New()
 	st.fields = newFieldMap()
 	st.resetIndexes()
 	st.changed()

@@ -15,7 +15,8 @@ import (
 // embedder is a configured embedder. This engine computes no embeddings itself: vectors come with documents and queries.
 type embedder struct {
 	name       string
-	dimensions int // 0: any
+	manual     bool // source userProvided: documents must bring vectors or null
+	dimensions int  // 0: any
 	shift      *meili.Distribution
 }
 
@@ -25,7 +26,7 @@ func newEmbedders(settings map[string]meili.Setting[meili.Embedder]) map[string]
 		if !s.Set {
 			continue
 		}
-		e := &embedder{name: name, dimensions: s.Value.Dimensions.Or(0)}
+		e := &embedder{name: name, dimensions: s.Value.Dimensions.Or(0), manual: s.Value.Source.Or("") == "userProvided"}
 		if s.Value.Distribution.Set {
 			e.shift = &s.Value.Distribution.Value
 		}
@@ -134,142 +135,6 @@ func (e *embedder) queryVector(raw json.RawMessage) ([]float32, *meili.Error) {
 		return nil, meili.Errorf(meili.CodeInvalidVectorDimensions, "Invalid vector dimensions: expected: `%d`, found: `%d`.", e.dimensions, len(vector))
 	}
 	return vector, nil
-}
-
-// keptVectors are the vectors of a stored document that an update which does not mention them keeps.
-func keptVectors(old map[string]documentVectors, parsed *jsonValue) map[string]documentVectors {
-	if parsed.get(vectorsField) != nil {
-		return nil
-	}
-	return old
-}
-
-// takeVectors moves the vectors of configured embedders out of a parsed document. Errors: invalid_vector_dimensions,
-// invalid_vectors_type.
-func (st *state) takeVectors(d *storedDocument, parsed *jsonValue) *meili.Error {
-	field := parsed.get(vectorsField)
-	if field == nil || field.kind == jsonNull {
-		parsed.remove(vectorsField)
-		return nil
-	}
-	if field.kind != jsonObject {
-		return meili.Errorf(meili.CodeInvalidVectorsType, "The `_vectors` field in the document with id: `%s` is not an object. Was expecting an object with a key for each embedder with manually provided vectors, but instead got `%s`", d.id, field.bytes())
-	}
-	rest := &jsonValue{kind: jsonObject}
-	kept := map[string]documentVectors{}
-	for i, name := range field.keys {
-		e := st.cfg.embedders[name]
-		if e == nil {
-			rest.set(name, field.items[i])
-			continue
-		}
-		vectors, err := e.parseVectors(d.id, field.items[i])
-		if err != nil {
-			return err
-		}
-		kept[name] = vectors
-	}
-	d.vectors = kept
-	if len(rest.keys) > 0 {
-		parsed.set(vectorsField, rest)
-	} else {
-		parsed.remove(vectorsField)
-	}
-	return nil
-}
-
-// parseVectors reads one member of _vectors: a vector, a list of vectors, null, or an object with embeddings and regenerate.
-func (e *embedder) parseVectors(id string, v *jsonValue) (documentVectors, *meili.Error) {
-	var out documentVectors
-	if v.kind == jsonObject {
-		if r := v.get("regenerate"); r != nil {
-			out.regenerate = r.text == "true"
-		}
-		if v = v.get("embeddings"); v == nil {
-			return out, nil
-		}
-	}
-	lists := []*jsonValue{v}
-	if len(v.items) > 0 && v.items[0].kind == jsonArray {
-		lists = v.items
-	}
-	if v.kind == jsonArray && len(v.items) > 0 {
-		for _, list := range lists {
-			vector := make([]float32, len(list.items))
-			for i, n := range list.items {
-				vector[i] = float32(n.number())
-			}
-			out.list = append(out.list, vector)
-		}
-	}
-	for i, vector := range out.list {
-		if e.dimensions > 0 && len(vector) != e.dimensions {
-			return out, meili.Errorf(meili.CodeInvalidVectorDimensions, "Invalid vector dimensions in document with id `%s` in `._vectors.%s`.\n  - note: embedding #%d has dimensions %d\n  - note: embedder `%s` requires %d", id, e.name, i, len(vector), e.name, e.dimensions)
-		}
-	}
-	return out, nil
-}
-
-// checkVectors checks the stored documents against the embedders of a new configuration.
-func (st *state) checkVectors() *meili.Error {
-	if len(st.cfg.embedders) == 0 {
-		return nil
-	}
-	for _, d := range st.docs {
-		if d == nil {
-			continue
-		}
-		if field := parseJSON(d.json).get(vectorsField); field != nil {
-			for i, name := range field.keys {
-				if e := st.cfg.embedders[name]; e != nil {
-					if _, err := e.parseVectors(d.id, field.items[i]); err != nil {
-						return err
-					}
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// moveVectors brings a stored document in line with the embedders: vectors of new ones leave its JSON, those of removed ones
-// return there.
-func (st *state) moveVectors(d *storedDocument, parsed *jsonValue) {
-	changed := false
-	field := parsed.get(vectorsField)
-	if field == nil {
-		field = &jsonValue{kind: jsonObject}
-	}
-	for name, vectors := range d.vectors {
-		if st.cfg.embedders[name] == nil {
-			field.set(name, vectors.value())
-			delete(d.vectors, name)
-			changed = true
-		}
-	}
-	for _, name := range slices.Clone(field.keys) {
-		e := st.cfg.embedders[name]
-		if e == nil {
-			continue
-		}
-		if vectors, err := e.parseVectors(d.id, field.get(name)); err == nil {
-			if d.vectors == nil {
-				d.vectors = map[string]documentVectors{}
-			}
-			d.vectors[name] = vectors
-			field.remove(name)
-			changed = true
-		}
-	}
-	if !changed {
-		return
-	}
-	if len(field.keys) > 0 {
-		parsed.set(vectorsField, field)
-	} else {
-		parsed.remove(vectorsField)
-	}
-	d.json = parsed.bytes()
 }
 
 // value is how documents show the vectors of an embedder.
