@@ -13,12 +13,13 @@ import (
 
 // machine is an FSM with a log of its own: what Raft is to it in a pod.
 type machine struct {
-	t     testing.TB
-	path  string
-	fsm   *FSM
-	log   []*raft.Log
-	now   time.Time
-	nextW int
+	t       testing.TB
+	path    string
+	fsm     *FSM
+	log     []*raft.Log
+	logBase uint64 // entries dropped from the front of log
+	now     time.Time
+	nextW   int
 }
 
 func newMachine(t testing.TB) *machine {
@@ -57,7 +58,7 @@ func (m *machine) entry(cmd Command) *raft.Log {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	entry := &raft.Log{Index: uint64(len(m.log) + 1), Term: 1, Type: raft.LogCommand, Data: data}
+	entry := &raft.Log{Index: m.logBase + uint64(len(m.log)) + 1, Term: 1, Type: raft.LogCommand, Data: data}
 	m.log = append(m.log, entry)
 	return entry
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
@@ -77,25 +76,22 @@ func (f *FSM) Restore(source io.ReadCloser) error {
 	return errors.Join(err, f.reopen())
 }
 
-// receive writes a stream to a file, syncs it and checks that it can be read.
+// receive writes a stream to a file, syncs it and checks that it is whole and can be read.
 func receive(path string, source io.Reader) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(file, source)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(err, unseal(file)); err != nil {
 		return err
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	db, err := openFile(path)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	return db.View(func(tx *bbolt.Tx) error {
-		if tx.Bucket(bucketMeta) == nil {
-			return errors.New("it is no state file")
-		}
 		_, err := loadView(tx)
 		return err
 	})
@@ -135,11 +131,12 @@ func snapshotMeta(tx *bbolt.Tx) (*raft.SnapshotMeta, error) {
 	err := errors.Join(getRow(tx, rowApplied, &applied), getRow(tx, rowRaftConfig, &config))
 	return &raft.SnapshotMeta{
 		Version: raft.SnapshotVersionMax, ID: snapshotID, Index: applied.Index, Term: applied.Term,
-		Configuration: config.Configuration, ConfigurationIndex: config.Index, Size: tx.Size(),
+		Configuration: config.Configuration, ConfigurationIndex: config.Index, Size: tx.Size() + sealBytes,
 	}, err
 }
 
-// Open streams the state, or what Create has received. The state's transaction lasts until the reader is closed.
+// Open streams the state, or what Create has received. The state's transaction lasts until the reader is closed, and then a
+// received file is deleted.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if id != snapshotID {
 		return s.openReceived(id)
@@ -154,30 +151,7 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	if err != nil {
 		return nil, nil, errors.Join(err, tx.Rollback())
 	}
-	return meta, streamState(tx), nil
-}
-
-// stateStream is a state file being read from a transaction.
-type stateStream struct {
-	*io.PipeReader
-	done sync.WaitGroup
-}
-
-func streamState(tx *bbolt.Tx) *stateStream {
-	r, w := io.Pipe()
-	s := &stateStream{PipeReader: r}
-	s.done.Go(func() {
-		_, err := tx.WriteTo(w)
-		w.CloseWithError(errors.Join(err, tx.Rollback()))
-	})
-	return s
-}
-
-// Close ends the transaction.
-func (s *stateStream) Close() error {
-	err := s.PipeReader.Close()
-	s.done.Wait()
-	return err
+	return meta, newSealedStream(tx, tx.Rollback), nil
 }
 
 // Create begins a snapshot: a note for a local one, a file once bytes arrive from the leader.
@@ -211,13 +185,8 @@ func (s *snapshotStore) openReceived(id string) (*raft.SnapshotMeta, io.ReadClos
 	if err != nil {
 		return nil, nil, fmt.Errorf("open snapshot %s: %w", id, err)
 	}
-	return meta, &receivedFile{file}, nil
+	return meta, newSealedStream(file, func() error { return errors.Join(file.Close(), os.Remove(file.Name())) }), nil
 }
-
-// receivedFile is deleted once it has been read.
-type receivedFile struct{ *os.File }
-
-func (f *receivedFile) Close() error { return errors.Join(f.File.Close(), os.Remove(f.Name())) }
 
 // snapshotSink takes a snapshot. Without a byte written it is a local one.
 type snapshotSink struct {
@@ -239,7 +208,7 @@ func (s *snapshotSink) ID() string {
 // Write takes bytes of the leader's state file.
 func (s *snapshotSink) Write(p []byte) (int, error) {
 	if s.file == nil {
-		file, err := os.OpenFile(s.store.receivedPath(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+		file, err := os.OpenFile(s.store.receivedPath(), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 		if err != nil {
 			return 0, err
 		}
@@ -256,7 +225,10 @@ func (s *snapshotSink) Close() error {
 	}
 	s.closed = true
 	if s.file != nil {
-		return errors.Join(s.file.Sync(), s.file.Close(), s.stamp())
+		if err := unseal(s.file); err != nil {
+			return errors.Join(err, os.Remove(s.file.Name()))
+		}
+		return s.stamp()
 	}
 	return s.store.fsm.write(s.cover)
 }
