@@ -54,6 +54,14 @@ func (s *Server) clientRoutes() []route {
 		{"GET", "/stats", meili.ActionStatsGet, s.handleStats},
 		{"GET", "/experimental-features", meili.ActionExperimentalGet, s.handleGetFeatures},
 		{"PATCH", "/experimental-features", meili.ActionExperimentalUpdate, s.handlePatchFeatures},
+		{"GET", "/metrics", meili.ActionMetricsGet, s.handleClientMetrics},
+		{"POST", "/logs/stream", meili.ActionMetricsGet, refuse(logsRoutes, "target", "mode", "profileMemory")},
+		{"DELETE", "/logs/stream", meili.ActionMetricsGet, refuse(logsRoutes)},
+		{"POST", "/logs/stderr", meili.ActionMetricsGet, refuse(logsRoutes, "target")},
+		{"GET", "/network", meili.ActionNetworkGet, s.handleGetNetwork},
+		{"PATCH", "/network", meili.ActionNetworkUpdate, refuse(networkRoute, "remotes", "shards", "previousShards", "self", "leader", "previousRemotes")},
+		{"POST", "/network/control", meili.ActionNetworkUpdate, s.handleNetworkControl},
+		{"POST", "/render-template", meili.ActionSettingsGet, s.handleRenderTemplate},
 
 		{"GET", "/keys", meili.ActionKeysGet, s.handleListKeys},
 		{"POST", "/keys", meili.ActionKeysCreate, s.handleCreateKey},
@@ -63,10 +71,28 @@ func (s *Server) clientRoutes() []route {
 
 		{"GET", "/tasks", meili.ActionTasksGet, s.handleListTasks},
 		{"GET", "/tasks/:task", meili.ActionTasksGet, s.handleGetTask},
+		{"GET", "/tasks/:task/documents", meili.ActionTasksGet, s.handleTaskDocuments},
 		{"POST", "/tasks/cancel", meili.ActionTasksCancel, s.handleCancelTasks},
+		{"POST", "/tasks/compact", meili.ActionTasksCompact, refuse(taskCompaction)},
 		{"DELETE", "/tasks", meili.ActionTasksDelete, s.handleDeleteTasks},
 		{"GET", "/batches", meili.ActionTasksGet, s.handleListBatches},
 		{"GET", "/batches/:batch", meili.ActionTasksGet, s.handleGetBatch},
+
+		{"GET", "/chats", meili.ActionChatsGet, s.handleListChats},
+		{"GET", "/chats/:workspace", meili.ActionChatsGet, chatNotFound("displaying a chat")},
+		{"DELETE", "/chats/:workspace", meili.ActionChatsDelete, chatNotFound("deleting a chat")},
+		{"GET", "/chats/:workspace/settings", meili.ActionChatsSettingsGet, chatNotFound(chatSettings.action)},
+		{"PATCH", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, refuse(chatSettings,
+			"source", "orgId", "projectId", "apiVersion", "deploymentId", "baseUrl", "apiKey", "prompts")},
+		{"DELETE", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, chatNotFound(chatSettings.action)},
+		{"POST", "/chats/:workspace/chat/completions", meili.ActionChatCompletions, handleChatCompletions},
+
+		{"POST", "/dynamic-search-rules", meili.ActionDynamicSearchRulesGet, refuse(searchRules("Calling the `POST /dynamic-search-rules` route"), "offset", "limit", "filter")},
+		{"DELETE", "/dynamic-search-rules", meili.ActionDynamicSearchRulesDelete, refuse(searchRules(anySearchRules))},
+		{"GET", "/dynamic-search-rules/:rule", meili.ActionDynamicSearchRulesGet, refuse(searchRules("Calling the `GET /dynamic-search-rules/{:ruleUid}` route"))},
+		{"PATCH", "/dynamic-search-rules/:rule", meili.ActionDynamicSearchRulesUpdate, refuse(searchRules(anySearchRules),
+			"description", "precedence", "active", "conditions", "actions")},
+		{"DELETE", "/dynamic-search-rules/:rule", meili.ActionDynamicSearchRulesDelete, refuse(searchRules(anySearchRules))},
 
 		{"GET", "/indexes", meili.ActionIndexesGet, s.handleListIndexes},
 		{"POST", "/indexes", meili.ActionIndexesCreate, s.handleCreateIndex},
@@ -74,6 +100,7 @@ func (s *Server) clientRoutes() []route {
 		{"PATCH", "/indexes/:uid", meili.ActionIndexesUpdate, s.handleUpdateIndex},
 		{"DELETE", "/indexes/:uid", meili.ActionIndexesDelete, s.handleDeleteIndex},
 		{"GET", "/indexes/:uid/stats", meili.ActionStatsGet, s.handleIndexStats},
+		{"POST", fieldsPath, meili.ActionFieldsPost, s.handleFields},
 		{"POST", "/swap-indexes", meili.ActionIndexesSwap, s.handleSwapIndexes},
 
 		{"GET", "/indexes/:uid/documents", meili.ActionDocumentsGet, s.handleListDocuments},
@@ -113,25 +140,27 @@ func (s *Server) settingRoutes() []route {
 	return routes
 }
 
-func (s *Server) routes() *httprouter.Router {
+func (s *Server) routes() http.Handler {
 	router := httprouter.New()
 	router.RedirectTrailingSlash, router.RedirectFixedPath = false, false
 	router.NotFound = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-	router.MethodNotAllowed = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) })
 	router.HandleOPTIONS = false
 
 	router.GET("/", s.open("/", s.handleRoot))
 	router.GET("/health", s.open("/health", s.handleHealth))
-	for _, r := range append(s.clientRoutes(), s.settingRoutes()...) {
+	table := append(s.clientRoutes(), s.settingRoutes()...)
+	for _, r := range table {
 		router.Handle(r.method, r.path, s.client(r))
 	}
+	known := newResources(append([]route{{method: "GET", path: "/"}, {method: "GET", path: "/health"}}, table...))
+	router.MethodNotAllowed = http.HandlerFunc(known.refuseMethod)
 	s.adminRoutes(router)
 	if s.opts.UI != nil && s.opts.SearchPage {
 		router.GET("/ui/*path", func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
 			s.serveUI(w, r, params)
 		})
 	}
-	return router
+	return known.guard(router)
 }
 
 // open serves a route that checks nothing of the caller.
@@ -151,7 +180,7 @@ func (s *Server) client(rt route) httprouter.Handle {
 				return err
 			}
 			req.Grant = grant
-			if uid := req.uid(); uid != "" {
+			if uid := req.uid(); uid != "" && rt.path != fieldsPath {
 				if err := meili.CheckIndexUID(uid); err != nil {
 					return err
 				}

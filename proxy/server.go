@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/julienschmidt/httprouter"
 
 	"miroir/fsm"
 	"miroir/proxy/node"
@@ -104,7 +103,7 @@ type Server struct {
 	cluster Cluster
 	nodes   *node.Set
 	log     *slog.Logger
-	router  *httprouter.Router
+	router  http.Handler
 	limit   *limiter
 	keys    atomic.Pointer[viewKeys]
 	writer  *writer

@@ -29,19 +29,25 @@ func taskView(t *fsm.Task) meili.TaskView {
 }
 
 func (s *Server) handleGetTask(w http.ResponseWriter, r *request) error {
-	uid, problem := meili.ParseTaskUID(r.Params.ByName("task"))
-	if problem != nil {
-		return problem
-	}
-	task, err := s.cluster.Tasks().Task(uid)
-	if errors.Is(err, fsm.ErrNotFound) || err == nil && !maySee(r.Grant, task) {
-		return meili.TaskNotFound(uid)
-	}
+	task, err := s.findTask(r)
 	if err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, taskView(task))
 	return nil
+}
+
+// findTask returns the task that the path names, if the caller may see it.
+func (s *Server) findTask(r *request) (*fsm.Task, error) {
+	uid, problem := meili.ParseTaskUID(r.Params.ByName("task"))
+	if problem != nil {
+		return nil, problem
+	}
+	task, err := s.cluster.Tasks().Task(uid)
+	if errors.Is(err, fsm.ErrNotFound) || err == nil && !maySee(r.Grant, task) {
+		return nil, meili.TaskNotFound(uid)
+	}
+	return task, err
 }
 
 // maySee reports whether a task is shown to a key: one restricted to some indexes sees the tasks of these only.
@@ -114,8 +120,25 @@ func (s *Server) handleCancelTasks(w http.ResponseWriter, r *request) error {
 	return s.overTasks(w, r, meili.TaskTaskCancelation, meili.TaskFilterCancel, func(t *fsm.Task) bool { return !t.Finished() })
 }
 
+// handleDeleteTasks deletes what is finished once the deletion's turn has come: a server works on one batch at a time,
+// so what is at work now is finished then.
 func (s *Server) handleDeleteTasks(w http.ResponseWriter, r *request) error {
-	return s.overTasks(w, r, meili.TaskTaskDeletion, meili.TaskFilterDelete, (*fsm.Task).Finished)
+	atWork, err := s.taskAtWork()
+	if err != nil {
+		return err
+	}
+	return s.overTasks(w, r, meili.TaskTaskDeletion, meili.TaskFilterDelete, func(t *fsm.Task) bool {
+		return t.Finished() || atWork != nil && t.UID == *atWork
+	})
+}
+
+// taskAtWork is the oldest unfinished task, nil when there is none.
+func (s *Server) taskAtWork() (*uint32, error) {
+	open, err := s.cluster.Tasks().OpenTasks()
+	if err != nil || len(open) == 0 {
+		return nil, err
+	}
+	return &open[0].UID, nil
 }
 
 // overTasks enqueues a task that acts on others: those that match now and are eligible. The task watcher does the
@@ -133,6 +156,9 @@ func (s *Server) overTasks(w http.ResponseWriter, r *request, kind meili.TaskKin
 	for _, task := range matched.Tasks {
 		if eligible(task) {
 			note.UIDs = append(note.UIDs, task.UID)
+			if kind == meili.TaskTaskDeletion && !task.Finished() {
+				note.After = &task.UID
+			}
 		}
 	}
 	number := uint64(matched.Total)

@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"miroir/fsm"
+	"miroir/meili"
+)
+
+// gated is a route behind an experimental feature, which Miroir knows as far as its gate.
+type gated struct {
+	action  string // starts the message while the feature is off
+	feature string // JSON name
+	on      func(meili.Features) bool
+	// why says what stands in the way once the feature is on.
+	why string
+}
+
+// Routes that only answer that their feature is off, and why they do nothing once it is on.
+var (
+	logsRoutes = gated{"Modifying logs through the `/logs/*` routes", "logsRoute", func(f meili.Features) bool { return f.LogsRoute },
+		"logs belong to one process, and behind this address there are several. Read them where Miroir and the Meilisearch servers run; Miroir's level is set by --log-level"}
+	networkRoute = gated{"Using the /network route", "network", func(f meili.Features) bool { return f.Network },
+		"Miroir itself joins its Meilisearch servers and uses their network settings for that, so remotes cannot be registered. Servers are added to the cluster with /_miroir/nodes"}
+	taskCompaction = gated{"Using the /tasks/compact route", "taskQueueCompactionRoute", func(f meili.Features) bool { return f.TaskQueueCompactionRoute },
+		"tasks are kept in Miroir's replicated state, which reuses the space of deleted tasks. Delete finished tasks with DELETE /tasks"}
+	chatSettings = gated{"using the /chats/settings route", "chatCompletions", func(f meili.Features) bool { return f.ChatCompletions },
+		"chat workspaces are not supported: a conversation searches on one server, which does not have the whole index"}
+	chatCompletions = gated{"using the /chats chat completions route", "chatCompletions", chatSettings.on, chatSettings.why}
+)
+
+// anySearchRules is what most routes of dynamic search rules call themselves.
+const anySearchRules = "Using the `/dynamic-search-rules` routes"
+
+func searchRules(action string) gated {
+	return gated{action, "dynamicSearchRules", func(f meili.Features) bool { return f.DynamicSearchRules },
+		"dynamic search rules are not supported: their pins are placed on each server and would be merged as if they were ranks"}
+}
+
+// check is nil once the feature is on.
+func (g gated) check(v *fsm.View) error {
+	features, err := featuresOf(v)
+	if err != nil {
+		return err
+	}
+	if !g.on(features) {
+		return meili.FeatureNotEnabled(g.action, g.feature)
+	}
+	return nil
+}
+
+func (g gated) unsupported() error {
+	return miroirError(codeUnsupported, "This route does not work through Miroir: %s.", g.why)
+}
+
+// refuse answers a route by its gate. With fields the route takes JSON of these members, which is looked at first.
+func refuse(g gated, fields ...string) handler {
+	return func(_ http.ResponseWriter, r *request) error {
+		if len(fields) > 0 {
+			if err := r.checkMembers(fields...); err != nil {
+				return err
+			}
+		}
+		if err := g.check(r.View); err != nil {
+			return err
+		}
+		return g.unsupported()
+	}
+}
+
+// checkMembers refuses a body that is no JSON object of the named members; what these hold is not looked at.
+func (r *request) checkMembers(names ...string) error {
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	fields := make([]meili.Field, len(names))
+	for i, name := range names {
+		var ignored json.RawMessage
+		fields[i] = meili.Field{Name: name, Decode: meili.IntoRaw(&ignored)}
+	}
+	if refused := meili.DecodeBody(body, fields); refused != nil {
+		return refused
+	}
+	return nil
+}
+
+// handleGetNetwork shows a server that knows no others: that there are several is Miroir's affair.
+func (s *Server) handleGetNetwork(w http.ResponseWriter, r *request) error {
+	if err := networkRoute.check(r.View); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Self    *string  `json:"self"`
+		Remotes struct{} `json:"remotes"`
+		Shards  struct{} `json:"shards"`
+		Leader  *string  `json:"leader"`
+		Version string   `json:"version"`
+	}{Version: uuid.Nil.String()})
+	return nil
+}
+
+// handleNetworkControl answers as the community edition does.
+func (s *Server) handleNetworkControl(_ http.ResponseWriter, r *request) error {
+	if err := r.require("origin"); err != nil {
+		return err
+	}
+	route := networkRoute
+	route.action = "Using the /network/control route"
+	if err := route.check(r.View); err != nil {
+		return err
+	}
+	return meili.Errorf(meili.CodeRequiresEnterpriseEdition, "Meilisearch Enterprise Edition is required to call this route")
+}
+
+// require refuses a body of a route that Meilisearch decodes in another way than most when it lacks a member.
+func (r *request) require(name string) error {
+	body, err := r.readJSON()
+	if err != nil {
+		return err
+	}
+	if _, refused := meili.ParseBody(body); refused != nil {
+		return refused
+	}
+	if _, has := meili.Get(body, name); !has {
+		return meili.Errorf(meili.CodeBadRequest, "Json deserialize error: missing field `%s` at line 1 column %d", name, len(strings.TrimSpace(string(body))))
+	}
+	return nil
+}
+
+func (s *Server) handleListChats(w http.ResponseWriter, r *request) error {
+	page, refused := meili.DecodePage(r.URL.RawQuery, meili.CodeInvalidIndexOffset, meili.CodeInvalidIndexLimit)
+	if refused != nil {
+		return refused
+	}
+	list := chatSettings
+	list.action = "listing the chats"
+	if err := list.check(r.View); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Results []struct{} `json:"results"`
+		Offset  int        `json:"offset"`
+		Limit   int        `json:"limit"`
+		Total   int        `json:"total"`
+	}{[]struct{}{}, page.Offset, page.Limit, 0})
+	return nil
+}
+
+// chatNotFound answers for a workspace: there are none.
+func chatNotFound(action string) handler {
+	route := chatSettings
+	route.action = action
+	return func(_ http.ResponseWriter, r *request) error {
+		if err := route.check(r.View); err != nil {
+			return err
+		}
+		return meili.Errorf(meili.CodeChatNotFound, "Chat `%s` not found", r.Params.ByName("workspace"))
+	}
+}
+
+func handleChatCompletions(_ http.ResponseWriter, r *request) error {
+	if err := r.require("messages"); err != nil {
+		return err
+	}
+	if err := chatCompletions.check(r.View); err != nil {
+		return err
+	}
+	return chatCompletions.unsupported()
+}
+
+// handleTaskDocuments answers for the documents of a task: Miroir hands them to the nodes at once and keeps none.
+func (s *Server) handleTaskDocuments(_ http.ResponseWriter, r *request) error {
+	route := gated{"Getting the documents of an enqueued task", "getTaskDocumentsRoute", func(f meili.Features) bool { return f.GetTaskDocumentsRoute }, ""}
+	if err := route.check(r.View); err != nil {
+		return err
+	}
+	task, err := s.findTask(r)
+	if err != nil {
+		return err
+	}
+	return meili.Errorf(meili.CodeTaskFileNotFound,
+		"Task `%d` does not contain any documents. Only `documentAdditionOrUpdate` tasks with the statuses `enqueued` or `processing` contain documents", task.UID)
+}
