@@ -41,6 +41,7 @@ var (
 	rowLeftovers  = []byte("leftovers")  // []Leftover
 	rowFlips      = []byte("flips")      // []flip
 	rowRetired    = []byte("retired")    // ids of removed nodes
+	rowWebhooks   = []byte("webhooks")   // []Webhook
 )
 
 // formatVersion is that of the file; a file of another version is refused.
@@ -118,6 +119,7 @@ func loadView(tx *bbolt.Tx) (*View, error) {
 	}{
 		{rowApplied, &applied}, {rowCounters, &v.counters}, {rowConfig, &v.Config}, {rowGroups, &v.Groups},
 		{rowFeatures, &v.Features}, {rowLeftovers, &v.Leftovers}, {rowFlips, &v.flips}, {rowRetired, &v.retired},
+		{rowWebhooks, &v.Webhooks},
 	}
 	for _, r := range rows {
 		if err := getRow(tx, r.row, r.into); err != nil {

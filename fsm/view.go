@@ -19,6 +19,7 @@ type View struct {
 	Keys         []Key              // in order of creation
 	Features     json.RawMessage    // nil before the first SetFeatures
 	Leftovers    []Leftover         // sorted by node, then name
+	Webhooks     []Webhook          // sorted by uuid
 
 	NumOpenIntents int
 	NumOpenTasks   int
