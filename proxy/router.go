@@ -78,6 +78,12 @@ func (s *Server) clientRoutes() []route {
 		{"GET", "/batches", meili.ActionTasksGet, s.handleListBatches},
 		{"GET", "/batches/:batch", meili.ActionTasksGet, s.handleGetBatch},
 
+		{"GET", "/webhooks", meili.ActionWebhooksGet, s.handleListWebhooks},
+		{"POST", "/webhooks", meili.ActionWebhooksCreate, s.handleCreateWebhook},
+		{"GET", "/webhooks/:uuid", meili.ActionWebhooksGet, s.handleGetWebhook},
+		{"PATCH", "/webhooks/:uuid", meili.ActionWebhooksUpdate, s.handlePatchWebhook},
+		{"DELETE", "/webhooks/:uuid", meili.ActionWebhooksDelete, s.handleDeleteWebhook},
+
 		{"GET", "/chats", meili.ActionChatsGet, s.handleListChats},
 		{"GET", "/chats/:workspace", meili.ActionChatsGet, chatNotFound("displaying a chat")},
 		{"DELETE", "/chats/:workspace", meili.ActionChatsDelete, chatNotFound("deleting a chat")},

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
@@ -12,21 +11,7 @@ import (
 )
 
 // taskView is a task as clients see it.
-func taskView(t *fsm.Task) meili.TaskView {
-	details, _ := tasks.ReadNote(t.Details)
-	view := meili.TaskView{
-		UID: t.UID, BatchUID: t.BatchUID, IndexUID: t.IndexUID, Status: meili.TaskStatus(t.Status), Kind: meili.TaskKind(t.Kind),
-		CanceledBy: t.CanceledBy, Details: details, EnqueuedAt: t.EnqueuedAt, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt,
-		CustomMetadata: t.CustomMetadata,
-	}
-	if len(t.Error) > 0 && string(t.Error) != "null" {
-		view.Error = &meili.Error{}
-		if err := json.Unmarshal(t.Error, view.Error); err != nil {
-			view.Error = meili.Errorf(meili.CodeInternal, "%s", t.Error)
-		}
-	}
-	return view
-}
+func taskView(t *fsm.Task) meili.TaskView { return tasks.View(t) }
 
 func (s *Server) handleGetTask(w http.ResponseWriter, r *request) error {
 	task, err := s.findTask(r)

@@ -138,6 +138,7 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { settler.keep(ctx) })
 	duties.Go(func() { watch.run(ctx) })
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
+	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
 	duties.Wait()
 }
 
