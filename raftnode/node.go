@@ -51,9 +51,12 @@ type Options struct {
 // Node is one pod in the cluster. All methods are safe for concurrent use.
 type Node struct {
 	id      string
+	address string
+	logger  *slog.Logger
 	raft    *raft.Raft
 	fsm     *fsm.FSM
 	closers []func() error // run last to first
+	closed  chan struct{}  // closed once Raft has ended
 	once    sync.Once
 	err     error // of Close
 }
@@ -66,7 +69,7 @@ func Open(o Options) (_ *Node, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{id: o.NodeID}
+	n := &Node{id: o.NodeID, logger: o.Logger, closed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.closeAll())
@@ -99,6 +102,7 @@ func (n *Node) start(o Options, log *raftboltdb.BoltStore) error {
 		n.closers = append(n.closers, tcp.Close)
 		transport = tcp
 	}
+	n.address = string(transport.LocalAddr())
 	snapshots := n.fsm.SnapshotStore()
 	cached, err := raft.NewLogCache(512, log)
 	if err != nil {
@@ -113,7 +117,10 @@ func (n *Node) start(o Options, log *raftboltdb.BoltStore) error {
 	if n.raft, err = raft.NewRaft(config, n.fsm, cached, log, snapshots, transport); err != nil {
 		return fmt.Errorf("start Raft: %w", err)
 	}
-	n.closers = append(n.closers, func() error { return n.raft.Shutdown().Error() })
+	n.closers = append(n.closers, func() error {
+		defer close(n.closed)
+		return n.raft.Shutdown().Error()
+	})
 	return nil
 }
 
@@ -251,7 +258,8 @@ func (n *Node) Apply(ctx context.Context, cmd fsm.Command) (any, error) {
 	return future.Response(), nil
 }
 
-// wait waits for a future, at most until ctx ends: the future then ends by itself.
+// wait waits for a future, at most until ctx or Raft ends. Raft ends every future it has taken out of its queue; one that
+// it leaves there when it is shut down keeps its goroutine, which lasts no longer than the process is about to.
 func (n *Node) wait(ctx context.Context, future raft.Future) error {
 	done := make(chan error, 1)
 	go func() { done <- future.Error() }()
@@ -260,6 +268,8 @@ func (n *Node) wait(ctx context.Context, future raft.Future) error {
 		return translate(err)
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-n.closed:
+		return fmt.Errorf("%w: this pod is closed", ErrUnknown)
 	}
 }
 
@@ -277,11 +287,12 @@ func translate(err error) error {
 func (n *Node) Close() error {
 	n.once.Do(func() {
 		if n.raft != nil && n.IsLeader() && len(n.Pods()) > 1 {
+			// Without a taker the others elect one of their own after the election timeout.
 			if err := n.raft.LeadershipTransfer().Error(); err != nil {
-				n.err = fmt.Errorf("hand leadership over: %w", err)
+				n.logger.Info("no pod took leadership over", "error", err)
 			}
 		}
-		n.err = errors.Join(n.err, n.closeAll())
+		n.err = n.closeAll()
 	})
 	return n.err
 }

@@ -1,0 +1,89 @@
+package raftnode
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Member is one pod of the cluster.
+type Member struct {
+	ID      string
+	Address string // Raft address
+	Voter   bool
+	Leader  bool
+}
+
+// Status is what this pod knows of the cluster and of itself.
+type Status struct {
+	Role         string // leader, follower, candidate or shutdown
+	Term         uint64
+	LastIndex    uint64        // of the log
+	CommitIndex  uint64        // agreed upon
+	AppliedIndex uint64        // in the state
+	LastContact  time.Duration // since the leader was heard; 0 on the leader, -1 when it never was
+	Members      []Member
+}
+
+// Status returns a snapshot of this pod's Raft state.
+func (n *Node) Status() (Status, error) {
+	s := Status{
+		Role: roles[n.raft.State()], Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(),
+		CommitIndex: n.raft.CommitIndex(), AppliedIndex: n.raft.AppliedIndex(), LastContact: n.lastContact(),
+	}
+	future := n.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return s, fmt.Errorf("read the members: %w", err)
+	}
+	leader := n.LeaderID()
+	for _, server := range future.Configuration().Servers {
+		s.Members = append(s.Members, Member{
+			ID: string(server.ID), Address: string(server.Address),
+			Voter: server.Suffrage == raft.Voter, Leader: string(server.ID) == leader,
+		})
+	}
+	return s, nil
+}
+
+var roles = map[raft.RaftState]string{
+	raft.Leader: "leader", raft.Follower: "follower", raft.Candidate: "candidate", raft.Shutdown: "shutdown",
+}
+
+func (n *Node) lastContact() time.Duration {
+	if n.IsLeader() {
+		return 0
+	}
+	at := n.raft.LastContact()
+	if at.IsZero() {
+		return -1
+	}
+	return time.Since(at)
+}
+
+// AddMember makes a pod part of the cluster; only the leader can. A pod that is one already gets the new address.
+func (n *Node) AddMember(id, address string, voter bool) error {
+	add := n.raft.AddNonvoter
+	if voter {
+		add = n.raft.AddVoter
+	}
+	return translate(add(raft.ServerID(id), raft.ServerAddress(address), 0, 0).Error())
+}
+
+// RemoveMember takes a pod out of the cluster; only the leader can. A leader that removes itself steps down.
+func (n *Node) RemoveMember(id string) error {
+	return translate(n.raft.RemoveServer(raft.ServerID(id), 0, 0).Error())
+}
+
+// TransferLeadership hands leadership to the voter that is furthest, and returns once it leads.
+func (n *Node) TransferLeadership() error {
+	return translate(n.raft.LeadershipTransfer().Error())
+}
+
+// Snapshot lets the log be cut to what the trailing entries keep. The state itself is on disk already.
+func (n *Node) Snapshot() error {
+	return translate(n.raft.Snapshot().Error())
+}
+
+// Address is this pod's Raft address as the others dial it.
+func (n *Node) Address() string { return n.address }
