@@ -29,8 +29,7 @@ func BenchmarkApply(b *testing.B) {
 				if len(batch) == size {
 					m.batch(batch)
 					batch = batch[:0]
-					m.log = m.log[:0:0]
-					m.logBase += uint64(size)
+					m.dropLog()
 				}
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
@@ -53,8 +52,7 @@ func BenchmarkTaskPage(b *testing.B) {
 		if len(batch) == 10_000 {
 			m.batch(batch)
 			batch = batch[:0]
-			m.logBase += uint64(len(m.log))
-			m.log = m.log[:0:0]
+			m.dropLog()
 		}
 	}
 	at := m.task(numTasks / 2).EnqueuedAt

@@ -63,6 +63,12 @@ func (m *machine) entry(cmd Command) *raft.Log {
 	return entry
 }
 
+// dropLog forgets the entries so far, for tests that do not replay them.
+func (m *machine) dropLog() {
+	m.logBase += uint64(len(m.log))
+	m.log = nil
+}
+
 func (m *machine) try(cmd Command) (any, error) {
 	m.t.Helper()
 	answer := m.fsm.Apply(m.entry(cmd))
