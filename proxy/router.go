@@ -107,6 +107,7 @@ func (s *Server) clientRoutes() []route {
 		{"DELETE", "/indexes/:uid", meili.ActionIndexesDelete, s.handleDeleteIndex},
 		{"GET", "/indexes/:uid/stats", meili.ActionStatsGet, s.handleIndexStats},
 		{"POST", fieldsPath, meili.ActionFieldsPost, s.handleFields},
+		{"POST", "/indexes/:uid/compact", meili.ActionIndexesCompact, s.handleCompactIndex},
 		{"POST", "/swap-indexes", meili.ActionIndexesSwap, s.handleSwapIndexes},
 
 		{"GET", "/indexes/:uid/documents", meili.ActionDocumentsGet, s.handleListDocuments},

@@ -13,6 +13,9 @@ func (m *merger) details(status string) json.RawMessage {
 	if meili.TaskKind(m.task.Kind) == meili.TaskSettingsUpdate {
 		return public
 	}
+	if meili.TaskKind(m.task.Kind) == meili.TaskIndexCompaction {
+		return m.compaction(status)
+	}
 	for _, count := range []string{"indexedDocuments", "editedDocuments", "deletedDocuments"} {
 		if _, has := meili.Get(public, count); !has {
 			continue

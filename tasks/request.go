@@ -22,6 +22,8 @@ type Request struct {
 	PrimaryKey *string `json:"primaryKey,omitempty"`
 	// Delete drops the index.
 	Delete bool `json:"delete,omitempty"`
+	// Compact has nodes rewrite the index's file without its gaps.
+	Compact bool `json:"compact,omitempty"`
 }
 
 // Create makes an index on a node.
@@ -62,6 +64,9 @@ func (r Request) NodeRequests(nodeUID string, created bool) []node.Request {
 	if r.PrimaryKey != nil {
 		body, _ := json.Marshal(map[string]string{"primaryKey": *r.PrimaryKey}) // strings always marshal
 		requests = append(requests, jsonRequest(http.MethodPatch, index, body))
+	}
+	if r.Compact {
+		requests = append(requests, node.Request{Method: http.MethodPost, Path: index + "/compact"})
 	}
 	if r.Delete {
 		requests = append(requests, node.Request{Method: http.MethodDelete, Path: index})
