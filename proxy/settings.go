@@ -14,6 +14,38 @@ import (
 // shardRule makes the hidden shard field filterable on the nodes, by equality and nothing else.
 var shardRule = meili.FilterableRule{Patterns: []string{shardField}, Equality: true}
 
+// nodeFacetValues is how many values the nodes of a spread index list of each facet when some facet is listed by count:
+// a list cut at the client's maximum does not tell how often the rest of its values occurs on that node.
+const nodeFacetValues = 10_000
+
+// settingsForSpread is settingsForNode for an index that is spread over nodes. after are the settings that the change
+// leads to: they say how long the nodes' lists of facet values must be.
+func settingsForSpread(delta, after *meili.Settings) json.RawMessage {
+	if !delta.Faceting.Set {
+		return settingsForNode(delta)
+	}
+	maxValues := after.MaxValuesPerFacet()
+	if listsByCount(after) {
+		maxValues = max(maxValues, nodeFacetValues)
+	}
+	change := *delta
+	change.Faceting.Value.MaxValuesPerFacet = meili.SetTo(maxValues)
+	return settingsForNode(&change)
+}
+
+// listsByCount reports whether some facet lists its most frequent values first.
+func listsByCount(settings *meili.Settings) bool {
+	if settings == nil {
+		return false
+	}
+	for _, order := range settings.Faceting.Value.SortFacetValuesBy.Value {
+		if order == "count" {
+			return true
+		}
+	}
+	return false
+}
+
 // settingsForNode is the body of PATCH /settings that makes a client's change on a node. A change of
 // filterableAttributes gets the shard field's rule; nil is the change that gives a new index just that rule.
 func settingsForNode(delta *meili.Settings) json.RawMessage {
@@ -171,7 +203,7 @@ type settingsChange struct {
 	mayCreate bool
 }
 
-func (c *settingsChange) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
+func (c *settingsChange) propose(view *fsm.View, ix *fsm.Index) (*proposal, error) {
 	begin := fsm.BeginWrite{Kind: string(meili.TaskSettingsUpdate), IndexUID: &c.uid, Details: c.delta.Details()}
 	var before json.RawMessage
 	if ix != nil {
@@ -191,5 +223,9 @@ func (c *settingsChange) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) 
 		return nil, err
 	}
 	begin.Effect.CreateIndex = ix == nil
-	return indexProposal(begin, tasks.Request{Create: createIndex(""), Settings: settingsForNode(c.delta)}), nil
+	forNode := settingsForNode(c.delta)
+	if ix != nil && !ix.Whole() || ix == nil && view.Config.Spread != fsm.SpreadAuto {
+		forNode = settingsForSpread(c.delta, after)
+	}
+	return indexProposal(begin, tasks.Request{Create: createIndex(""), Settings: forNode}), nil
 }

@@ -62,7 +62,7 @@ func TestUndoSettings(t *testing.T) {
 		"the shard rule is kept": {`{"filterableAttributes":["b"]}`, `{}`, []string{string(settingsForNode(nil))}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := undoSettings([]byte(test.delta), []byte(test.before))
+			got, err := undoSettings([]byte(test.delta), []byte(test.before), false)
 			if err != nil || len(got) != len(test.want) {
 				t.Fatalf("got %s, want %s, error %v", got, test.want, err)
 			}

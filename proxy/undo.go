@@ -60,7 +60,7 @@ func undoRequests(task *fsm.Task, ix *fsm.Index) ([]node.Request, error) {
 		return tasks.Request{PrimaryKey: &ix.NextPrimaryKey}.NodeRequests(ix.NodeUID, false), nil
 	case meili.TaskSettingsUpdate:
 		delta, _ := tasks.ReadNote(task.Details)
-		bodies, err := undoSettings(delta, ix.NextSettings)
+		bodies, err := undoSettings(delta, ix.NextSettings, !ix.Whole())
 		if err != nil {
 			return nil, err
 		}
@@ -78,8 +78,8 @@ var mergedSettings = map[string]bool{"typoTolerance": true, "faceting": true, "p
 
 // undoSettings are the bodies of the settings changes that, one after the other, take delta back to the settings
 // before it: each setting it names gets its former value, or is reset. Embedders are put back one by one: resetting
-// them all would throw away vectors.
-func undoSettings(delta, before json.RawMessage) ([]json.RawMessage, error) {
+// them all would throw away vectors. spread tells that the index is spread over nodes.
+func undoSettings(delta, before json.RawMessage, spread bool) ([]json.RawMessage, error) {
 	former, err := membersOf(before)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,15 @@ func undoSettings(delta, before json.RawMessage) ([]json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		bodies = append(bodies, settingsForNode(settings))
+		if !spread {
+			bodies = append(bodies, settingsForNode(settings))
+			continue
+		}
+		restored, err := meili.LoadSettings(before)
+		if err != nil {
+			return nil, err
+		}
+		bodies = append(bodies, settingsForSpread(settings, restored))
 	}
 	return bodies, nil
 }
