@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"miroir/devnode"
 	"miroir/fsm"
@@ -131,7 +131,7 @@ func TestUndecidedWriteWaitsForTheNode(t *testing.T) {
 				t.Fatalf("%d open intents, want 1", n)
 			}
 			// Later writes of the index wait for the decision, or nodes could get the two in the wrong order.
-			if answer := c.call("POST", "/indexes/m/documents", `[{"id":3}]`); answer.Code != http.StatusServiceUnavailable {
+			if answer := c.call("POST", "/indexes/m/documents", `[{"id":3}]`); answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), "The fate of task 1") {
 				t.Errorf("a later write: status %d: %s", answer.Code, answer.Body)
 			}
 			c.nodes["n0-0"].Fail(nil)
@@ -300,30 +300,43 @@ func TestWritesOfOneDocumentKeepTheirOrderOnEveryNode(t *testing.T) {
 	c := newWriteCluster(t, clusterShape{groups: 2, perGroup: 2, rf: 2, shards: 4, spread: fsm.SpreadAll})
 	c.do("POST", "/indexes", `{"uid":"m","primaryKey":"id"}`)
 	const writers, each = 4, 8
-	var byTask sync.Map
+	// Every second commit is slow to return, so that without care the next write overtakes it on the way to the nodes.
+	var commits atomic.Int32
+	c.state.delay(func(cmd fsm.Command) time.Duration {
+		if _, begins := cmd.(fsm.BeginWrite); begins && commits.Add(1)%2 == 1 {
+			return 5 * time.Millisecond
+		}
+		return 0
+	})
 	var group sync.WaitGroup
 	for w := range writers {
 		group.Go(func() {
 			for i := range each {
-				value := fmt.Sprintf("%d-%d", w, i)
-				answer := c.call("POST", "/indexes/m/documents", fmt.Sprintf(`[{"id":7,"v":%q}]`, value))
-				var summary struct{ TaskUID int }
-				if err := json.Unmarshal(answer.Body.Bytes(), &summary); err != nil || answer.Code != http.StatusAccepted {
+				answer := c.call("POST", "/indexes/m/documents", fmt.Sprintf(`[{"id":7,"v":"%d-%d"}]`, w, i))
+				if answer.Code != http.StatusAccepted {
 					t.Errorf("status %d: %s", answer.Code, answer.Body)
-					return
 				}
-				byTask.Store(summary.TaskUID, value)
 			}
 		})
 	}
 	group.Wait()
-	last := int(c.state.View().NextTaskUID) - 1
-	succeeded(t, c.await(last))
-	want, _ := byTask.Load(last)
+	succeeded(t, c.await(int(c.state.View().NextTaskUID)-1))
+	var want []string // write ids in the order of the log
+	list, err := c.state.FSM.Tasks(fsm.TaskFilter{Kinds: []string{"documentAdditionOrUpdate"}}, fsm.TaskPage{Limit: 1000, Reverse: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range list.Tasks {
+		want = append(want, string(task.WriteID))
+	}
 	for id := range c.nodes {
-		c.until("the last write on every node", func() bool { return c.documentsOn(id, "m")["7"] != nil })
-		if got := c.documentsOn(id, "m")["7"]["v"]; got != want {
-			t.Errorf("node %s ends with %v, the log with %v", id, got, want)
+		page := c.on(id, "GET", "/tasks?types=documentAdditionOrUpdate&reverse=true&limit=1000", "")
+		var got []string
+		for _, task := range page["results"].([]any) {
+			got = append(got, fmt.Sprint(task.(map[string]any)["customMetadata"]))
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("node %s got the writes in another order than the log has them:\n%s\n%s", id, got, want)
 		}
 	}
 	if n := c.replicas("m")[fsm.Stale]; n != 0 {
@@ -382,4 +395,29 @@ func failTasks(kind string) func(*http.Request) *devnode.Fault {
 		return &devnode.Fault{Status: http.StatusOK, Body: `{"results":[{"uid":` + uid + `,"status":"failed","type":"` + kind +
 			`","enqueuedAt":"2026-01-01T00:00:00Z","error":{"message":"disk full","code":"no_space_left_on_device","type":"system","link":""}}],"total":1,"next":null}`}
 	}
+}
+
+// Topology: two nodes, each with half of the shards.
+func TestTasksOfAnIndexFinishInOrder(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 16, spread: fsm.SpreadAll})
+	c.do("POST", "/indexes", `{"uid":"m","primaryKey":"id"}`)
+	ix := c.state.View().Index("m")
+	on := func(node fsm.NodeID) int { // an id that lives there
+		for id := 0; ; id++ {
+			if ix.Replicas(0, ShardOf(fmt.Sprint(id), ix.Shards))[0].Node == node {
+				return id
+			}
+		}
+	}
+	slow, fast := fsm.NodeID("n0-0"), fsm.NodeID("n0-1")
+	c.nodes[string(slow)].PauseTasks()
+	first := c.accepted(c.call("POST", "/indexes/m/documents", fmt.Sprintf(`[{"id":%d}]`, on(slow))))
+	second := c.accepted(c.call("POST", "/indexes/m/documents", fmt.Sprintf(`[{"id":%d}]`, on(fast))))
+	c.until("the second to be seen done", func() bool { return c.get(fmt.Sprintf("/tasks/%d", second))["status"] != "enqueued" })
+	if got := c.get(fmt.Sprintf("/tasks/%d", second))["status"]; got != "processing" {
+		t.Errorf("the second task is %s before the first has ended", got)
+	}
+	c.nodes[string(slow)].ResumeTasks()
+	succeeded(t, c.await(first))
+	succeeded(t, c.await(second))
 }

@@ -32,6 +32,8 @@ type localCluster struct {
 	index uint64
 	// before, if set, may refuse a command; a test uses it to stop at a chosen point.
 	before func(cmd fsm.Command) error
+	// pause, if set, is how long a command takes to return after it was applied.
+	pause func(cmd fsm.Command) time.Duration
 }
 
 func openLocal(t *testing.T, path string) *localCluster {
@@ -45,23 +47,41 @@ func openLocal(t *testing.T, path string) *localCluster {
 }
 
 func (c *localCluster) Apply(_ context.Context, cmd fsm.Command) (any, error) {
+	answer, pause, err := c.apply(cmd)
+	if pause > 0 {
+		<-time.After(pause)
+	}
+	return answer, err
+}
+
+func (c *localCluster) apply(cmd fsm.Command) (answer any, pause time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.pause != nil {
+		pause = c.pause(cmd)
+	}
 	if c.before != nil {
 		if err := c.before(cmd); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	entry, err := fsm.Encode(cmd)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	c.index++
-	answer := c.FSM.Apply(&raft.Log{Index: c.index, Term: 1, Type: raft.LogCommand, Data: entry})
+	answer = c.FSM.Apply(&raft.Log{Index: c.index, Term: 1, Type: raft.LogCommand, Data: entry})
 	if err, failed := answer.(error); failed {
-		return nil, err
+		return nil, pause, err
 	}
-	return answer, nil
+	return answer, pause, nil
+}
+
+// delay makes commands slow to return; nil ends it.
+func (c *localCluster) delay(pause func(fsm.Command) time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pause = pause
 }
 
 // refuse makes commands fail before they are in the log; nil ends it.
