@@ -47,7 +47,7 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 		return shownError(err, ix)
 	}
 	markMissing(w.Header(), "", got.Missing)
-	if len(got.Answers) == 1 {
+	if len(got.Answers) == 1 && (ix.Whole() || !listsByCount(settingsOf(ix))) {
 		writeRawJSON(w, http.StatusOK, got.Answers[0].Value)
 		return nil
 	}

@@ -148,7 +148,7 @@ func newBatcher(ctx context.Context, s *Server, searches []*search) *batcher {
 			continue
 		}
 		plan := planRead(q.planRequest())
-		if len(plan.Calls) > 1 && (q.kind != meili.KeywordSearch || q.form().federated) {
+		if (len(plan.Calls) > 1 || q.listsFurther()) && (q.kind != meili.KeywordSearch || q.form().federated) {
 			continue
 		}
 		for _, call := range plan.Calls {

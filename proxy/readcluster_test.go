@@ -190,16 +190,9 @@ func (c *readCluster) createIndex(w http.ResponseWriter, r *http.Request) {
 	c.addIndex(uid, deref(create.PrimaryKey))
 	body, _ = json.Marshal(map[string]any{"uid": uid + "__x", "primaryKey": create.PrimaryKey})
 	answer := c.sendAll("POST", "/indexes", "application/json", func(fsm.NodeID) []byte { return body })
-	c.sendAll("PATCH", "/indexes/"+uid+"__x/settings", "application/json", func(fsm.NodeID) []byte { return hiddenField(nil) })
+	c.sendAll("PATCH", "/indexes/"+uid+"__x/settings", "application/json", func(fsm.NodeID) []byte { return settingsForNode(nil) })
 	w.WriteHeader(http.StatusAccepted)
 	w.Write(answer)
-}
-
-// hiddenField is a settings change that keeps the hidden field filterable.
-func hiddenField(filterable []json.RawMessage) []byte {
-	rule := `{"attributePatterns":["` + shardField + `"],"features":{"facetSearch":false,"filter":{"equality":true,"comparison":false}}}`
-	body, _ := json.Marshal(map[string]any{"filterableAttributes": append(filterable, json.RawMessage(rule))})
-	return body
 }
 
 func (c *readCluster) patchSettings(w http.ResponseWriter, r *http.Request, uid string) {
@@ -223,14 +216,10 @@ func (c *readCluster) patchSettings(w http.ResponseWriter, r *http.Request, uid 
 	}
 	text, _ := json.Marshal(settings)
 	c.change(uid, func(ix *fsm.Index) { ix.Settings = text })
-	var fields map[string]json.RawMessage
-	json.Unmarshal(body, &fields)
-	if raw, ok := fields["filterableAttributes"]; ok {
-		var filterable []json.RawMessage
-		json.Unmarshal(raw, &filterable)
-		json.Unmarshal(hiddenField(filterable), &fields)
+	body = settingsForSpread(delta, settings)
+	if c.layout.whole {
+		body = settingsForNode(delta)
 	}
-	body, _ = json.Marshal(fields)
 	answer := c.sendAll("PATCH", "/indexes/"+uid+"__x/settings", "application/json", func(fsm.NodeID) []byte { return body })
 	w.WriteHeader(http.StatusAccepted)
 	w.Write(answer)

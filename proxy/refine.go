@@ -195,12 +195,16 @@ func newCutList(part *facets, field string, maxValues int) cutList {
 	return l
 }
 
+// isCut reports whether a list of n values may have been cut: at the client's maximum, or at the longer one that nodes of
+// spread indexes are given where facets are listed by count.
+func isCut(n, maxValues int) bool { return n == maxValues || n >= max(maxValues, nodeFacetValues) }
+
 // append adds a list as the node cut it.
 func (l *cutList) append(values []facetValue, maxValues int) {
 	for _, value := range values {
 		l.set(value)
 	}
-	if l.cut = len(values) >= maxValues; l.cut && len(values) > 0 {
+	if l.cut = isCut(len(values), maxValues); l.cut && len(values) > 0 {
 		l.tail = values[len(values)-1].count
 	}
 }
@@ -293,7 +297,7 @@ func (q *search) countValues(ctx context.Context, call Call, field string, value
 			switch found, ok := listed[normalizeFacet(value)]; {
 			case ok:
 				l.set(found)
-			case len(listed) < maxValues:
+			case !isCut(len(listed), maxValues):
 				l.set(facetValue{text: value})
 			default:
 				rest = append(rest, value)

@@ -49,7 +49,7 @@ func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) 
 	started := time.Now()
 	request := q.planRequest()
 	plan := planRead(request)
-	if len(plan.Calls) == 1 && len(plan.Missing) == 0 {
+	if len(plan.Calls) == 1 && len(plan.Missing) == 0 && !q.listsFurther() {
 		body, err := q.askOne(ctx, plan.Calls[0])
 		if err == nil {
 			return &searchAnswer{raw: body}, nil, nil
@@ -91,6 +91,11 @@ func (q *search) scatter(ctx context.Context, request planRequest, f searchForm)
 
 func (q *search) planRequest() planRequest {
 	return q.s.planRequest(q.view, q.ix, atLeastOne(narrow(q.query.Filter, q.ix)), q.seed)
+}
+
+// listsFurther reports that nodes may list more facet values than the client is to see.
+func (q *search) listsFurther() bool {
+	return !q.ix.Whole() && q.query.Facets != nil && listsByCount(q.settings)
 }
 
 // askOne sends the client's query, at most with the shard filter, to the one node that answers all of it.
