@@ -122,7 +122,11 @@ func (t *txn) givenAway(task *Task) bool {
 		names[s.A], names[s.B] = true, true
 	}
 	for _, c := range t.pendingNames() {
-		if c.task > task.UID && (names[c.index.UID] || slices.ContainsFunc(c.what.Swaps, func(s BoundSwap) bool { return names[s.A] || names[s.B] })) {
+		if c.task <= task.UID {
+			continue
+		}
+		own := c.what.Swaps == nil && names[c.index.UID]
+		if own || slices.ContainsFunc(c.what.Swaps, func(s BoundSwap) bool { return names[s.A] || names[s.B] }) {
 			return true
 		}
 	}
@@ -200,10 +204,10 @@ func (t *txn) removeFlip(task uint32) []IndexID {
 	return ids
 }
 
-// nameChange is one pending change of the names, for refoldRoutes.
+// nameChange is one pending change of the names.
 type nameChange struct {
 	task  uint32
-	index *Index
+	index *Index // of a swap, the one with the lowest id
 	what  Pending
 }
 
@@ -257,6 +261,8 @@ func (t *txn) pendingNames() []nameChange {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b nameChange) int { return cmp.Compare(a.task, b.task) })
+	slices.SortFunc(list, func(a, b nameChange) int {
+		return cmp.Or(cmp.Compare(a.task, b.task), cmp.Compare(a.index.ID, b.index.ID))
+	})
 	return slices.CompactFunc(list, func(a, b nameChange) bool { return a.task == b.task })
 }

@@ -91,9 +91,6 @@ func (mo *model) settle() {
 
 // nameBusy reports whether an earlier op that still waits is to move one of the names the op moves.
 func (mo *model) nameBusy(i int, o *op) bool {
-	if !o.create && o.swap == nil {
-		return false
-	}
 	mine := mo.moved(o)
 	return slices.ContainsFunc(mo.ops[:i], func(e *op) bool {
 		waits := !e.took && (!e.finished() || e.status == StatusSucceeded)

@@ -136,7 +136,7 @@ func (t *txn) ready(id IndexID) bool {
 	if p.Swaps != nil {
 		return t.flipReady(p)
 	}
-	return p.Done && !(p.Create && !ix.Visible && t.nameBusy(ix.UID, p.Task))
+	return p.Done && !(p.changesNames() && t.nameBusy(ix.UID, p.Task))
 }
 
 // changesNames reports whether the change moves names.

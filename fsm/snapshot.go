@@ -126,9 +126,12 @@ func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 }
 
 func snapshotMeta(tx *bbolt.Tx) (*raft.SnapshotMeta, error) {
-	var applied appliedRow
+	var applied, covered appliedRow
 	var config raftConfigRow
-	err := errors.Join(getRow(tx, rowApplied, &applied), getRow(tx, rowRaftConfig, &config))
+	err := errors.Join(getRow(tx, rowApplied, &applied), getRow(tx, rowCovered, &covered), getRow(tx, rowRaftConfig, &config))
+	if covered.Index > applied.Index {
+		applied = covered
+	}
 	return &raft.SnapshotMeta{
 		Version: raft.SnapshotVersionMax, ID: snapshotID, Index: applied.Index, Term: applied.Term,
 		Configuration: config.Configuration, ConfigurationIndex: config.Index, Size: tx.Size() + sealBytes,
@@ -159,7 +162,7 @@ func (s *snapshotStore) Create(_ raft.SnapshotVersion, index, term uint64, confi
 	configurationIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
 	return &snapshotSink{
 		store:   s,
-		applied: appliedRow{index, term},
+		covered: appliedRow{index, term},
 		config:  raftConfigRow{configurationIndex, configuration},
 	}, nil
 }
@@ -191,7 +194,7 @@ func (s *snapshotStore) openReceived(id string) (*raft.SnapshotMeta, io.ReadClos
 // snapshotSink takes a snapshot. Without a byte written it is a local one.
 type snapshotSink struct {
 	store   *snapshotStore
-	applied appliedRow
+	covered appliedRow
 	config  raftConfigRow
 	file    *os.File
 	closed  bool
@@ -202,7 +205,7 @@ func (s *snapshotSink) ID() string {
 	if s.file == nil {
 		return snapshotID
 	}
-	return fmt.Sprintf("received-%d-%d", s.applied.Term, s.applied.Index)
+	return fmt.Sprintf("received-%d-%d", s.covered.Term, s.covered.Index)
 }
 
 // Write takes bytes of the leader's state file.
@@ -242,18 +245,15 @@ func (s *snapshotSink) stamp() error {
 	return errors.Join(db.Update(s.cover), db.Close())
 }
 
-// cover raises the applied index and the configuration of a file to those of the snapshot.
+// cover notes how far the file is a snapshot and under which configuration.
 func (s *snapshotSink) cover(tx *bbolt.Tx) error {
-	var applied appliedRow
 	var config raftConfigRow
-	if err := errors.Join(getRow(tx, rowApplied, &applied), getRow(tx, rowRaftConfig, &config)); err != nil {
+	if err := getRow(tx, rowRaftConfig, &config); err != nil {
 		return err
 	}
 	meta := tx.Bucket(bucketMeta)
-	if s.applied.Index > applied.Index {
-		if err := meta.Put(rowApplied, marshal(s.applied)); err != nil {
-			return err
-		}
+	if err := meta.Put(rowCovered, marshal(s.covered)); err != nil {
+		return err
 	}
 	if s.config.Index > config.Index {
 		return meta.Put(rowRaftConfig, marshal(s.config))

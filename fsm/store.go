@@ -33,6 +33,7 @@ var (
 var (
 	rowFormat     = []byte("format")     // formatVersion
 	rowApplied    = []byte("applied")    // appliedRow
+	rowCovered    = []byte("covered")    // appliedRow of the last snapshot: entries up to it carry nothing more
 	rowRaftConfig = []byte("raftConfig") // raftConfigRow
 	rowCounters   = []byte("counters")   // counters
 	rowConfig     = []byte("config")     // Config
@@ -112,12 +113,12 @@ func getRow(tx *bbolt.Tx, row []byte, into any) error {
 // loadView reads all that lives in memory.
 func loadView(tx *bbolt.Tx) (*View, error) {
 	v := &View{Nodes: map[NodeID]*Node{}, Indexes: map[IndexID]*Index{}, Config: DefaultConfig()}
-	var applied appliedRow
+	var applied, covered appliedRow
 	rows := []struct {
 		row  []byte
 		into any
 	}{
-		{rowApplied, &applied}, {rowCounters, &v.counters}, {rowConfig, &v.Config}, {rowGroups, &v.Groups},
+		{rowApplied, &applied}, {rowCovered, &covered}, {rowCounters, &v.counters}, {rowConfig, &v.Config}, {rowGroups, &v.Groups},
 		{rowFeatures, &v.Features}, {rowLeftovers, &v.Leftovers}, {rowFlips, &v.flips}, {rowRetired, &v.retired},
 		{rowWebhooks, &v.Webhooks},
 	}
@@ -126,7 +127,7 @@ func loadView(tx *bbolt.Tx) (*View, error) {
 			return nil, err
 		}
 	}
-	v.AppliedIndex = applied.Index
+	v.AppliedIndex = max(applied.Index, covered.Index)
 	v.publishCounters()
 	return v, loadTables(tx, v)
 }
