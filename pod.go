@@ -72,7 +72,7 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 	p.server, err = proxy.New(proxy.Options{
 		MasterKey: o.MasterKey, AdminKey: o.AdminKey, NodeKey: o.NodeKey, NodeTransport: o.NodeTransport,
 		Logger: o.Logger.With("component", "proxy"), Metrics: set,
-		MaxBodyBytes: o.MaxBodyBytes, BodyMemoryBytes: o.BodyMemoryBytes, TempDir: filepath.Join(o.DataDir, "spool"),
+		MaxBodyBytes: o.MaxBodyBytes, BodyMemoryBytes: o.BodyMemoryBytes, TempDir: filepath.Join(o.DataDir, "spool"), DumpDir: filepath.Join(o.DataDir, "dumps"),
 		SearchTimeout: o.SearchTimeout, WriteTimeout: o.WriteTimeout, MaxNodeQueue: o.MaxNodeQueue, MaxQueries: o.MaxQueries,
 		MaxRequests: o.MaxRequests, MaxQueued: o.MaxQueued,
 		SearchPage: o.SearchPage, UI: ui.Handler(), Version: version, Commit: commit, CommitDate: date,

@@ -50,6 +50,7 @@ type Options struct {
 	MaxBodyBytes    int64         // 100 MiB (104,857,600 bytes): larger bodies answer 413
 	BodyMemoryBytes int64         // 1 MiB: what one request's body may hold in memory, the rest is spooled to TempDir
 	TempDir         string        // os.TempDir()
+	DumpDir         string        // "dumps", in the working directory: where the leader writes dumps
 	SearchTimeout   time.Duration // 5 s: one node's answer to one read
 	WriteTimeout    time.Duration // 30 s: one node's answer to one sub-write
 	MaxNodeQueue    int           // 1000 sub-writes waiting per node and index
@@ -81,6 +82,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.QueueTimeout, 30*time.Second)
 	setDefault(&o.ReadyCoverageWait, time.Minute)
 	setDefault(&o.Version, "dev")
+	setDefault(&o.DumpDir, "dumps")
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
@@ -107,6 +109,7 @@ type Server struct {
 	limit   *limiter
 	keys    atomic.Pointer[viewKeys]
 	writer  *writer
+	jobs    chan struct{} // signalled when a job has been enqueued
 	handler http.Handler
 	started time.Time
 }
@@ -122,6 +125,7 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 		cluster: cluster,
 		nodes:   node.NewSet(opts.NodeKey, opts.NodeTransport),
 		log:     opts.Logger,
+		jobs:    make(chan struct{}, 1),
 		limit:   newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),
 		started: opts.Now(),
 	}

@@ -22,6 +22,8 @@ type Note struct {
 	// After is the task a deletion of tasks waits for: the one that was at work when it was enqueued.
 	After          *uint32 `json:"after,omitempty"`
 	OriginalFilter string  `json:"originalFilter,omitempty"`
+	// Export is the request of an export, with the key of the server it goes to.
+	Export json.RawMessage `json:"export,omitempty"`
 }
 
 const noteField = "_miroir"

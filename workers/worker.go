@@ -35,6 +35,8 @@ type Coordinator interface {
 	PrepareNode(ctx context.Context, n *fsm.Node) error
 	// UndoChange takes a failed change of an index back on nodes that made it.
 	UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) error
+	// RunJobs works on tasks that the leader carries out itself, until ctx ends.
+	RunJobs(ctx context.Context)
 }
 
 // Options configures the workers. The zero value of a field means the default named beside it.
@@ -139,6 +141,7 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { watch.run(ctx) })
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
+	duties.Go(func() { w.opts.Coordinator.RunJobs(ctx) })
 	duties.Wait()
 }
 
