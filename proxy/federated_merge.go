@@ -183,7 +183,7 @@ func (f *federated) appendFacets(out []byte, answers []*federatedAnswer, rejecte
 			parts[i] = a.facets[uid]
 		}
 		settings := settingsOf(ix)
-		if sum := mergeFacets(parts, facetRules{settings, settings.MaxValuesPerFacet()}, total); sum != nil {
+		if sum := mergeFacets(parts, facetRules{settings: settings, maxValues: settings.MaxValuesPerFacet()}, total); sum != nil {
 			byIndex[uid] = sum
 			if f.multi.Federation.MergeFacets == nil {
 				sum.withoutHits(f.ofIndex(rejected, uid))

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -14,7 +15,7 @@ type hit struct {
 	raw   []byte
 	extra []byte // values of fields the hit does not show, a JSON object or nil
 	score score
-	list  int // which answer it is from
+	key   []byte // the primary key's value where the hit tells it, raw
 	// Of federated searches: the query's position and its weighted global score.
 	query  int
 	global float64
@@ -67,6 +68,23 @@ func bestHead(lists [][]hit, heads []int, compare func(a, b *hit) int) int {
 }
 
 func byScore(a, b *hit) int { return compareScores(a.score, b.score) }
+
+// compareHits is byScore, and among hits that tie by primary key, integers before strings: documents often have the order
+// of their keys, and lists of several nodes get a stable one.
+func compareHits(a, b *hit) int { return cmp.Or(byScore(a, b), compareKeys(b.key, a.key)) }
+
+// compareKeys orders the raw values of primary keys. Unknown ones are equal to all.
+func compareKeys(a, b []byte) int {
+	switch {
+	case len(a) == 0 || len(b) == 0:
+		return 0
+	case a[0] == '"' && b[0] == '"':
+		return strings.Compare(text(a), text(b))
+	case a[0] == '"' || b[0] == '"':
+		return signOf(a[0] == '"')
+	}
+	return cmp.Compare(number(a), number(b))
+}
 
 // isDuplicate reports whether a value of the hit's distinct field was seen, and if not remembers its values. A hit without
 // the field is no duplicate.

@@ -29,6 +29,10 @@ type facetStats struct{ min, max float64 }
 type facetRules struct {
 	settings  *meili.Settings
 	maxValues int
+	rejected  []hit // hits that were counted and must not be
+	// breakTies returns the first limit of values by count, as one server lists them, where they tie at the limit; nil for
+	// an answer or the function leaves them as they are. The values are all numbers or all strings.
+	breakTies func(field string, values []facetValue, numbers bool, limit int) []facetValue
 }
 
 // levelsThreshold is the number of candidates up to which Meilisearch lists the numbers of an alphabetical facet by their
@@ -72,9 +76,10 @@ func mergeFacets(parts []*facets, rules facetRules, numCandidates int) *facets {
 	if sum == nil {
 		return nil
 	}
+	sum.withoutHits(rules.rejected)
 	for field, values := range sum.values {
 		_, hasNumbers := sum.stats[field]
-		sum.values[field] = orderFacet(values, rules.settings.FacetSort(field), rules.maxValues, hasNumbers, numCandidates)
+		sum.values[field] = rules.order(field, values, hasNumbers, numCandidates)
 	}
 	return sum
 }
@@ -128,28 +133,48 @@ func addValues(sum []facetValue, places map[string]int, values []facetValue, key
 	return sum
 }
 
-// orderFacet sorts and cuts the values of one facet. Numbers come before strings and both share the maximum. Where a list
-// goes by the facet's levels (by count, or of many candidates) Meilisearch does not stop when the numbers alone reach the
+// order sorts and cuts the values of one facet. Numbers come before strings and both share the maximum. Where a list goes
+// by the facet's levels (by count, or of many candidates) Meilisearch does not stop when the numbers alone reach the
 // maximum, and lists all strings behind them.
-func orderFacet(values []facetValue, order string, maxValues int, hasNumbers bool, numCandidates int) []facetValue {
+func (r facetRules) order(field string, values []facetValue, hasNumbers bool, numCandidates int) []facetValue {
+	order := r.settings.FacetSort(field)
 	numbers, strs := splitNumbers(values, hasNumbers)
 	byLevels := order == "count" || numCandidates > levelsThreshold
 	sortFacet(numbers, order, func(a, b facetValue) int {
 		if byLevels {
-			return cmp.Compare(parseNumber(a.text), parseNumber(b.text))
+			return compareNumbers(a, b)
 		}
 		return strings.Compare(a.text, b.text)
 	})
 	sortFacet(strs, order, func(a, b facetValue) int {
 		return strings.Compare(normalizeFacet(a.text), normalizeFacet(b.text))
 	})
-	if len(numbers) >= maxValues {
-		numbers = numbers[:maxValues]
+	numbers = r.cut(field, numbers, true, r.maxValues)
+	if len(numbers) == r.maxValues {
 		if byLevels {
 			return append(numbers, strs...)
 		}
+		return numbers
 	}
-	return append(numbers, strs[:min(len(strs), maxValues-len(numbers))]...)
+	return append(numbers, r.cut(field, strs, false, r.maxValues-len(numbers))...)
+}
+
+// cut is the first limit of sorted values.
+func (r facetRules) cut(field string, values []facetValue, numbers bool, limit int) []facetValue {
+	if len(values) <= limit {
+		return values
+	}
+	tied := limit > 0 && values[limit-1].count == values[limit].count
+	if tied && r.breakTies != nil && r.settings.FacetSort(field) == "count" {
+		if first := r.breakTies(field, values, numbers, limit); first != nil {
+			return first
+		}
+	}
+	return slices.Clip(values[:limit])
+}
+
+func compareNumbers(a, b facetValue) int {
+	return cmp.Compare(parseNumber(a.text), parseNumber(b.text))
 }
 
 // sortFacet sorts by count, biggest first and ties descending, or ascending by value.

@@ -3,10 +3,10 @@ package proxy
 import (
 	"context"
 	"slices"
+	"sync"
 
 	"miroir/fsm"
 	"miroir/meili"
-	"miroir/proxy/node"
 )
 
 // What the first answers of the nodes do not say, asked a second time. A node that does not answer then leaves the first
@@ -43,7 +43,7 @@ func (q *search) keywordsSuffice(ctx context.Context, request planRequest) (*sea
 	for i, a := range got.Answers {
 		lists[i] = a.Value.hits
 	}
-	best := mergeHits(lists, 0, f.reach, f.distinct, false, byScore).hits
+	best := mergeHits(lists, 0, f.reach, f.distinct, false, compareHits).hits
 	if len(best) < f.reach {
 		return nil, nil, nil
 	}
@@ -60,33 +60,24 @@ func (q *search) keywordsSuffice(ctx context.Context, request planRequest) (*sea
 // allDuplicates finds what distinct rejects among all hits that can be reached, not only up to the end of the window, and
 // the number of hits without them. Beyond what can be reached the share of duplicates is taken to be the same.
 func (q *search) allDuplicates(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, total int) ([]hit, int) {
-	lists := make([][]hit, len(answers))
-	numHits := 0
-	complete := true
+	lists := hitLists(answers)
+	var open []int
 	for i, a := range answers {
-		lists[i] = a.Value.hits
-		numHits += len(a.Value.hits)
-		complete = complete && len(a.Value.hits) >= a.Value.total
-	}
-	if !complete {
-		wide := *q
-		query := *q.query
-		query.AttributesToRetrieve, query.AttributesToHighlight, query.AttributesToCrop = &[]string{}, nil, nil
-		query.ShowMatchesPosition, query.RetrieveVectors = nil, nil
-		wide.query = &query
-		f.reach, f.retrieve = q.settings.MaxTotalHits(), query.AttributesToRetrieve
-		if !f.distinctFederated {
-			f.retrieve = &[]string{f.distinct}
-		}
-		numHits = 0
-		for i, a := range answers {
-			if part, err := wide.askAgain(ctx, a.Call, f); err == nil {
-				lists[i] = part.hits
-			}
-			numHits += len(lists[i])
+		if len(a.Value.hits) < a.Value.total {
+			open = append(open, i)
 		}
 	}
-	m := mergeHits(lists, 0, 0, f.distinct, true, byScore)
+	if len(open) > 0 {
+		wide := q.lean(&f)
+		for i, part := range wide.again(ctx, answers, open, f) {
+			lists[i] = part.hits
+		}
+	}
+	numHits := 0
+	for _, list := range lists {
+		numHits += len(list)
+	}
+	m := mergeHits(lists, 0, 0, f.distinct, true, compareHits)
 	numRejected := len(m.rejected)
 	if numHits > 0 && numHits < total {
 		numRejected = numRejected * total / numHits
@@ -94,31 +85,131 @@ func (q *search) allDuplicates(ctx context.Context, answers []answered[*nodeAnsw
 	return m.rejected, total - numRejected
 }
 
-// askAgain asks the node of an earlier call.
-func (q *search) askAgain(ctx context.Context, call Call, f searchForm) (*nodeAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
-	defer cancel()
-	q.send = q.sendAlone
-	return q.askPart(ctx, q.s.nodes.Client(q.view, call.Node), call, f)
-}
-
-// mergeFacets adds the facets of the nodes up. Facets that are listed by count and were cut on some node are counted
-// again for the values in doubt. With distinct or a threshold, whose effect on the counts depends on how many hits are
-// asked for, the second counts come close.
-func (q *search) mergeFacets(ctx context.Context, answers []answered[*nodeAnswer], numCandidates int) *facets {
-	parts := make([]*facets, len(answers))
-	for i, a := range answers {
-		parts[i] = a.Value.facets
-	}
-	rules := facetRules{q.settings, q.settings.MaxValuesPerFacet()}
-	if len(answers) > 1 {
-		for field := range fieldsOf(parts) {
-			if rules.settings.FacetSort(field) == "count" {
-				q.recount(ctx, callsOf(answers), parts, field, rules.maxValues, true)
-			}
+// again asks the nodes of some answers once more, by the answers' positions. Those that do not answer are left out.
+func (q *search) again(ctx context.Context, answers []answered[*nodeAnswer], positions []int, f searchForm) map[int]*nodeAnswer {
+	alone := *q
+	alone.send = alone.sendAlone
+	got := make([]*nodeAnswer, len(positions))
+	eachAtOnce(len(positions), func(i int) {
+		call := answers[positions[i]].Call
+		ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+		defer cancel()
+		got[i], _ = alone.askPart(ctx, q.s.nodes.Client(q.view, call.Node), call, f)
+	})
+	found := map[int]*nodeAnswer{}
+	for i, a := range got {
+		if a != nil {
+			found[positions[i]] = a
 		}
 	}
-	return mergeFacets(parts, rules, numCandidates)
+	return found
+}
+
+// eachAtOnce runs do(0) to do(n-1) at the same time and returns when all have.
+func eachAtOnce(n int, do func(i int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { do(i) })
+	}
+	all.Wait()
+}
+
+// mergeFacets adds the facets of the nodes up. Where a node may have cut a list by count, the values in doubt are counted
+// again; where the maximum cuts values of equal count apart, one server's order decides.
+func (q *search) mergeFacets(ctx context.Context, calls []Call, c counts, numCandidates int) *facets {
+	counting := *q
+	counting.within = c.filter
+	rules := facetRules{settings: q.settings, maxValues: q.settings.MaxValuesPerFacet(), rejected: c.rejected}
+	fields := fieldsOf(c.parts)
+	for field := range fields {
+		if rules.settings.FacetSort(field) == "count" && len(calls) > 1 && cutByNodes(c.parts, field, rules.maxValues) {
+			counting.recount(ctx, calls, c.parts, field, rules.maxValues, true)
+		}
+	}
+	rules.breakTies = func(field string, values []facetValue, numbers bool, limit int) []facetValue {
+		return counting.breakTies(ctx, calls, c.added, tiedFacet{field, values, numbers, limit})
+	}
+	return mergeFacets(append(slices.Clone(c.parts), facetsOfHits(c.added, fields)), rules, numCandidates)
+}
+
+// cutByNodes reports whether nodes that list no more values than the client asks for may have left some out.
+func cutByNodes(parts []*facets, field string, maxValues int) bool {
+	cut := false
+	for _, part := range parts {
+		if part != nil {
+			if len(part.values[field]) > maxValues {
+				return false
+			}
+			cut = cut || len(part.values[field]) == maxValues
+		}
+	}
+	return cut
+}
+
+// tiedFacet is a list by count whose maximum cuts values of equal count apart. Its values are all numbers or all strings.
+type tiedFacet struct {
+	field   string
+	values  []facetValue
+	numbers bool
+	limit   int
+}
+
+// maxTieRounds bounds the questions about one facet.
+const maxTieRounds = 4
+
+// breakTies returns the values that come before the limit in one server's order, nil when that cannot be told. added are
+// hits that the nodes do not count.
+func (q *search) breakTies(ctx context.Context, calls []Call, added []hit, t tiedFacet) []facetValue {
+	all := q.valuesOf(ctx, calls, t.field)
+	if all == nil {
+		return nil
+	}
+	tree, places := all.tree(t.values, t.numbers)
+	if tree == nil {
+		return nil
+	}
+	values := make(map[int]facetValue, len(places))
+	for i, place := range places {
+		values[place] = t.values[i]
+	}
+	chosen := tree.first(t.limit)
+	for range maxTieRounds {
+		groups := tree.doubtful(chosen)
+		if len(groups) == 0 || !q.resolve(ctx, calls, added, t.field, tree, groups, values) {
+			break
+		}
+		chosen = tree.first(t.limit)
+	}
+	out := make([]facetValue, len(chosen))
+	for i, place := range chosen {
+		out[i] = values[place]
+	}
+	return out
+}
+
+// resolve asks how many candidates have some value of each group.
+func (q *search) resolve(ctx context.Context, calls []Call, added []hit, field string, tree *facetTree, groups []facetGroup, values map[int]facetValue) bool {
+	queries := make([]countQuery, len(groups))
+	sums := make([]uint64, len(groups))
+	for i, group := range groups {
+		var texts []string
+		for _, place := range tree.values(group) {
+			texts = append(texts, values[place].text)
+		}
+		queries[i].filter = fieldIn(field, texts)
+		sums[i] = uint64(sharing(added, field, texts))
+	}
+	answers := q.countAll(ctx, calls, queries)
+	if answers == nil {
+		return false
+	}
+	for i, group := range groups {
+		for _, a := range answers {
+			sums[i] += uint64(a[i].total)
+		}
+		tree.resolve(group, sums[i])
+	}
+	return true
 }
 
 func callsOf[T any](answers []answered[T]) []Call {
@@ -139,260 +230,4 @@ func fieldsOf(parts []*facets) map[string]bool {
 		}
 	}
 	return fields
-}
-
-// maxRecounts bounds the rounds of one facet.
-const maxRecounts = 4
-
-// recount completes the lists of one facet in parts until the values that belong to the merged list are certain, by the
-// threshold algorithm: a value that a cut list does not hold has at most the count of that list's end. parts[i] belongs to
-// calls[i]. With discover, nodes are also asked for values that no list holds.
-func (q *search) recount(ctx context.Context, calls []Call, parts []*facets, field string, maxValues int, discover bool) {
-	lists := make([]cutList, len(parts))
-	anyCut := false
-	for i, part := range parts {
-		lists[i] = newCutList(part, field, maxValues)
-		anyCut = anyCut || lists[i].cut
-	}
-	for round := 0; anyCut && round < maxRecounts; round++ {
-		doubts, unseen := doubtful(lists, maxValues)
-		unseen = unseen && discover
-		if len(doubts) == 0 && !unseen {
-			break
-		}
-		for i := range lists {
-			if ctx.Err() != nil {
-				return
-			}
-			if values := doubts[i]; len(values) > 0 {
-				q.countValues(ctx, calls[i], field, values, &lists[i], maxValues)
-			} else if unseen && lists[i].cut {
-				q.findMore(ctx, calls[i], field, lists, i, maxValues)
-			}
-		}
-	}
-	for i, part := range parts {
-		if part != nil && anyCut {
-			part.values[field] = lists[i].values()
-		}
-	}
-}
-
-// cutList is what is known of one node's counts of one facet.
-type cutList struct {
-	counts map[string]facetValue // by normalized value
-	order  []string              // keys of counts, in the order met
-	cut    bool                  // the node has more values, each at most tail times
-	tail   uint64
-}
-
-func newCutList(part *facets, field string, maxValues int) cutList {
-	l := cutList{counts: map[string]facetValue{}}
-	if part == nil {
-		return l
-	}
-	l.append(part.values[field], maxValues)
-	return l
-}
-
-// isCut reports whether a list of n values may have been cut: at the client's maximum, or at the longer one that nodes of
-// spread indexes are given where facets are listed by count.
-func isCut(n, maxValues int) bool { return n == maxValues || n >= max(maxValues, nodeFacetValues) }
-
-// append adds a list as the node cut it.
-func (l *cutList) append(values []facetValue, maxValues int) {
-	for _, value := range values {
-		l.set(value)
-	}
-	if l.cut = isCut(len(values), maxValues); l.cut && len(values) > 0 {
-		l.tail = values[len(values)-1].count
-	}
-}
-
-func (l *cutList) set(value facetValue) {
-	key := normalizeFacet(value.text)
-	if _, known := l.counts[key]; !known {
-		l.order = append(l.order, key)
-	}
-	l.counts[key] = value
-}
-
-func (l *cutList) values() []facetValue {
-	values := make([]facetValue, 0, len(l.order))
-	for _, key := range l.order {
-		if l.counts[key].count > 0 {
-			values = append(values, l.counts[key])
-		}
-	}
-	return values
-}
-
-// doubtful returns, for each list, the values it does not hold that may belong to the first maxValues of all lists
-// together, and whether a value that no list holds may.
-func doubtful(lists []cutList, maxValues int) (doubts map[int][]string, unseen bool) {
-	least := map[string]uint64{} // counts known
-	texts := map[string]string{}
-	var tails uint64
-	for _, l := range lists {
-		for key, value := range l.counts {
-			least[key] += value.count
-			texts[key] = value.text
-		}
-		if l.cut {
-			tails += l.tail
-		}
-	}
-	bar := nthLargest(least, maxValues)
-	doubts = map[int][]string{}
-	for key, count := range least {
-		most := count
-		var open []int
-		for i, l := range lists {
-			if _, known := l.counts[key]; !known && l.cut {
-				most += l.tail
-				open = append(open, i)
-			}
-		}
-		if most >= bar {
-			for _, i := range open {
-				doubts[i] = append(doubts[i], texts[key])
-			}
-		}
-	}
-	for i := range doubts {
-		slices.Sort(doubts[i])
-	}
-	return doubts, tails > bar || tails == bar && tails > 0
-}
-
-// nthLargest is the n-th largest count, 0 when there are fewer.
-func nthLargest(counts map[string]uint64, n int) uint64 {
-	if len(counts) < n || n == 0 {
-		return 0
-	}
-	sorted := make([]uint64, 0, len(counts))
-	for _, count := range counts {
-		sorted = append(sorted, count)
-	}
-	slices.Sort(sorted)
-	return sorted[len(sorted)-n]
-}
-
-// countValues asks a node for its counts of some values: first as a facet of the documents that have them; where that
-// list is cut as well, value by value.
-func (q *search) countValues(ctx context.Context, call Call, field string, values []string, l *cutList, maxValues int) {
-	for chunk := range slices.Chunk(values, max(1, maxValues)) {
-		answer, err := q.askCounts(ctx, call, []countQuery{{filter: fieldIn(field, chunk), facet: field}})
-		if err != nil {
-			return
-		}
-		listed := map[string]facetValue{}
-		if answer[0].facets != nil {
-			for _, value := range answer[0].facets.values[field] {
-				listed[normalizeFacet(value.text)] = value
-			}
-		}
-		var rest []string
-		for _, value := range chunk {
-			switch found, ok := listed[normalizeFacet(value)]; {
-			case ok:
-				l.set(found)
-			case !isCut(len(listed), maxValues):
-				l.set(facetValue{text: value})
-			default:
-				rest = append(rest, value)
-			}
-		}
-		q.countEach(ctx, call, field, rest, l)
-	}
-}
-
-func (q *search) countEach(ctx context.Context, call Call, field string, values []string, l *cutList) {
-	if len(values) == 0 {
-		return
-	}
-	queries := make([]countQuery, len(values))
-	for i, value := range values {
-		queries[i].filter = fieldIn(field, []string{value})
-	}
-	answers, err := q.askCounts(ctx, call, queries)
-	if err != nil {
-		return
-	}
-	for i, value := range values {
-		l.set(facetValue{value, uint64(answers[i].total)})
-	}
-}
-
-// findMore asks a node for values behind the end of its list: those of documents that have none of the values known.
-func (q *search) findMore(ctx context.Context, call Call, field string, lists []cutList, i, maxValues int) {
-	known := map[string]string{}
-	for _, l := range lists {
-		for key, value := range l.counts {
-			known[key] = value.text
-		}
-	}
-	values := make([]string, 0, len(known))
-	for _, text := range known {
-		values = append(values, text)
-	}
-	slices.Sort(values)
-	answers, err := q.askCounts(ctx, call, []countQuery{{filter: "NOT " + fieldIn(field, values), facet: field}})
-	if err != nil || answers[0].facets == nil {
-		lists[i].cut = false
-		return
-	}
-	lists[i].append(answers[0].facets.values[field], maxValues)
-}
-
-// countQuery asks how many of the search's candidates satisfy a filter, and how often they have the values of a facet.
-type countQuery struct{ filter, facet string }
-
-// askCounts asks a node in one request; answers[i] belongs to queries[i].
-func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery) ([]*nodeAnswer, error) {
-	var multi meili.MultiSearch
-	for _, query := range queries {
-		part := meili.MultiQuery{IndexUID: q.ix.NodeUID, SearchQuery: *q.query}
-		text := meili.AppendString(nil, query.filter)
-		part.Filter = meili.AndFilter(withShards(part.Filter, call.filterShards()), text)
-		part.Offset, part.Limit, part.Page, part.HitsPerPage = q.nodePaging(0)
-		part.AttributesToRetrieve, part.AttributesToHighlight, part.AttributesToCrop = &[]string{}, nil, nil
-		part.Sort, part.RetrieveVectors, part.Facets = nil, nil, nil
-		if query.facet != "" {
-			part.Facets = &[]string{query.facet}
-		}
-		multi.Queries = append(multi.Queries, part)
-	}
-	body, err := marshal(multi)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
-	defer cancel()
-	response, err := q.s.exchange(ctx, q.s.nodes.Client(q.view, call.Node), node.Request{
-		Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json",
-	})
-	if err != nil {
-		return nil, err
-	}
-	var answers []*nodeAnswer
-	for _, result := range itemsOf(memberOf(response.Body, "results")) {
-		answers = append(answers, readAnswer(result, q.ix.NodeUID))
-	}
-	if len(answers) != len(queries) {
-		return nil, &refusal{node: call.Node, status: response.Status, body: response.Body}
-	}
-	return answers, nil
-}
-
-// fieldIn is a filter expression for documents that have one of some values.
-func fieldIn(field string, values []string) string {
-	text := []byte(meili.QuoteFilterValue(field) + " IN [")
-	for i, value := range values {
-		if i > 0 {
-			text = append(text, ", "...)
-		}
-		text = append(text, meili.QuoteFilterValue(value)...)
-	}
-	return string(append(text, ']'))
 }

@@ -23,6 +23,7 @@ type search struct {
 	seed     uint64
 	metadata bool
 	send     sender
+	within   string // a filter that further counts of candidates must satisfy, "" for none
 }
 
 // sender asks one node for a search and returns the body of its answer. call is nil when the client's query is sent as it
@@ -158,6 +159,9 @@ func (q *search) nodePaging(reach int) (offset, limit, page, hitsPerPage *int) {
 }
 
 func (q *search) score(h *hit, f searchForm) {
+	if q.ix.PrimaryKey != "" {
+		h.key = memberOf(h.raw, q.ix.PrimaryKey)
+	}
 	if !f.federated {
 		h.score = detailsScore(memberOf(h.raw, "_rankingScoreDetails"))
 		return
@@ -247,10 +251,7 @@ func (q *search) shows(field string) bool {
 func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f searchForm) *searchAnswer {
 	from, _ := q.query.Window()
 	out := &searchAnswer{query: q.query, cutter: f.cutter}
-	lists := make([][]hit, len(answers))
-	for i, a := range answers {
-		lists[i] = a.Value.hits
-		out.total += a.Value.total
+	for _, a := range answers {
 		if a.Value.tookMillis >= out.tookMillis {
 			out.tookMillis, out.performance = a.Value.tookMillis, a.Value.performance
 		}
@@ -261,16 +262,12 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 			out.semantic = new(0)
 		}
 	}
-	m := mergeHits(lists, from, f.reach, f.distinct, false, byScore)
+	q.fillWindow(ctx, answers, f)
+	m := mergeHits(hitLists(answers), from, f.reach, f.distinct, false, compareHits)
 	out.hits = m.hits
-	numCandidates := out.total
-	if q.query.Paged() && f.distinct != "" && len(answers) > 1 {
-		m.rejected, out.total = q.allDuplicates(ctx, answers, f, out.total)
-	} else {
-		out.total -= len(m.rejected)
-	}
-	out.facets = q.mergeFacets(ctx, answers, numCandidates)
-	out.facets.withoutHits(m.rejected)
+	c := q.count(ctx, answers, f, m)
+	out.total = c.total
+	out.facets = q.mergeFacets(ctx, callsOf(answers), c, c.total)
 	if out.semantic != nil {
 		for i := range out.hits {
 			if out.hits[i].score.isSemantic() {

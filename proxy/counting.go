@@ -1,0 +1,76 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+
+	"miroir/meili"
+	"miroir/proxy/node"
+)
+
+// countQuery asks how many of the search's candidates satisfy a filter, and how often they have the values of facets.
+type countQuery struct {
+	filter string // "" for all
+	facets *[]string
+}
+
+// countAll asks the nodes of all calls at once; answers[i][j] is of calls[i] to queries[j]. nil when a node does not
+// answer.
+func (q *search) countAll(ctx context.Context, calls []Call, queries []countQuery) [][]*nodeAnswer {
+	answers := make([][]*nodeAnswer, len(calls))
+	eachAtOnce(len(calls), func(i int) { answers[i], _ = q.askCounts(ctx, calls[i], queries) })
+	if slices.ContainsFunc(answers, func(a []*nodeAnswer) bool { return a == nil }) {
+		return nil
+	}
+	return answers
+}
+
+// askCounts asks a node in one request; answers[i] belongs to queries[i].
+func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery) ([]*nodeAnswer, error) {
+	var multi meili.MultiSearch
+	for _, query := range queries {
+		part := meili.MultiQuery{IndexUID: q.ix.NodeUID, SearchQuery: *q.query}
+		part.Filter = withShards(part.Filter, call.filterShards())
+		for _, filter := range []string{q.within, query.filter} {
+			if filter != "" {
+				part.Filter = meili.AndFilter(part.Filter, meili.AppendString(nil, filter))
+			}
+		}
+		part.Offset, part.Limit, part.Page, part.HitsPerPage = q.nodePaging(0)
+		part.AttributesToRetrieve, part.AttributesToHighlight, part.AttributesToCrop = &[]string{}, nil, nil
+		part.Sort, part.RetrieveVectors, part.Facets = nil, nil, query.facets
+		multi.Queries = append(multi.Queries, part)
+	}
+	body, err := marshal(multi)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+	defer cancel()
+	response, err := q.s.exchange(ctx, q.s.nodes.Client(q.view, call.Node), node.Request{
+		Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json",
+	})
+	if err != nil {
+		return nil, err
+	}
+	var answers []*nodeAnswer
+	for _, result := range itemsOf(memberOf(response.Body, "results")) {
+		answers = append(answers, readAnswer(result, q.ix.NodeUID))
+	}
+	if len(answers) != len(queries) {
+		return nil, &refusal{node: call.Node, status: response.Status, body: response.Body}
+	}
+	return answers, nil
+}
+
+// fieldIn is a filter expression for documents that have one of some values.
+func fieldIn(field string, values []string) string {
+	text := []byte(meili.QuoteFilterValue(field) + " IN [")
+	for i, value := range values {
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = append(text, meili.QuoteFilterValue(value)...)
+	}
+	return string(append(text, ']'))
+}

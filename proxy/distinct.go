@@ -1,0 +1,277 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"miroir/meili"
+)
+
+// counts are what totals and facets are made of: what nodes count, and hits counted or not counted on top of that.
+type counts struct {
+	total    int
+	parts    []*facets
+	filter   string // what candidates that nodes count must satisfy besides the search, "" for nothing
+	added    []hit  // hits to count that the filter leaves out
+	rejected []hit  // hits not to count although nodes did
+}
+
+// winners are the hits that distinct keeps while one server fills the window, best first: those of [0, to), and behind
+// it those that tie with its last hit, because duplicates are removed from whole buckets of ties.
+type winners struct {
+	hits []hit
+	// open are the lists that may go on with hits that belong to the winners; short says that hits of the window are among
+	// them.
+	open  []int
+	short bool
+}
+
+// findWinners merges lists like mergeHits. reach is the length at which nodes cut their lists. unranked says that one
+// server takes the first documents it meets and stops at the end of the window.
+func findWinners(lists [][]hit, to, reach int, distinct string, unranked bool) winners {
+	var w winners
+	heads := make([]int, len(lists))
+	seen := map[string]bool{}
+	for {
+		best := bestHead(lists, heads, compareHits)
+		if best < 0 {
+			break
+		}
+		h := lists[best][heads[best]]
+		if len(w.hits) >= to && (unranked || to == 0 || byScore(&h, &w.hits[len(w.hits)-1]) != 0) {
+			break
+		}
+		heads[best]++
+		if !isDuplicate(&h, distinct, seen) {
+			w.hits = append(w.hits, h)
+		}
+	}
+	w.short = len(w.hits) < to
+	for i, list := range lists {
+		if len(list) >= reach && len(list) > 0 && heads[i] == len(list) && (w.short || !unranked) {
+			w.open = append(w.open, i)
+		}
+	}
+	return w
+}
+
+// fillWindow asks nodes for more hits where duplicates on other nodes leave the window short.
+func (q *search) fillWindow(ctx context.Context, answers []answered[*nodeAnswer], f searchForm) {
+	if f.distinct == "" || len(answers) < 2 {
+		return
+	}
+	w := findWinners(hitLists(answers), f.reach, f.reach, f.distinct, true)
+	if !w.short || len(w.open) == 0 || f.reach >= q.settings.MaxTotalHits() {
+		return
+	}
+	f.reach = q.settings.MaxTotalHits()
+	for i, part := range q.again(ctx, answers, w.open, f) {
+		longer := *answers[i].Value
+		longer.hits = part.hits
+		answers[i].Value = &longer
+	}
+}
+
+// count finds out what one server would count: the candidates of all nodes, of duplicates only those that it removes.
+func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) counts {
+	c := counts{parts: make([]*facets, len(answers))}
+	for i, a := range answers {
+		c.parts[i] = a.Value.facets
+		c.total += a.Value.total
+	}
+	switch {
+	case f.distinct == "" || len(answers) < 2:
+	case q.query.Paged():
+		q.countGroups(ctx, answers, f, &c)
+	case !q.countWinners(ctx, answers, f, &c):
+		c.rejected = m.rejected
+		c.total -= len(m.rejected)
+	}
+	return c
+}
+
+// countWinners counts the candidates that share no value with a winner, and the winners. It reports whether it could.
+func (q *search) countWinners(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, c *counts) bool {
+	_, rule := meili.MatchFilterable(q.settings.Filterable(), f.distinct)
+	if !f.distinctFederated || rule == nil || !rule.Equality || q.kind == meili.HybridSearch || q.query.RankingScoreThreshold != nil {
+		return false
+	}
+	lists, to := hitLists(answers), f.reach
+	w := findWinners(lists, to, f.reach, f.distinct, q.unranked())
+	if most := q.settings.MaxTotalHits(); len(w.open) > 0 && f.reach < most {
+		wide := q.lean(&f)
+		for i, part := range wide.again(ctx, answers, w.open, f) {
+			lists[i] = part.hits
+		}
+		w = findWinners(lists, to, f.reach, f.distinct, q.unranked())
+	}
+	var values []string
+	known := map[string]bool{}
+	for i := range w.hits {
+		own := w.hits[i].facetTexts(f.distinct)
+		if len(own) == 0 {
+			continue
+		}
+		c.added = append(c.added, w.hits[i])
+		for _, value := range own {
+			if !known[value.text] {
+				known[value.text] = true
+				values = append(values, value.text)
+			}
+		}
+	}
+	if len(values) > 0 {
+		c.filter = "NOT " + fieldIn(f.distinct, values)
+	}
+	counted := q.countAll(ctx, callsOf(answers), []countQuery{{filter: c.filter, facets: q.query.Facets}})
+	if counted == nil {
+		*c = counts{total: c.total, parts: c.parts}
+		return false
+	}
+	c.total = len(c.added)
+	for i, a := range counted {
+		c.parts[i] = a[0].facets
+		c.total += a[0].total
+	}
+	return true
+}
+
+// unranked reports whether nothing ranks the documents of the search: it has no words, and no rule sorts.
+func (q *search) unranked() bool {
+	if !q.query.IsPlaceholder() || q.kind != meili.KeywordSearch {
+		return false
+	}
+	for _, rule := range q.settings.Ranking() {
+		if strings.Contains(rule, ":") || rule == "sort" && q.query.Sort != nil && len(*q.query.Sort) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func hitLists(answers []answered[*nodeAnswer]) [][]hit {
+	lists := make([][]hit, len(answers))
+	for i, a := range answers {
+		lists[i] = a.Value.hits
+	}
+	return lists
+}
+
+// lean is q asking for as many hits as can be reached, with no more of them than what ranks and counts them.
+func (q *search) lean(f *searchForm) *search {
+	wide := *q
+	query := *q.query
+	query.AttributesToRetrieve, query.AttributesToHighlight, query.AttributesToCrop = &[]string{}, nil, nil
+	query.ShowMatchesPosition, query.RetrieveVectors = nil, nil
+	wide.query = &query
+	f.reach, f.retrieve = q.settings.MaxTotalHits(), query.AttributesToRetrieve
+	if !f.distinctFederated {
+		f.retrieve = &[]string{f.distinct}
+	}
+	return &wide
+}
+
+// countGroups counts one document for each value of the distinct field, as one server does for pages: the number of values
+// is exact where nodes can list them all. Facets miss the duplicates among the hits that can be reached.
+func (q *search) countGroups(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, c *counts) {
+	total := c.total
+	c.rejected, c.total = q.allDuplicates(ctx, answers, f, total)
+	if !f.distinctFederated || q.query.RankingScoreThreshold != nil || q.kind == meili.HybridSearch {
+		return
+	}
+	flat := *q
+	query := *q.query
+	query.Page, query.HitsPerPage = nil, nil
+	flat.query = &query
+	counted := flat.countAll(ctx, callsOf(answers), []countQuery{{facets: &[]string{f.distinct}}})
+	if counted == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for _, a := range counted {
+		if a[0].facets == nil || isCut(len(a[0].facets.values[f.distinct]), q.settings.MaxValuesPerFacet()) {
+			return
+		}
+		for _, value := range a[0].facets.values[f.distinct] {
+			if key := normalizeFacet(value.text); seen[key] {
+				total--
+			} else {
+				seen[key] = true
+			}
+		}
+	}
+	c.total = total
+}
+
+// facetTexts are the values of a field of a hit as facets show them, each once.
+func (h *hit) facetTexts(field string) []facetValue {
+	var values []facetValue
+	seen := map[string]bool{}
+	for _, document := range [][]byte{h.raw, h.extra} {
+		eachLeaf(document, field, func(leaf []byte) {
+			shown, key := "", ""
+			switch {
+			case len(leaf) == 0 || leaf[0] == 'n':
+				return
+			case leaf[0] == '"':
+				shown = text(leaf)
+				key = `"` + normalizeFacet(shown)
+			case leaf[0] == 't' || leaf[0] == 'f':
+				shown, key = string(leaf), `"`+string(leaf)
+			default:
+				shown = facetNumber(number(leaf))
+				key = shown
+			}
+			if !seen[key] {
+				seen[key] = true
+				values = append(values, facetValue{shown, 1})
+			}
+		})
+	}
+	return values
+}
+
+// facetsOfHits counts the values of fields over hits.
+func facetsOfHits(hits []hit, fields map[string]bool) *facets {
+	if len(hits) == 0 || len(fields) == 0 {
+		return nil
+	}
+	parts := make([]*facets, 0, len(hits))
+	for i := range hits {
+		part := &facets{values: map[string][]facetValue{}, stats: map[string]facetStats{}}
+		for field := range fields {
+			part.values[field] = hits[i].facetTexts(field)
+			for _, document := range [][]byte{hits[i].raw, hits[i].extra} {
+				eachLeaf(document, field, func(leaf []byte) {
+					if len(leaf) == 0 || !strings.ContainsRune("-0123456789", rune(leaf[0])) {
+						return
+					}
+					value, known := number(leaf), part.stats[field]
+					if _, ok := part.stats[field]; !ok {
+						known = facetStats{value, value}
+					}
+					part.stats[field] = facetStats{min(known.min, value), max(known.max, value)}
+				})
+			}
+		}
+		parts = append(parts, part)
+	}
+	return sumFacets(parts)
+}
+
+// sharing is the number of hits that have one of some values of a field.
+func sharing(hits []hit, field string, values []string) int {
+	normalized := make([]string, len(values))
+	for i, value := range values {
+		normalized[i] = normalizeFacet(value)
+	}
+	n := 0
+	for i := range hits {
+		own := hits[i].facetTexts(field)
+		if slices.ContainsFunc(own, func(v facetValue) bool { return slices.Contains(normalized, normalizeFacet(v.text)) }) {
+			n++
+		}
+	}
+	return n
+}

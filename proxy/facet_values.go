@@ -1,0 +1,178 @@
+package proxy
+
+import (
+	"container/list"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"miroir/fsm"
+	"miroir/meili"
+)
+
+// fieldValues are all values of a facet over all nodes, in order, with the groups one server would put them in.
+type fieldValues struct {
+	numbers, strings           []string // numbers as facets print them, strings normalized
+	numberLevels, stringLevels []facetLevel
+	bytes                      int
+}
+
+// newFieldValues orders the values of a field. grouped says whether the index groups its strings: it does when they can be
+// compared. regroups is what facetLevels needs.
+func newFieldValues(values []facetValue, hasNumbers, grouped bool, regroups int) *fieldValues {
+	numbers, strs := splitNumbers(values, hasNumbers)
+	sortFacet(numbers, "alpha", compareNumbers)
+	f := &fieldValues{}
+	for _, value := range numbers {
+		f.numbers = append(f.numbers, value.text)
+	}
+	for _, value := range strs {
+		f.strings = append(f.strings, normalizeFacet(value.text))
+	}
+	slices.Sort(f.strings)
+	f.numberLevels, f.stringLevels = facetLevels(len(f.numbers), regroups), facetLevels(len(f.strings), regroups)
+	if !grouped {
+		f.stringLevels = f.stringLevels[:1]
+	}
+	const overhead = 40 // of a value: its header and its places in the levels
+	for _, text := range slices.Concat(f.numbers, f.strings) {
+		f.bytes += len(text) + overhead
+	}
+	return f
+}
+
+// tree counts the groups of numbers or strings; the second result is where values[i] stands. nil when a value is missing.
+func (f *fieldValues) tree(values []facetValue, numbers bool) (*facetTree, []int) {
+	texts, levels := f.strings, f.stringLevels
+	if numbers {
+		texts, levels = f.numbers, f.numberLevels
+	}
+	counts, places := make([]uint64, len(texts)), make([]int, len(values))
+	for i, value := range values {
+		found := false
+		if numbers {
+			places[i], found = slices.BinarySearchFunc(texts, value.text, func(a, b string) int {
+				return compareNumbers(facetValue{text: a}, facetValue{text: b})
+			})
+		} else {
+			places[i], found = slices.BinarySearch(texts, normalizeFacet(value.text))
+		}
+		if !found {
+			return nil, nil
+		}
+		counts[places[i]] = value.count
+	}
+	return newFacetTree(levels, counts), places
+}
+
+// fieldKey names one version of the values of a field.
+type fieldKey struct {
+	cluster  string
+	index    fsm.IndexID
+	updated  time.Time
+	settings uint64
+	field    string
+}
+
+// fieldCache remembers the values of fields, those asked for last, up to a number of bytes. Every finished write of an
+// index gives its fields a new version; old ones are never asked for again and fall out.
+type fieldCache struct {
+	mu       sync.Mutex
+	maxBytes int
+	bytes    int
+	order    *list.List // of fieldEntry, used last first
+	places   map[fieldKey]*list.Element
+}
+
+type fieldEntry struct {
+	key    fieldKey
+	values *fieldValues
+}
+
+// fieldValuesCache is shared by all searches.
+var fieldValuesCache = newFieldCache(64 << 20)
+
+func newFieldCache(maxBytes int) *fieldCache {
+	return &fieldCache{maxBytes: maxBytes, order: list.New(), places: map[fieldKey]*list.Element{}}
+}
+
+func (c *fieldCache) get(key fieldKey) *fieldValues {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	place := c.places[key]
+	if place == nil {
+		return nil
+	}
+	c.order.MoveToFront(place)
+	return place.Value.(fieldEntry).values
+}
+
+func (c *fieldCache) put(key fieldKey, values *fieldValues) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.places[key] != nil || values.bytes > c.maxBytes {
+		return
+	}
+	c.places[key] = c.order.PushFront(fieldEntry{key, values})
+	for c.bytes += values.bytes; c.bytes > c.maxBytes; {
+		oldest := c.order.Remove(c.order.Back()).(fieldEntry)
+		delete(c.places, oldest.key)
+		c.bytes -= oldest.values.bytes
+	}
+}
+
+// valuesOf are the values of a field over the whole index, from the nodes of calls. nil when a node does not answer or has
+// more than it lists.
+func (q *search) valuesOf(ctx context.Context, calls []Call, field string) *fieldValues {
+	key := fieldKey{q.view.ClusterID, q.ix.ID, q.ix.UpdatedAt, q.ix.SettingsVersion, field}
+	if known := fieldValuesCache.get(key); known != nil {
+		return known
+	}
+	everything := *q
+	everything.query, everything.within = &meili.SearchQuery{}, ""
+	answers := everything.countAll(ctx, calls, []countQuery{{facets: &[]string{field}}})
+	if answers == nil {
+		return nil
+	}
+	parts := make([]*facets, len(answers))
+	total, uses := 0, 0
+	for i, a := range answers {
+		if parts[i] = a[0].facets; parts[i] == nil || len(parts[i].values[field]) >= nodeFacetValues {
+			return nil
+		}
+		total += a[0].total
+	}
+	sum := sumFacets(parts)
+	for _, value := range sum.values[field] {
+		uses += int(value.count)
+	}
+	regroups := 0
+	if uses <= total && !strings.Contains(field, ".") { // only values outside of arrays and objects are grouped again
+		regroups = max(0, int(q.ix.SettingsVersion)-1)
+	}
+	_, hasNumbers := sum.stats[field]
+	values := newFieldValues(sum.values[field], hasNumbers, q.comparesValues(field), regroups)
+	fieldValuesCache.put(key, values)
+	return values
+}
+
+// comparesValues reports whether filters or sorts may compare the values of a field.
+func (q *search) comparesValues(field string) bool {
+	if q.settings == nil {
+		return false
+	}
+	for _, sorted := range q.settings.SortableAttributes.Value {
+		if meili.IsFieldOrBelow(field, sorted) {
+			return true
+		}
+	}
+	for _, rule := range q.settings.Ranking() {
+		if name, _, custom := strings.Cut(rule, ":"); custom && meili.IsFieldOrBelow(field, name) {
+			return true
+		}
+	}
+	_, rule := meili.MatchFilterable(q.settings.Filterable(), field)
+	return rule != nil && rule.Comparison
+}
