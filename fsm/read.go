@@ -147,9 +147,8 @@ func (r *taskReader) tasks(uids []uint32) ([]*Task, error) {
 
 // match returns the tasks a filter selects.
 func (r *taskReader) match(f TaskFilter) (uidSet, error) {
-	set := readSet(r.tx, dimAll, "")
+	set := r.withStatus(f.Statuses)
 	r.narrowUIDs(set, f.UIDs)
-	r.narrow(set, dimStatus, f.Statuses)
 	r.narrow(set, dimKind, f.Kinds)
 	r.narrow(set, dimIndex, f.IndexUIDs)
 	r.narrow(set, dimCanceledBy, uidTexts(f.CanceledBy))
@@ -166,15 +165,27 @@ func (r *taskReader) match(f TaskFilter) (uidSet, error) {
 	return r.matchEach(set, f.Match)
 }
 
-func (r *taskReader) narrow(set uidSet, dim byte, values []string) {
-	if values == nil {
-		return
+// withStatus returns the tasks in one of the statuses, nil for any. The unfinished ones are few among many: looking for
+// them must not cost a look at the others.
+func (r *taskReader) withStatus(statuses []string) uidSet {
+	if statuses == nil {
+		return readSet(r.tx, dimAll, "")
 	}
+	return r.union(dimStatus, statuses)
+}
+
+func (r *taskReader) narrow(set uidSet, dim byte, values []string) {
+	if values != nil {
+		set.intersect(r.union(dim, values))
+	}
+}
+
+func (r *taskReader) union(dim byte, values []string) uidSet {
 	union := uidSet{}
 	for _, value := range values {
 		union.unite(readSet(r.tx, dim, value))
 	}
-	set.intersect(union)
+	return union
 }
 
 func uidTexts(uids []uint32) []string {
