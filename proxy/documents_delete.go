@@ -61,7 +61,7 @@ func (c *change) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
 			begin.Shards = append(begin.Shards, fsm.ShardID(shard))
 		}
 	}
-	return &proposal{begin: begin, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
+	return &proposal{begin: begin, touched: c.touched, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
 		return []step{{marked: true, request: c.request(begun.Index.NodeUID, t, write, byShard)}}
 	}}, nil
 }

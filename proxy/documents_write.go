@@ -128,9 +128,24 @@ func (a *addition) proposal(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
 		request.Shards = a.batch.shards()
 		begin.Request = request.JSON()
 	}
-	return &proposal{begin: begin, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
+	return &proposal{begin: begin, touched: a.touched, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
 		return a.steps(request, begun, t, write)
 	}}
+}
+
+// touched notes the documents of the batch.
+func (a *addition) touched(watch *tasks.WriteWatch) error {
+	if a.batch.received == 0 {
+		return nil
+	}
+	return a.batch.docs.each(func(document []byte) error {
+		id, problem := meili.DocumentID(document, a.batch.primaryKey)
+		if problem != nil {
+			return problem
+		}
+		watch.NoteID(id)
+		return nil
+	})
 }
 
 // createOnly is a batch that fails as a whole but still creates its index, without a primary key.

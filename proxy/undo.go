@@ -34,6 +34,7 @@ func (s *Server) UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.Nod
 		unlock()
 		return err
 	}
+	s.writer.watches.note(ix.ID, nil)
 	answers := make([]chan delivery, len(nodes))
 	for i, id := range nodes {
 		answers[i] = make(chan delivery, 1)

@@ -16,6 +16,7 @@ import (
 
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/tasks"
 )
 
 // writer is the write path: check → intent → fan-out → result. It runs on the leader only. One write of an index is
@@ -27,6 +28,8 @@ type writer struct {
 	gate   gate
 	// wake is signalled when a task has begun on the nodes.
 	wake chan struct{}
+	// watches are told what writes touch.
+	watches watches
 
 	results sync.WaitGroup // results that are committed after the answer
 
@@ -55,6 +58,8 @@ type proposal struct {
 	begin fsm.BeginWrite
 	// steps are the requests a target gets; nil when no node is involved.
 	steps func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step
+	// touched tells a watch which documents the write touches; nil when any may be.
+	touched func(*tasks.WriteWatch) error
 }
 
 // proposer checks a write against the state it will find. It is called with the names locked, again when the state
@@ -193,6 +198,7 @@ func (wr *writer) enqueue(w *write, p *proposal) {
 	if p.steps == nil {
 		return
 	}
+	wr.watches.note(w.begun.Index.ID, p.touched)
 	view := wr.server.cluster.View()
 	for _, target := range w.begun.Targets {
 		sub := &subWrite{
