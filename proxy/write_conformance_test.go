@@ -10,6 +10,11 @@ import (
 	"miroir/fsm"
 )
 
+// differsByDesign are steps that cannot agree, and why.
+var differsByDesign = map[string]string{
+	"api-tasks 048": "a batch does not report the sizes of the nodes' internal databases",
+}
+
 // TestWritesLikeOneServer replays the recorded conversations against a whole pod in several shapes. A step that one
 // embedded node alone answers as recorded must be answered so through Miroir.
 func TestWritesLikeOneServer(t *testing.T) {
@@ -34,9 +39,13 @@ func TestWritesLikeOneServer(t *testing.T) {
 				results := conformance.Run(t.Context(), conformance.Options{Transport: conformance.Handler(c.server), Key: testMasterKey}, recording)
 				agree := 0
 				for i, result := range results {
-					if result.OK() {
+					switch {
+					case result.OK():
 						agree++
-					} else if reference[i].OK() {
+					case isRead(result.Request): // TestReadsLikeOneServer judges them
+					case differsByDesign[name+" "+result.Step] != "":
+						t.Logf("%s %s: %s", result.Step, result.Request, differsByDesign[name+" "+result.Step])
+					case reference[i].OK():
 						t.Errorf("%s %s: %s", result.Step, result.Request, strings.Join(result.Differences, "; "))
 					}
 				}
