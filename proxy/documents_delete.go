@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -216,6 +217,9 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 	if problem != nil {
 		return problem
 	}
+	if err := s.checkFunction(r, edit.Function); err != nil {
+		return err
+	}
 	filter, err := r.documentFilter(edit.Filter)
 	if err != nil {
 		return err
@@ -233,6 +237,21 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 		},
 		details: func(count meili.Setting[uint64]) json.RawMessage { return editDetails(edit, count) },
 	})
+}
+
+// checkFunction has a node compile an edit function, so that one it refuses makes no task. The filter sent along is
+// malformed and looked at after the function: nothing is enqueued. When no node can be asked the write will find out.
+func (s *Server) checkFunction(r *request, function string) error {
+	body, err := marshal(map[string]string{"function": function, "filter": "="})
+	if err != nil {
+		return err
+	}
+	_, err = s.askAnyNode(r, nil, node.Request{Method: http.MethodPost, Path: indexPath("any") + "/documents/edit", Body: body, ContentType: "application/json"})
+	var refused *meili.Error
+	if errors.As(err, &refused) && refused.Code == meili.CodeBadRequest {
+		return refused
+	}
+	return nil
 }
 
 func editDetails(edit *meili.Edit, count meili.Setting[uint64]) json.RawMessage {

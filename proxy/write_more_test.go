@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -329,11 +330,14 @@ func TestLateWriteIsFound(t *testing.T) {
 // Sub-writes of one lane go out one after another and in order; another index does not wait for them.
 func TestLanesKeepOrderAndDoNotBlockEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var order []string
 		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
 			if strings.HasPrefix(r.URL.Path, "/slow") {
 				time.Sleep(time.Second)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			order = append(order, r.URL.Path)
 			return jsonAnswer(`{"taskUid":1}`), nil
 		})
