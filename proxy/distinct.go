@@ -165,9 +165,9 @@ func (q *search) lean(f *searchForm) *search {
 	query.AttributesToRetrieve, query.AttributesToHighlight, query.AttributesToCrop = &[]string{}, nil, nil
 	query.ShowMatchesPosition, query.RetrieveVectors = nil, nil
 	wide.query = &query
-	f.reach, f.retrieve = q.settings.MaxTotalHits(), query.AttributesToRetrieve
+	f.reach, f.retrieve = q.settings.MaxTotalHits(), &[]string{q.ix.PrimaryKey}
 	if !f.distinctFederated {
-		f.retrieve = &[]string{f.distinct}
+		f.retrieve = &[]string{q.ix.PrimaryKey, f.distinct}
 	}
 	return &wide
 }

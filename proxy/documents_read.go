@@ -98,7 +98,7 @@ func shardsOfList(query *meili.DocumentsQuery, ix *fsm.Index) []fsm.ShardID {
 }
 
 // documentList is one list of documents on its way. Documents come in the order of the nodes asked and, on each, in its
-// own; sorted lists are merged.
+// own; sorted lists and lists of ids are merged.
 type documentList struct {
 	s       *Server
 	ix      *fsm.Index
@@ -125,13 +125,14 @@ func (l *documentList) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 			return strip(got.Answers[0].Value, documentsShape), nil, nil
 		}
 	}
-	if l.query.Sort != nil && len(*l.query.Sort) > 0 {
+	if l.query.Sort != nil && len(*l.query.Sort) > 0 || l.query.IDs != nil {
 		return l.sorted(ctx)
 	}
 	return l.unsorted(ctx)
 }
 
-// sorted asks every node for all documents up to the page's end and merges them by the values they are sorted by.
+// sorted asks every node for all documents up to the page's end and merges them by the values they are sorted by, and by
+// primary key.
 func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 	to := l.query.Offset + l.query.Limit
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
@@ -145,12 +146,20 @@ func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error
 	for i, a := range got.Answers {
 		total += a.Value.total
 		for _, raw := range a.Value.results {
-			lists[i] = append(lists[i], hit{raw: raw, score: weightedScore(memberOf(memberOf(raw, "_federation"), "weightedScoreValues"))})
+			lists[i] = append(lists[i], hit{raw: raw, key: l.keyOf(raw), score: weightedScore(memberOf(memberOf(raw, "_federation"), "weightedScoreValues"))})
 		}
 	}
-	merged := mergeHits(lists, l.query.Offset, to, "", false, byScore)
+	merged := mergeHits(lists, l.query.Offset, to, "", false, compareHits)
 	cutter := newHitCutter([]string{"_federation"}, nil)
 	return l.page(appendHits(nil, merged.hits, cutter), total), got.Missing, nil
+}
+
+// keyOf is the primary key of a document, nil when the document does not tell it.
+func (l *documentList) keyOf(raw []byte) []byte {
+	if l.ix.PrimaryKey == "" {
+		return nil
+	}
+	return memberOf(raw, l.ix.PrimaryKey)
 }
 
 // unsorted asks every node for its total and, as far as already known, its part of the page; then the nodes the page

@@ -57,10 +57,48 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	if q.settings.FacetSort(query.FacetName) == "count" {
 		q.recount(r.Context(), callsOf(got.Answers), parts, query.FacetName, maxValues, false)
 	}
-	values := sumFacets(parts).values[query.FacetName]
+	values := q.withoutDuplicates(r.Context(), plan, query, sumFacets(parts).values[query.FacetName])
 	sortFacetHits(values, query, q.settings.FacetSort(query.FacetName))
 	writeRawJSON(w, http.StatusOK, facetSearchAnswer(values[:min(len(values), maxValues)], query, got.Answers))
 	return nil
+}
+
+// withoutDuplicates counts values that a facet search found as one server does when the index has a distinct attribute: it
+// leaves out the documents that a search for the same words would leave out of its hits. Values that it cannot count keep
+// the sum of what the nodes count.
+func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query *meili.FacetSearch, values []facetValue) []facetValue {
+	if q.distinct() == "" || q.kind != meili.KeywordSearch || !isFilterable(q.settings, query.FacetName) || len(values) == 0 {
+		return values
+	}
+	hits := *q.query
+	hits.Facets = &[]string{query.FacetName}
+	if isTrue(query.ExhaustiveFacetCount) {
+		hits.Page = new(1)
+	}
+	q.query = &hits
+	f := q.form()
+	got, err := q.scatter(ctx, plan, f)
+	if err != nil || len(got.Answers) < 2 {
+		return values
+	}
+	c := q.count(ctx, got.Answers, f, mergeHits(hitLists(got.Answers), 0, f.reach, f.distinct, false, compareHits))
+	cut := slices.ContainsFunc(c.parts, func(part *facets) bool {
+		return part != nil && isCut(len(part.values[query.FacetName]), q.settings.MaxValuesPerFacet())
+	})
+	sum := sumFacets(append(slices.Clone(c.parts), facetsOfHits(c.added, map[string]bool{query.FacetName: true})))
+	sum.withoutHits(c.rejected)
+	known := map[string]uint64{}
+	if sum != nil {
+		for _, value := range sum.values[query.FacetName] {
+			known[normalizeFacet(value.text)] = value.count
+		}
+	}
+	for i := range values {
+		if count, ok := known[normalizeFacet(values[i].text)]; ok || !cut {
+			values[i].count = count
+		}
+	}
+	return slices.DeleteFunc(values, func(v facetValue) bool { return v.count == 0 })
 }
 
 // readFacetHits reads the values that each node found, as facets of one field.

@@ -35,6 +35,9 @@ func clientError(err *meili.Error, ix *fsm.Index) *meili.Error {
 	return &shown
 }
 
+// noFilterable is what a message says in place of an empty list of filterable attributes.
+const noFilterable = "This index does not have configured filterable attributes."
+
 // withoutShardField removes the hidden field from lists of attributes in a message.
 func withoutShardField(message string) string {
 	if !strings.Contains(message, shardField) {
@@ -46,7 +49,9 @@ func withoutShardField(message string) string {
 	} {
 		message = strings.ReplaceAll(message, form.with, form.without)
 	}
-	message = strings.Replace(message, "Available filterable attributes patterns are: `"+shardField+"`.", "This index does not have configured filterable attributes.", 1)
+	for _, list := range []string{"attribute patterns", "attributes patterns"} {
+		message = strings.Replace(message, "Available filterable "+list+" are: `"+shardField+"`.", noFilterable, 1)
+	}
 	return strings.ReplaceAll(message, shardField, "")
 }
 

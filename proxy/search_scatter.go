@@ -206,8 +206,25 @@ func (q *search) form() searchForm {
 			fields = append(fields, root)
 		}
 	}
-	f.cutter = newHitCutter(members, fields)
+	f.cutter = newHitCutter(append(members, q.retrieveKey(&f)...), fields)
 	return f
+}
+
+// retrieveKey makes hits tell their primary key, which orders those that tie, where the client does not ask for it but may
+// see it. It returns the member to cut from the hits then.
+func (q *search) retrieveKey(f *searchForm) []string {
+	key := q.ix.PrimaryKey
+	if f.retrieve == nil || key == "" || strings.Contains(key, ".") || retrieves(*f.retrieve, key) || hasFormatted(q.query) || q.settings.Displayed() != nil && !q.shows(key) {
+		return nil
+	}
+	added := append(slices.Clone(*f.retrieve), key)
+	f.retrieve = &added
+	return []string{key}
+}
+
+// hasFormatted reports whether hits may have a _formatted member, which shows what is retrieved too.
+func hasFormatted(query *meili.SearchQuery) bool {
+	return len(deref(query.AttributesToHighlight)) > 0 || len(deref(query.AttributesToCrop)) > 0
 }
 
 func (q *search) distinct() string {
