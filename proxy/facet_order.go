@@ -146,36 +146,36 @@ func (t *facetTree) first(limit int) []int {
 	return values
 }
 
-// doubtful are the groups above the least frequent of values about which the order depends on more than sums: no value
-// in them is more frequent, but several together may be, or may occur in the same documents.
-func (t *facetTree) doubtful(values []int) []facetGroup {
-	if len(values) == 0 {
-		return nil
-	}
-	least := t.counts[0][values[len(values)-1]]
+// doubtful are the groups above those values that occur least times, about which the order depends on more than sums: no
+// value in them is more frequent, but several together may be, or may occur in the same documents.
+func (t *facetTree) doubtful(values []int, least uint64) []facetGroup {
 	seen := map[facetGroup]bool{}
 	var groups []facetGroup
 	for _, value := range values {
 		if t.counts[0][value] != least {
 			continue
 		}
-		for l := 1; l < len(t.levels); l++ {
-			i, exact := slices.BinarySearch(t.levels[l].first, value)
-			if !exact {
-				i--
-			}
-			g := facetGroup{l, i}
-			if t.most[l][i] != least {
-				break
-			}
-			if !seen[g] && !t.known[l][i] && t.counts[l][i] > least {
-				seen[g] = true
-				groups = append(groups, g)
-				break // what is above it matters only when it has no more documents than the value
-			}
+		if g, found := t.doubtAbove(value, least); found && !seen[g] {
+			seen[g] = true
+			groups = append(groups, g)
 		}
 	}
 	return groups
+}
+
+// doubtAbove is the lowest group in doubt that holds a value. Groups above it matter only if it turns out to have no more
+// documents than the value.
+func (t *facetTree) doubtAbove(value int, least uint64) (facetGroup, bool) {
+	for l := 1; l < len(t.levels); l++ {
+		i, exact := slices.BinarySearch(t.levels[l].first, value)
+		if !exact {
+			i--
+		}
+		if t.counts[l][i] > least {
+			return facetGroup{l, i}, t.most[l][i] == least && !t.known[l][i]
+		}
+	}
+	return facetGroup{}, false
 }
 
 // values are the values of a group that candidates have.

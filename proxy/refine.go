@@ -155,7 +155,7 @@ type tiedFacet struct {
 }
 
 // maxTieRounds bounds the questions about one facet.
-const maxTieRounds = 4
+const maxTieRounds = 6
 
 // breakTies returns the values that come before the limit in one server's order, nil when that cannot be told. added are
 // hits that the nodes do not count.
@@ -172,14 +172,14 @@ func (q *search) breakTies(ctx context.Context, calls []Call, added []hit, t tie
 	for i, place := range places {
 		values[place] = t.values[i]
 	}
-	chosen := tree.first(t.limit)
 	for range maxTieRounds {
-		groups := tree.doubtful(chosen)
-		if len(groups) == 0 || !q.resolve(ctx, calls, added, t.field, tree, groups, values) {
+		ahead := tree.first(2 * t.limit)
+		least := tree.counts[0][ahead[t.limit-1]]
+		if len(tree.doubtful(ahead[:t.limit], least)) == 0 || !q.resolve(ctx, calls, added, t.field, tree, tree.doubtful(ahead, least), values) {
 			break
 		}
-		chosen = tree.first(t.limit)
 	}
+	chosen := tree.first(t.limit)
 	out := make([]facetValue, len(chosen))
 	for i, place := range chosen {
 		out[i] = values[place]
