@@ -44,7 +44,9 @@ func (s *Server) handlePatchFeatures(w http.ResponseWriter, r *request) error {
 	if problem != nil {
 		return problem
 	}
-	features, err := featuresOf(r.View)
+	s.features.Lock() // or a node that is prepared meanwhile would get the old ones last
+	defer s.features.Unlock()
+	features, err := featuresOf(s.cluster.View())
 	if err != nil {
 		return err
 	}
@@ -73,6 +75,17 @@ func nodeFeatures(features meili.Features) ([]byte, error) {
 // PrepareNode brings a node's experimental features in line and notes its version. It is called on the leader when a
 // node is first met or has returned.
 func (s *Server) PrepareNode(ctx context.Context, n *fsm.Node) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
+	defer cancel()
+	if err := s.prepareFeatures(ctx, n); err != nil {
+		return err
+	}
+	return s.noteVersion(ctx, n)
+}
+
+func (s *Server) prepareFeatures(ctx context.Context, n *fsm.Node) error {
+	s.features.Lock()
+	defer s.features.Unlock()
 	features, err := featuresOf(s.cluster.View())
 	if err != nil {
 		return err
@@ -81,12 +94,7 @@ func (s *Server) PrepareNode(ctx context.Context, n *fsm.Node) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
-	defer cancel()
-	if err := s.patchFeatures(ctx, n, body); err != nil {
-		return err
-	}
-	return s.noteVersion(ctx, n)
+	return s.patchFeatures(ctx, n, body)
 }
 
 // noteVersion commits the version a node reports, if it is another than the known one.

@@ -5,9 +5,13 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +54,7 @@ type Options struct {
 	MaxBodyBytes    int64         // 100 MiB (104,857,600 bytes): larger bodies answer 413
 	BodyMemoryBytes int64         // 1 MiB: what one request's body may hold in memory, the rest is spooled to TempDir
 	TempDir         string        // os.TempDir()
-	DumpDir         string        // "dumps", in the working directory: where the leader writes dumps
+	DumpDir         string        // dumps, below TempDir: where the leader writes dumps
 	SearchTimeout   time.Duration // 5 s: one node's answer to one read
 	WriteTimeout    time.Duration // 30 s: one node's answer to one sub-write
 	MaxNodeQueue    int           // 1000 sub-writes waiting per node and index
@@ -82,7 +86,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.QueueTimeout, 30*time.Second)
 	setDefault(&o.ReadyCoverageWait, time.Minute)
 	setDefault(&o.Version, "dev")
-	setDefault(&o.DumpDir, "dumps")
+	setDefault(&o.DumpDir, filepath.Join(cmp.Or(o.TempDir, os.TempDir()), "dumps"))
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
@@ -110,8 +114,10 @@ type Server struct {
 	keys    atomic.Pointer[viewKeys]
 	writer  *writer
 	jobs    chan struct{} // signalled when a job has been enqueued
-	handler http.Handler
-	started time.Time
+	// features is held while nodes are told of experimental features, so that the last word is the last committed.
+	features sync.Mutex
+	handler  http.Handler
+	started  time.Time
 }
 
 // New builds a Server. It starts nothing but what a first request starts; call Close when done.

@@ -73,8 +73,8 @@ func (h *webhooks) look(ctx context.Context) error {
 		return nil
 	}
 	h.follow(ctx, view)
-	if len(view.Webhooks) == 0 {
-		h.open, h.applied = nil, view.AppliedIndex
+	if len(view.Webhooks) == 0 { // the first webhook will hear of the tasks that begin after this look
+		h.open, h.next, h.applied = map[uint32]bool{}, view.NextTaskUID, view.AppliedIndex
 		return nil
 	}
 	list, err := h.opts.Cluster.Tasks().OpenTasks()
@@ -110,7 +110,7 @@ func (h *webhooks) look(ctx context.Context) error {
 // finished are the tasks that were open or unknown at the last look and are finished now, in the order of their ends.
 func (h *webhooks) finished(view *fsm.View, open map[uint32]bool) ([]*fsm.Task, error) {
 	if h.open == nil {
-		return nil, nil // the first look: what was before is not told
+		return nil, nil // the first look of a leader: what was before is not told
 	}
 	var candidates []uint32
 	for uid := range h.open {
