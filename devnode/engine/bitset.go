@@ -47,6 +47,15 @@ func (b bitset) isSubset(of bitset) bool {
 	return true
 }
 
+func (b bitset) intersects(other bitset) bool {
+	for i := range min(len(b), len(other)) {
+		if b[i]&other[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (b bitset) clone() bitset { return append(bitset(nil), b...) }
 
 // each calls visit for every member in ascending order.

@@ -188,32 +188,3 @@ func (r *ranking) unranked() rankResult {
 	r.out.candidates.AddMany(r.out.docs)
 	return r.out
 }
-
-// distinctDocs keeps the first document of each value of a field. Documents without a value are kept.
-func (st *state) distinctDocs(f fieldID, docs *roaring.Bitmap) (remaining, excluded *roaring.Bitmap) {
-	remaining, excluded = roaring.New(), roaring.New()
-	docs.Iterate(func(doc uint32) bool {
-		if !excluded.Contains(doc) {
-			st.addSameValues(f, doc, excluded)
-			remaining.Add(doc)
-		}
-		return true
-	})
-	return remaining, excluded
-}
-
-// addSameValues adds to out the documents that share a value of a field with doc.
-func (st *state) addSameValues(f fieldID, doc uint32, out *roaring.Bitmap) {
-	for i := range st.docs[doc].facets.values {
-		v := &st.docs[doc].facets.values[i]
-		if v.field != f {
-			continue
-		}
-		field := st.facets.fields[f]
-		if v.isString {
-			orInto(out, field.strings[v.normalized])
-		} else {
-			orInto(out, field.numbers[v.number])
-		}
-	}
-}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -18,7 +17,7 @@ func (st *state) runVector(r *request) found {
 		q.exclude(universe, q.parseQuery(*r.query.Q))
 	}
 	request := r.rankRequest(universe)
-	request.rules = st.rankingRules(vectorRules, "", r.sorts, func() rankingRule { return &vectorRule{embedder: r.embedder, target: r.vector} })
+	request.rules = st.rankingRules(vectorRules, "", r.sorts, func() rankingRule { return &vectorRule{embedder: r.embedder, target: r.vector, limit: r.length} })
 	return found{rankResult: q.rank(st.evaluateAll(r, request)), semantic: true}
 }
 
@@ -31,6 +30,7 @@ func (st *state) runHybrid(r *request) found {
 	keyword.semantic = true
 	ratio := r.query.Hybrid.EffectiveSemanticRatio()
 	if r.vector == nil || keywordSuffices(keyword, r.length, float32(ratio)) {
+		r.vector = nil // not used
 		return keyword
 	}
 	vector := st.runVector(r)
@@ -189,25 +189,27 @@ func (st *state) similar(ctx SearchContext, q *meili.Similar) (*Result, *meili.E
 		AttributesToRetrieve: q.AttributesToRetrieve, RetrieveVectors: q.RetrieveVectors,
 		ShowRankingScore: q.ShowRankingScore, ShowRankingScoreDetails: q.ShowRankingScoreDetails,
 	}, nil)
-	for i, near := range st.nearestTo(e, doc, universe) {
+	ranked := st.nearestTo(e, doc, universe, out.Offset+out.Limit+1)
+	for i, near := range ranked {
 		if i >= out.Offset+out.Limit {
 			break
 		}
 		if i < out.Offset {
 			continue
 		}
-		if q.RankingScoreThreshold != nil && float64(near.score) < *q.RankingScoreThreshold {
-			candidates = seenBefore(st.nearestTo(e, doc, universe)[:i])
+		score := e.shifted(near.similarity)
+		if q.RankingScoreThreshold != nil && float64(score) < *q.RankingScoreThreshold {
+			candidates = bitmapOf(ranked[:i])
 			break
 		}
-		out.Hits = append(out.Hits, format.hit(near.doc, []scoreDetail{{kind: scoreVector, similarity: &near.score}}))
+		out.Hits = append(out.Hits, format.hit(near.doc, []scoreDetail{{kind: scoreVector, similarity: &score}}))
 	}
 	out.TotalHits = min(int(candidates.GetCardinality()), st.cfg.maxTotalHits)
 	out.candidates = candidates
 	return out, nil
 }
 
-func seenBefore(list []scoredDoc) *roaring.Bitmap {
+func bitmapOf(list []nearDoc) *roaring.Bitmap {
 	out := roaring.New()
 	for _, d := range list {
 		out.Add(d.doc)
@@ -215,20 +217,20 @@ func seenBefore(list []scoredDoc) *roaring.Bitmap {
 	return out
 }
 
-// nearestTo lists the documents of universe by their similarity to the nearest vector of doc.
-func (st *state) nearestTo(e *embedder, doc uint32, universe *roaring.Bitmap) []scoredDoc {
-	best := map[uint32]float32{}
-	for _, target := range st.docs[doc].vectors[e.name].list {
-		for _, near := range st.nearest(e, target, universe) {
-			if old, ok := best[near.doc]; !ok || near.score > old {
-				best[near.doc] = near.score
-			}
+// nearestTo lists documents of universe by their similarity to doc: for each vector of doc the limit nearest vectors of the same
+// place in other documents.
+func (st *state) nearestTo(e *embedder, doc uint32, universe *roaring.Bitmap, limit int) []nearDoc {
+	var all, out []nearDoc
+	for n, target := range st.docs[doc].vectors[e.name].list {
+		near := st.nearest(e, n, target, universe)
+		all = append(all, near[:min(limit, len(near))]...)
+	}
+	sortNearest(all)
+	seen := roaring.New()
+	for _, near := range all {
+		if seen.CheckedAdd(near.doc) {
+			out = append(out, near)
 		}
 	}
-	out := make([]scoredDoc, 0, len(best))
-	for doc, score := range best {
-		out = append(out, scoredDoc{doc, score})
-	}
-	slices.SortFunc(out, func(a, b scoredDoc) int { return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.doc, b.doc)) })
 	return out
 }

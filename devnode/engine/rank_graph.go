@@ -59,12 +59,13 @@ type graphRanking struct {
 	edges      [][]graphEdge // by node
 	conditions []resolvedCondition
 	costs      [][]int // by node: the possible costs from there to the end, ascending
-	nextCost   int     // of the next bucket at least
-	maxCost    int     // one above the greatest cost
+	dead       deadEnds
+	nextCost   int // of the next bucket at least
+	maxCost    int // one above the greatest cost
 }
 
 func (r *graphRanking) start(q *queryContext, universe *roaring.Bitmap, query *queryGraph) {
-	r.q, r.graph, r.nextCost, r.maxCost = q, query, 0, 1
+	r.q, r.graph, r.nextCost, r.maxCost, r.dead = q, query, 0, 1, deadEnds{}
 	skipAfter := make([]bitset, len(query.nodes))
 	droppable := make([]bool, len(query.nodes))
 	if r.strategy != "" {
@@ -158,7 +159,7 @@ func (r *graphRanking) next(universe *roaring.Bitmap) (bucket, bool) {
 	cost := own[i]
 	r.nextCost = cost + 1
 	walk := pathWalk{r: r, universe: universe.Clone(), docs: roaring.New()}
-	walk.from(graphStart, cost, nil)
+	walk.from(graphStart, cost)
 	if walk.removed {
 		r.findCosts()
 	}
@@ -192,100 +193,4 @@ func (r *graphRanking) remove(condition int) {
 			}
 		}
 	}
-}
-
-// pathWalk goes depth first through the paths of one cost. A document belongs to the first path it matches.
-type pathWalk struct {
-	r        *graphRanking
-	universe *roaring.Bitmap // documents not yet taken by a path
-	docs     *roaring.Bitmap // documents taken
-	path     []int           // conditions so far
-	matched  []*roaring.Bitmap
-	good     [][]pathStep
-	removed  bool // some edges were taken away
-}
-
-// from extends the path from a node with a budget that must be spent exactly; skip holds nodes not to be visited. It returns
-// false when no document is left.
-func (w *pathWalk) from(node, budget int, skip bitset) bool {
-	for i := range w.r.edges[node] {
-		e := &w.r.edges[node][i]
-		rest := budget - e.cost
-		if e.removed || rest < 0 {
-			continue
-		}
-		if _, ok := slices.BinarySearch(w.r.costs[e.dest], rest); !ok {
-			continue
-		}
-		if len(w.matched) > 0 && w.matched[len(w.matched)-1].IsEmpty() {
-			return true
-		}
-		switch {
-		case e.condition >= 0:
-			if !skip.has(e.dest) && !w.enter(e, rest, skip) {
-				return false
-			}
-		case e.dest == graphEnd:
-			if !w.accept() {
-				return false
-			}
-		default:
-			inner := skip
-			if len(e.skip) > 0 {
-				inner = skip.clone()
-				inner.union(e.skip)
-			}
-			if !w.from(e.dest, rest, inner) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// enter takes an edge with a condition, unless no document of the path satisfies it.
-func (w *pathWalk) enter(e *graphEdge, rest int, skip bitset) bool {
-	docs := w.r.resolve(e.condition, w.universe)
-	if docs.IsEmpty() {
-		w.r.remove(e.condition)
-		w.removed = true
-		return true
-	}
-	if len(w.matched) > 0 {
-		docs = roaring.And(w.matched[len(w.matched)-1], docs)
-		if docs.IsEmpty() {
-			return true
-		}
-	} else {
-		docs = docs.Clone()
-	}
-	w.path = append(w.path, e.condition)
-	w.matched = append(w.matched, docs)
-	goOn := w.from(e.dest, rest, skip)
-	w.path = w.path[:len(w.path)-1]
-	w.matched = w.matched[:len(w.matched)-1]
-	return goOn
-}
-
-// accept closes the path: its documents leave the universe.
-func (w *pathWalk) accept() bool {
-	docs := w.universe.Clone()
-	if len(w.matched) > 0 {
-		docs = w.matched[len(w.matched)-1].Clone()
-	}
-	if docs.IsEmpty() {
-		return !w.universe.IsEmpty()
-	}
-	steps := make([]pathStep, len(w.path))
-	for i, c := range w.path {
-		resolved := &w.r.conditions[c]
-		steps[i] = pathStep{resolved.from, &resolved.to}
-	}
-	w.good = append(w.good, steps)
-	w.docs.Or(docs)
-	w.universe.AndNot(docs)
-	for _, m := range w.matched {
-		m.AndNot(docs)
-	}
-	return !w.universe.IsEmpty()
 }

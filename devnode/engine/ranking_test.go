@@ -166,6 +166,11 @@ func TestDistinct(t *testing.T) {
 	if r.TotalHits != 4 {
 		t.Errorf("%d hits in total, want 4", r.TotalHits)
 	}
+	blank := []string{`{"id": 0, "g": ""}`, `{"id": 1, "g": ["", "b"]}`, `{"id": 2, "g": null}`, `{"id": 3, "g": []}`}
+	ix = newIndex(t, `{"filterableAttributes": ["g"]}`, blank...)
+	expect(t, "blank by query", ids(search(t, ix, `{"distinct": "g"}`)), "0 2 3")
+	ix = newIndex(t, `{"distinctAttribute": "g"}`, blank...)
+	expect(t, "blank by setting", ids(search(t, ix, `{}`)), "0 1 2 3")
 }
 
 // TestOrderOfDocuments checks that scores do not depend on the order in which documents are indexed, nor on detours by

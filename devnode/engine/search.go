@@ -50,6 +50,9 @@ func (st *state) search(ctx SearchContext, q *meili.SearchQuery) (*Result, *meil
 		}
 	}
 	f := st.run(r)
+	if q.Distinct != nil && r.distinct >= 0 {
+		st.dropSameBlank(*q.Distinct, &f)
+	}
 	if q.Facets != nil && len(*q.Facets) > 0 {
 		if facets, err = st.facetDistribution(*q.Facets, f.candidates); err != nil {
 			return nil, err
@@ -109,28 +112,6 @@ func (st *state) setVector(r *request) *meili.Error {
 	}
 	if r.kind == meili.SemanticSearch {
 		return meili.Errorf(meili.CodeVectorEmbeddingError, "Error while generating embeddings: user error: attempt to embed the following text in a configuration where embeddings must be user provided:\n  - `%s`", *r.query.Q)
-	}
-	return nil
-}
-
-func (st *state) setDistinct(r *request) *meili.Error {
-	r.distinct = -1
-	name := st.cfg.distinct
-	if asked := r.query.Distinct; asked != nil {
-		name = *asked
-		if !st.isFilterable(name) {
-			var names []string
-			for i := range st.cfg.filterable {
-				if st.cfg.filterable[i].IsFilterable() {
-					names = append(names, st.cfg.filterable[i].Patterns...)
-				}
-			}
-			text := strings.Replace(st.available("filterable attributes patterns", names), "configured filterable attributes patterns", "configured filterable attributes", 1)
-			return meili.Errorf(meili.CodeInvalidSearchDistinct, "%sAttribute `%s` is not filterable and thus, cannot be used as distinct attribute. %s", r.ctx.prefix(), name, text)
-		}
-	}
-	if id, ok := st.fields.ids[name]; ok && name != "" {
-		r.distinct = int(id)
 	}
 	return nil
 }
@@ -218,13 +199,6 @@ func (st *state) evaluateAll(r *request, request rankRequest) rankRequest {
 		request.evaluate = st.cfg.maxTotalHits
 	}
 	return request
-}
-
-// countDistinct makes the candidates of paged searches one document per distinct value.
-func (st *state) countDistinct(r *request, out *found) {
-	if r.exhaustive && r.distinct >= 0 {
-		out.candidates, _ = st.distinctDocs(fieldID(r.distinct), out.candidates)
-	}
 }
 
 // exclude takes documents with negative words and phrases out of a universe.

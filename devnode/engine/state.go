@@ -37,6 +37,8 @@ type storedDocument struct {
 	facets  documentFacets
 	geo     *geoPoint
 	vectors map[string]documentVectors // by embedder
+
+	mentioned bool // it came with _vectors
 }
 
 func newState() *state {
@@ -98,6 +100,9 @@ func (st *state) reindex() {
 // index adds a document to every index.
 func (st *state) index(doc uint32, d *storedDocument, parsed *jsonValue) {
 	st.fields.addAll(parsed)
+	if d.mentioned {
+		st.fields.add(vectorsField)
+	}
 	d.words = st.wordsOf(parsed)
 	d.facets = st.facetsOf(parsed)
 	d.fields, d.geo = nil, nil
@@ -218,6 +223,7 @@ func (st *state) prepare(p *pending) (*storedDocument, *meili.Error) {
 	if err := st.takeVectors(d, p.old, p.parsed); err != nil {
 		return nil, err
 	}
+	d.mentioned = mentioned
 	if d.json = p.json; d.json == nil || mentioned {
 		d.json = p.parsed.bytes()
 	}

@@ -42,80 +42,122 @@ type documentVectors struct {
 }
 
 // similarity turns a cosine from -1 to 1 into a score from 0 to 1.
-func (e *embedder) similarity(a, b []float32) float32 {
+func similarity(a, b []float32) float32 {
 	var dot, na, nb float64
 	for i := range a {
 		dot += float64(a[i]) * float64(b[i])
 		na += float64(a[i]) * float64(a[i])
 		nb += float64(b[i]) * float64(b[i])
 	}
-	cos := 0.0
-	if na > 0 && nb > 0 {
-		cos = dot / math.Sqrt(na*nb)
+	if na == 0 || nb == 0 {
+		return 0.5
 	}
-	score := float32((1 + cos) / 2)
+	return float32((1 + dot/math.Sqrt(na*nb)) / 2)
+}
+
+// shifted is the score of a similarity: the distribution of the embedder is moved to a mean of 0.5 and a deviation of 0.4.
+func (e *embedder) shifted(score float32) float32 {
 	if e.shift == nil {
 		return score
 	}
-	// The native distribution of similarities is moved to a mean of 0.5 and a deviation of 0.4.
 	factor := 0.4 / e.shift.Sigma
 	score = factor*score + (0.5 - factor*e.shift.Mean)
 	return min(max(score, 1.1920929e-7), 1)
 }
 
-// nearest lists the documents of universe that have a vector, most similar first.
-func (st *state) nearest(e *embedder, target []float32, universe *roaring.Bitmap) []scoredDoc {
-	var out []scoredDoc
+// nearDoc is a document and its similarity, not shifted.
+type nearDoc struct {
+	doc        uint32
+	similarity float32
+}
+
+func sortNearest(list []nearDoc) {
+	slices.SortStableFunc(list, func(a, b nearDoc) int { return cmp.Compare(b.similarity, a.similarity) })
+}
+
+// nearest lists the documents of universe by the similarity of their n-th vector, most similar first.
+func (st *state) nearest(e *embedder, n int, target []float32, universe *roaring.Bitmap) []nearDoc {
+	var out []nearDoc
 	universe.Iterate(func(doc uint32) bool {
-		best := float32(-1)
-		for _, v := range st.docs[doc].vectors[e.name].list {
-			if len(v) == len(target) {
-				best = max(best, e.similarity(v, target))
-			}
-		}
-		if best >= 0 {
-			out = append(out, scoredDoc{doc, best})
+		if list := st.docs[doc].vectors[e.name].list; n < len(list) && len(list[n]) == len(target) {
+			out = append(out, nearDoc{doc, similarity(list[n], target)})
 		}
 		return true
 	})
-	slices.SortStableFunc(out, func(a, b scoredDoc) int { return cmp.Compare(b.score, a.score) })
+	sortNearest(out)
 	return out
 }
 
-type scoredDoc struct {
-	doc   uint32
-	score float32
+// maxVectors is the most vectors that a document of universe has.
+func (st *state) maxVectors(e *embedder, universe *roaring.Bitmap) int {
+	out := 0
+	universe.Iterate(func(doc uint32) bool {
+		out = max(out, len(st.docs[doc].vectors[e.name].list))
+		return true
+	})
+	return out
 }
 
-// vectorRule returns documents in order of similarity, then those without a vector.
+// vectorRule returns documents in order of similarity, then those without a vector. Meilisearch keeps first, second and later
+// vectors of documents in stores of their own and asks each for the limit nearest, and again only when all those are used up.
+// So documents past the limit are not in order when some have several vectors.
 type vectorRule struct {
 	embedder *embedder
 	target   []float32
+	limit    int
 
-	query *queryGraph
-	queue []scoredDoc
+	query  *queryGraph
+	stores [][]nearDoc
+	queue  []nearDoc
 }
 
 func (r *vectorRule) start(q *queryContext, universe *roaring.Bitmap, query *queryGraph) {
-	r.query, r.queue = query, q.st.nearest(r.embedder, r.target, universe)
+	r.query, r.stores = query, nil
+	for n := range q.st.maxVectors(r.embedder, universe) {
+		r.stores = append(r.stores, q.st.nearest(r.embedder, n, r.target, universe))
+	}
+	r.fill(universe)
+}
+
+// fill queues the nearest documents of each store that are left in universe.
+func (r *vectorRule) fill(universe *roaring.Bitmap) {
+	r.queue = nil
+	for n, store := range r.stores {
+		for len(store) > 0 && !universe.Contains(store[0].doc) {
+			store = store[1:]
+		}
+		r.stores[n] = store
+		for taken := 0; len(store) > 0 && taken < r.limit; store = store[1:] {
+			if universe.Contains(store[0].doc) {
+				r.queue = append(r.queue, store[0])
+				taken++
+			}
+		}
+	}
+	sortNearest(r.queue)
 }
 
 func (r *vectorRule) next(universe *roaring.Bitmap) (bucket, bool) {
-	for len(r.queue) > 0 {
-		score := r.queue[0].score
-		docs := roaring.New()
-		for len(r.queue) > 0 && r.queue[0].score == score {
-			docs.Add(r.queue[0].doc)
-			r.queue = r.queue[1:]
+	for {
+		for len(r.queue) > 0 {
+			same := r.queue[0].similarity
+			docs := roaring.New()
+			for len(r.queue) > 0 && r.queue[0].similarity == same {
+				docs.Add(r.queue[0].doc)
+				r.queue = r.queue[1:]
+			}
+			if docs.And(universe); !docs.IsEmpty() {
+				score := r.embedder.shifted(same)
+				return bucket{r.query, docs, scoreDetail{kind: scoreVector, similarity: &score}}, true
+			}
 		}
-		if docs.And(universe); !docs.IsEmpty() {
-			return bucket{r.query, docs, scoreDetail{kind: scoreVector, similarity: &score}}, true
+		if r.fill(universe); len(r.queue) == 0 {
+			return bucket{r.query, universe.Clone(), scoreDetail{kind: scoreVector}}, true
 		}
 	}
-	return bucket{r.query, universe.Clone(), scoreDetail{kind: scoreVector}}, true
 }
 
-func (r *vectorRule) end() { r.queue = nil }
+func (r *vectorRule) end() { r.queue, r.stores = nil, nil }
 
 // findEmbedder is a configured embedder; refused is the code of the error when there is none of that name.
 func (st *state) findEmbedder(name string, refused meili.Code) (*embedder, *meili.Error) {

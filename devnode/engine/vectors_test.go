@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,6 +31,22 @@ func TestVectorSearch(t *testing.T) {
 	}
 	expect(t, "hybrid", ids(search(t, ix, `{"q": "none", "vector": [0, 1], "hybrid": {"embedder": "e"}}`)), "0 2 3 1")
 	expect(t, "keywords suffice", ids(search(t, ix, `{"q": "none", "vector": [0, 1], "limit": 1, "hybrid": {"embedder": "e"}}`)), "3")
+}
+
+func TestVectorStoresHaveLimits(t *testing.T) {
+	ix := newIndex(t, vectorSettings, `{"id": 0, "_vectors": {"e": [[1, 0], [-1, 0]]}}`, `{"id": 1, "_vectors": {"e": [2, 1]}}`,
+		`{"id": 2, "_vectors": {"e": [[0, -1], [-2, -1]]}}`)
+	total := func(hitsPerPage int) string {
+		body := `{"vector": [1, 0], "hybrid": {"embedder": "e"}, "page": 1, "hitsPerPage": %d, "rankingScoreThreshold": 0.4}`
+		return strconv.Itoa(search(t, ix, fmt.Sprintf(body, hitsPerPage)).TotalHits)
+	}
+	expect(t, "each document by its nearest vector", total(3), "3")
+	expect(t, "a far second vector hides a nearer first one", total(1), "2")
+	r, err := ix.Similar(SearchContext{}, &meili.Similar{ID: []byte("1"), Embedder: "e", Limit: new(1)})
+	if err != nil {
+		t.Fatal(err.Message)
+	}
+	expect(t, "similar", ids(r), "0")
 }
 
 func TestVectorErrors(t *testing.T) {
