@@ -116,7 +116,24 @@ type clusterShape struct {
 
 func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
 	t.Helper()
-	c := &writeCluster{t: t, nodes: map[string]*devnode.Node{}, state: openLocal(t, filepath.Join(t.TempDir(), "state.db"))}
+	nodes, addresses := map[string]*devnode.Node{}, []string{}
+	for g := range top.groups {
+		for n := range top.perGroup {
+			id := fmt.Sprintf("n%d-%d", g, n)
+			nodes[id] = devnode.New(devnode.Options{MasterKey: testMasterKey, PayloadLimitBytes: 200 << 20})
+			t.Cleanup(nodes[id].Close)
+			addresses = append(addresses, "http://"+id)
+		}
+	}
+	c := newWriteClusterOver(t, top, devnode.Transport(nodes), addresses)
+	c.nodes = nodes
+	return c
+}
+
+// newWriteClusterOver is a pod over servers that run already, group by group.
+func newWriteClusterOver(t *testing.T, top clusterShape, rt http.RoundTripper, addresses []string) *writeCluster {
+	t.Helper()
+	c := &writeCluster{t: t, rt: rt, state: openLocal(t, filepath.Join(t.TempDir(), "state.db"))}
 	boot := fsm.Bootstrap{Now: time.Now(), ClusterID: "test", Config: fsm.Config{
 		Shards: top.shards, ReplicationFactor: top.rf, Spread: top.spread, MinAcks: 1, SpreadThresholdDocuments: 100_000}}
 	for _, key := range meili.DefaultKeys(boot.Now, uuid.NewString) {
@@ -124,20 +141,16 @@ func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
 	}
 	for g := range top.groups {
 		for n := range top.perGroup {
-			id := fmt.Sprintf("n%d-%d", g, n)
-			c.nodes[id] = devnode.New(devnode.Options{MasterKey: testMasterKey, PayloadLimitBytes: 200 << 20})
-			t.Cleanup(c.nodes[id].Close)
-			boot.Nodes = append(boot.Nodes, fsm.Node{ID: fsm.NodeID(id), Address: "http://" + id, Group: fsm.GroupID(g), LastTaskUID: -1})
+			boot.Nodes = append(boot.Nodes, fsm.Node{ID: fsm.NodeID(fmt.Sprintf("n%d-%d", g, n)), Address: addresses[g*top.perGroup+n], Group: fsm.GroupID(g), LastTaskUID: -1})
 		}
 	}
 	if _, err := fsm.Do(t.Context(), c.state, boot); err != nil {
 		t.Fatal(err)
 	}
-	c.rt = devnode.Transport(c.nodes)
-	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: c.rt, TempDir: t.TempDir(),
+	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, TempDir: t.TempDir(),
 		WriteTimeout: 2 * time.Second, Logger: discard}
-	for id := range c.nodes {
-		c.on(id, "PATCH", "/experimental-features", `{"network":true}`)
+	for id := range c.state.View().Nodes {
+		c.on(string(id), "PATCH", "/experimental-features", `{"network":true}`)
 	}
 	c.start()
 	t.Cleanup(c.stop)
@@ -243,7 +256,7 @@ func (c *writeCluster) get(path string) map[string]any {
 // on asks one node directly.
 func (c *writeCluster) on(node, method, path, body string) map[string]any {
 	c.t.Helper()
-	request, _ := http.NewRequest(method, "http://"+node+path, bytes.NewReader([]byte(body)))
+	request, _ := http.NewRequest(method, c.state.View().Node(fsm.NodeID(node)).Address+path, bytes.NewReader([]byte(body)))
 	request.Header.Set("Authorization", "Bearer "+testMasterKey)
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
