@@ -449,14 +449,14 @@ func TestAPublishedViewNeverChanges(t *testing.T) {
 	m.bootstrap(1, 3, 2, SpreadAll)
 	m.create("movies")
 	v := m.fsm.View()
-	before := fmt.Sprintf("%s", marshal(v))
+	before := string(marshal(v))
 	m.write("movies", "settingsUpdate", Effect{Settings: json.RawMessage(`{"a":1}`)}, StatusSucceeded)
 	m.create("books")
 	do(m, MarkNodeStale{Now: m.tick(), Node: nodeID(0, 0)})
 	do(m, swap("movies", "books"))
 	do(m, PutKey{Key: Key{UID: "k"}, Create: true})
 	m.write("movies", "indexDeletion", Effect{DeleteIndex: true}, StatusSucceeded)
-	if after := fmt.Sprintf("%s", marshal(v)); after != before {
+	if after := string(marshal(v)); after != before {
 		t.Fatalf("a published view changed:\n%s\n%s", before, after)
 	}
 }

@@ -86,9 +86,9 @@ func TestSearchKind(t *testing.T) {
 }
 
 func TestDecodeSearchParams(t *testing.T) {
-	q, err := DecodeSearchParams("q=a+b&limit=+3&offset=%2B2&facets=x,,y&filter=%5B%22a+%3D+1%22%5D&sort=_geoPoint(1,2):asc,b:desc&hybridEmbedder=e&hybridSemanticRatio=.5&vector=1,2.5&showRankingScore=true&personalizeUserContext=%22")
+	_, err := DecodeSearchParams("q=a+b&limit=+3&offset=%2B2&facets=x,,y&filter=%5B%22a+%3D+1%22%5D&sort=_geoPoint(1,2):asc,b:desc&hybridEmbedder=e&hybridSemanticRatio=.5&vector=1,2.5&showRankingScore=true&personalizeUserContext=%22")
 	checkError(t, "limit", err, CodeInvalidSearchLimit, "Invalid value in parameter `limit`: could not parse ` 3` as a positive integer")
-	q, err = DecodeSearchParams("q=a+b&offset=%2B2&facets=x,,y&filter=%5B%22a+%3D+1%22%5D&sort=_geoPoint(1,2):asc,b:desc&hybridEmbedder=e&hybridSemanticRatio=.5&vector=1,2.5&showRankingScore=true&personalizeUserContext=%22")
+	q, err := DecodeSearchParams("q=a+b&offset=%2B2&facets=x,,y&filter=%5B%22a+%3D+1%22%5D&sort=_geoPoint(1,2):asc,b:desc&hybridEmbedder=e&hybridSemanticRatio=.5&vector=1,2.5&showRankingScore=true&personalizeUserContext=%22")
 	if err != nil {
 		t.Fatal(err)
 	}

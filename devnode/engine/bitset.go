@@ -29,24 +29,6 @@ func (b *bitset) union(other bitset) {
 	}
 }
 
-func (b bitset) isEmpty() bool {
-	for _, w := range b {
-		if w != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func (b bitset) isSubset(of bitset) bool {
-	for i, w := range b {
-		if i >= len(of) && w != 0 || i < len(of) && w&^of[i] != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 func (b bitset) intersects(other bitset) bool {
 	for i := range min(len(b), len(other)) {
 		if b[i]&other[i] != 0 {
@@ -65,11 +47,4 @@ func (b bitset) each(visit func(int)) {
 			visit(i<<6 + bits.TrailingZeros64(w))
 		}
 	}
-}
-
-// list is the members in ascending order.
-func (b bitset) list() []int {
-	var out []int
-	b.each(func(i int) { out = append(out, i) })
-	return out
 }

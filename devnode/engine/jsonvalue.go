@@ -266,7 +266,7 @@ func appendJSONString(b []byte, s string) []byte {
 
 // canonicalNumber is a JSON number as serde_json prints it after parsing: integers of 64 bits as they are, the rest as f64.
 func canonicalNumber(text string) string {
-	if strings.IndexAny(text, ".eE") < 0 {
+	if !strings.ContainsAny(text, ".eE") {
 		if _, err := strconv.ParseInt(text, 10, 64); err == nil && text != "-0" {
 			return text
 		}

@@ -26,9 +26,6 @@ type parsedQuery struct {
 	negativePhrases []*phrase
 }
 
-// usedNegative reports whether the query excludes words.
-func (p *parsedQuery) usedNegative() bool { return len(p.negativeWords)+len(p.negativePhrases) > 0 }
-
 // queryParser goes through the tokens of a query: words, "phrases", -word and -"phrase".
 type queryParser struct {
 	q        *queryContext
@@ -162,8 +159,6 @@ func (q *queryContext) joinTerms(terms []placedTerm) *placedTerm {
 	maxTypos := max(q.cfg.typosAllowed(joined)-(len(terms)-1), 0)
 	term := q.newTerm(joined, maxTypos, last.term.isPrefix, true)
 	term.ngram = words
-	for _, p := range q.synonymPhrases(words...) {
-		term.synonyms = append(term.synonyms, p)
-	}
+	term.synonyms = append(term.synonyms, q.synonymPhrases(words...)...)
 	return &placedTerm{term, terms[0].start, last.end}
 }
