@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"testing"
 )
