@@ -155,27 +155,32 @@ func (t *facetTree) doubtful(values []int, least uint64) []facetGroup {
 		if t.counts[0][value] != least {
 			continue
 		}
-		if g, found := t.doubtAbove(value, least); found && !seen[g] {
-			seen[g] = true
-			groups = append(groups, g)
+		for _, g := range t.doubtsAbove(value, least) {
+			if !seen[g] {
+				seen[g] = true
+				groups = append(groups, g)
+			}
 		}
 	}
 	return groups
 }
 
-// doubtAbove is the lowest group in doubt that holds a value. Groups above it matter only if it turns out to have no more
-// documents than the value.
-func (t *facetTree) doubtAbove(value int, least uint64) (facetGroup, bool) {
+// doubtsAbove are the groups in doubt that hold a value, up to the first one known to have more documents.
+func (t *facetTree) doubtsAbove(value int, least uint64) []facetGroup {
+	var groups []facetGroup
 	for l := 1; l < len(t.levels); l++ {
 		i, exact := slices.BinarySearch(t.levels[l].first, value)
 		if !exact {
 			i--
 		}
+		if t.most[l][i] != least || t.known[l][i] && t.counts[l][i] > least {
+			break
+		}
 		if t.counts[l][i] > least {
-			return facetGroup{l, i}, t.most[l][i] == least && !t.known[l][i]
+			groups = append(groups, facetGroup{l, i})
 		}
 	}
-	return facetGroup{}, false
+	return groups
 }
 
 // values are the values of a group that candidates have.

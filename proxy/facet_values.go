@@ -123,16 +123,19 @@ func (c *fieldCache) put(key fieldKey, values *fieldValues) {
 	}
 }
 
-// valuesOf are the values of a field over the whole index, from the nodes of calls. nil when a node does not answer or has
-// more than it lists.
-func (q *search) valuesOf(ctx context.Context, calls []Call, field string) *fieldValues {
+// valuesOf are the values of a field over the whole index. nil when a node does not answer or has more than it lists.
+func (q *search) valuesOf(ctx context.Context, field string) *fieldValues {
 	key := fieldKey{q.view.ClusterID, q.ix.ID, q.ix.UpdatedAt, q.ix.SettingsVersion, field}
 	if known := fieldValuesCache.get(key); known != nil {
 		return known
 	}
 	everything := *q
 	everything.query, everything.within = &meili.SearchQuery{}, ""
-	answers := everything.countAll(ctx, calls, []countQuery{{facets: &[]string{field}}})
+	plan := planRead(q.s.planRequest(q.view, q.ix, nil, q.seed))
+	if len(plan.Missing) > 0 {
+		return nil
+	}
+	answers := everything.countAll(ctx, plan.Calls, []countQuery{{facets: &[]string{field}}})
 	if answers == nil {
 		return nil
 	}

@@ -76,7 +76,10 @@ func mergeFacets(parts []*facets, rules facetRules, numCandidates int) *facets {
 	if sum == nil {
 		return nil
 	}
-	sum.withoutHits(rules.rejected)
+	if len(rules.rejected) > 0 {
+		sum.withoutHits(rules.rejected)
+		sum.restate(parts, rules.maxValues)
+	}
 	for field, values := range sum.values {
 		_, hasNumbers := sum.stats[field]
 		sum.values[field] = rules.order(field, values, hasNumbers, numCandidates)
@@ -229,6 +232,22 @@ func (f *facets) withoutHits(rejected []hit) {
 			}
 		}
 		f.values[field] = slices.DeleteFunc(values, func(v facetValue) bool { return v.count == 0 })
+	}
+}
+
+// restate takes the statistics from the values left, where the parts they are the sum of list them all.
+func (f *facets) restate(parts []*facets, maxValues int) {
+	for field := range f.stats {
+		if slices.ContainsFunc(parts, func(part *facets) bool { return part != nil && isCut(len(part.values[field]), maxValues) }) {
+			continue
+		}
+		numbers, _ := splitNumbers(f.values[field], true)
+		if len(numbers) == 0 {
+			delete(f.stats, field)
+			continue
+		}
+		least, most := slices.MinFunc(numbers, compareNumbers), slices.MaxFunc(numbers, compareNumbers)
+		f.stats[field] = facetStats{parseNumber(least.text), parseNumber(most.text)}
 	}
 }
 

@@ -154,13 +154,18 @@ type tiedFacet struct {
 	limit   int
 }
 
-// maxTieRounds bounds the questions about one facet.
-const maxTieRounds = 6
+// Bounds of the questions about one facet: rounds, questions in a round, and for how many values behind the limit they are
+// asked in advance.
+const (
+	maxTieRounds  = 6
+	maxTieQueries = 300
+	tieLookahead  = 60
+)
 
 // breakTies returns the values that come before the limit in one server's order, nil when that cannot be told. added are
 // hits that the nodes do not count.
 func (q *search) breakTies(ctx context.Context, calls []Call, added []hit, t tiedFacet) []facetValue {
-	all := q.valuesOf(ctx, calls, t.field)
+	all := q.valuesOf(ctx, t.field)
 	if all == nil {
 		return nil
 	}
@@ -173,9 +178,13 @@ func (q *search) breakTies(ctx context.Context, calls []Call, added []hit, t tie
 		values[place] = t.values[i]
 	}
 	for range maxTieRounds {
-		ahead := tree.first(2 * t.limit)
+		ahead := tree.first(t.limit + tieLookahead)
 		least := tree.counts[0][ahead[t.limit-1]]
-		if len(tree.doubtful(ahead[:t.limit], least)) == 0 || !q.resolve(ctx, calls, added, t.field, tree, tree.doubtful(ahead, least), values) {
+		if len(tree.doubtful(ahead[:t.limit], least)) == 0 {
+			break
+		}
+		groups := tree.doubtful(ahead, least)
+		if !q.resolve(ctx, calls, added, t.field, tree, groups[:min(len(groups), maxTieQueries)], values) {
 			break
 		}
 	}
