@@ -108,7 +108,7 @@ func nodeFlags(nodes []demoNode) []nodeFlag {
 }
 
 // batchDocuments is how many documents the demo sends at once: enough batches for a bar that moves.
-const batchDocuments = 500
+const batchDocuments = 1000
 
 // loadDataset creates the index with its settings and adds the documents in batches, with a progress bar.
 func loadDataset(ctx context.Context, client *apiClient, dataset testdata.Dataset) error {
