@@ -33,6 +33,13 @@ func (j *job) dump(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	leftovers, err := filepath.Glob(filepath.Join(dir, "*.partial"))
+	if err != nil {
+		return err
+	}
+	for _, leftover := range leftovers { // of a pod that ended in the middle: no other dump runs now
+		os.Remove(leftover)
+	}
 	path := filepath.Join(dir, uid+".dump")
 	if err := j.writeDump(ctx, path+".partial", started); err != nil {
 		os.Remove(path + ".partial")
