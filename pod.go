@@ -49,6 +49,7 @@ type pod struct {
 	options   podOptions
 	raft      *raftnode.Node
 	server    *proxy.Server
+	metrics   *metrics.Set
 	client    *http.Server
 	clientURL string
 	adminURL  string
@@ -67,11 +68,11 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 	if err := p.openState(ctx); err != nil {
 		return nil, err
 	}
-	set := metrics.NewSet()
+	p.metrics = metrics.NewSet()
 	commit, date := buildCommit()
 	p.server, err = proxy.New(proxy.Options{
 		MasterKey: o.MasterKey, AdminKey: o.AdminKey, NodeKey: o.NodeKey, NodeTransport: o.NodeTransport,
-		Logger: o.Logger.With("component", "proxy"), Metrics: set,
+		Logger: o.Logger.With("component", "proxy"), Metrics: p.metrics,
 		MaxBodyBytes: o.MaxBodyBytes, BodyMemoryBytes: o.BodyMemoryBytes, TempDir: filepath.Join(o.DataDir, "spool"), DumpDir: filepath.Join(o.DataDir, "dumps"),
 		SearchTimeout: o.SearchTimeout, WriteTimeout: o.WriteTimeout, MaxNodeQueue: o.MaxNodeQueue, MaxQueries: o.MaxQueries,
 		MaxRequests: o.MaxRequests, MaxQueued: o.MaxQueued,
@@ -196,11 +197,13 @@ func (p *pod) startWorkers(ctx context.Context) error {
 	running, err := workers.Start(context.WithoutCancel(ctx), workers.Options{
 		Cluster: p.raft, Nodes: p.server.Nodes(), Coordinator: p.server,
 		HealthInterval: p.options.HealthInterval, Logger: p.options.Logger.With("component", "workers"),
+		Repair: &workers.Repair{Metrics: p.metrics},
 	})
 	if err != nil {
 		return err
 	}
 	p.closers.Add("workers", running.Close)
+	p.server.ShowRepairs(running.Repairs)
 	return nil
 }
 

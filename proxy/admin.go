@@ -25,6 +25,7 @@ func (s *Server) adminRoutes(router *httprouter.Router) {
 		{"/_miroir/metrics", s.handleMetrics},
 		{"/_miroir/indexes/:uid", s.handleIndexPlacement},
 		{"/_miroir/tasks/:task", s.handleTaskDetail},
+		{"/_miroir/rebalance/status", s.handleRebalanceStatus},
 	} {
 		router.GET(rt.path, s.admin(rt.path, rt.handle))
 	}
@@ -312,7 +313,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *request) error {
 		"version": s.opts.Version, "feature_level": 1, "leader": s.cluster.LeaderID(), "pods": s.cluster.Pods(),
 		"nodes": t.Nodes, "replicas": countReplicas(r.View, nil), "open_intents": r.View.NumOpenIntents,
 		"indexes": len(r.View.Names), "shards": map[string]int{"total": total, "uncovered": uncovered},
-		"jobs": []any{}, "warnings": warnings,
+		"jobs": s.repairs(), "warnings": warnings,
 	})
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"miroir/fsm"
 	"miroir/proxy/node"
+	"miroir/tasks"
 )
 
 // Cluster is what the coordinator needs of the replicated state; raftnode.Node implements it. Every method is safe
@@ -113,7 +114,9 @@ type Server struct {
 	limit   *limiter
 	keys    atomic.Pointer[viewKeys]
 	writer  *writer
-	jobs    chan struct{} // signalled when a job has been enqueued
+	// repairing is what ShowRepairs was given.
+	repairing atomic.Pointer[func() []tasks.Repair]
+	jobs      chan struct{} // signalled when a job has been enqueued
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
 	features sync.Mutex
 	handler  http.Handler

@@ -87,12 +87,13 @@ func (w *WriteWatch) Return(touched Touched) {
 	}
 }
 
-// Touches reports whether a document was noted.
-func (w *WriteWatch) Touches(id string) bool {
+// Touches reports whether a document may have changed, or may be gone.
+func (w *WriteWatch) Touches(id string) (changed, gone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, noted := w.touched.IDs[id]
-	return noted || w.touched.Everything || w.touched.Deletions
+	changed = noted || w.touched.Everything
+	return changed, changed || w.touched.Deletions
 }
 
 // Pending is how many documents are noted, and whether everything is.

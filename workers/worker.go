@@ -8,10 +8,12 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"miroir/fsm"
 	"miroir/proxy/node"
+	"miroir/tasks"
 )
 
 // Cluster is what the workers need of the replicated state; raftnode.Node implements it.
@@ -35,6 +37,16 @@ type Coordinator interface {
 	PrepareNode(ctx context.Context, n *fsm.Node) error
 	// UndoChange takes a failed change of an index back on nodes that made it.
 	UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) error
+	// WatchWrites notes what writes to an index touch from now on.
+	WatchWrites(index fsm.IndexID) *tasks.WriteWatch
+	// HoldIndex lets no write to an index begin while work runs, which it does once none is open.
+	HoldIndex(ctx context.Context, index fsm.IndexID, limit time.Duration, work func(ctx context.Context) error) error
+	// JoinReplicas makes an index ready on a node and commits changes of its replicas there, at one point in the order
+	// of the index's writes.
+	JoinReplicas(ctx context.Context, index fsm.IndexID, to fsm.NodeID, changes []fsm.ReplicaChange) (nodeTaskUID int64, err error)
+	// ShardOf and ShardFilter tell the shard of a document, and what a node filters shards by.
+	ShardOf(id string, shards uint32) fsm.ShardID
+	ShardFilter(shards []fsm.ShardID) string
 	// RunJobs works on tasks that the leader carries out itself, until ctx ends.
 	RunJobs(ctx context.Context)
 }
@@ -51,6 +63,7 @@ type Options struct {
 	PollMax        time.Duration    // 1 s in the end
 	Now            func() time.Time // time.Now
 	Logger         *slog.Logger
+	Repair         *Repair // nil: replicas out of sync stay so
 }
 
 func (o Options) withDefaults() Options {
@@ -68,6 +81,9 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Repair != nil {
+		o.Repair = o.Repair.withDefaults()
+	}
 	return o
 }
 
@@ -76,6 +92,16 @@ type Workers struct {
 	opts   Options
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+
+	repairer atomic.Pointer[repairer] // of this term, nil while this pod does not lead
+}
+
+// Repairs lists the replicas that this pod, if it leads, is bringing in sync.
+func (w *Workers) Repairs() []tasks.Repair {
+	if r := w.repairer.Load(); r != nil {
+		return r.status()
+	}
+	return []tasks.Repair{}
 }
 
 // Start starts the duties; those of the leader run while this pod leads. Writes are held from now until the open
@@ -141,8 +167,19 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { watch.run(ctx) })
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
+	if w.opts.Repair != nil {
+		duties.Go(func() { w.keepRepaired(ctx) })
+	}
 	duties.Go(func() { w.opts.Coordinator.RunJobs(ctx) })
 	duties.Wait()
+}
+
+// keepRepaired brings replicas in sync until ctx ends.
+func (w *Workers) keepRepaired(ctx context.Context) {
+	r := newRepairer(w.opts)
+	w.repairer.Store(r)
+	defer w.repairer.Store(nil)
+	r.run(ctx)
 }
 
 // catchUp waits until this pod has applied everything its predecessors committed.

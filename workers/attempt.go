@@ -1,0 +1,435 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"miroir/fsm"
+	"miroir/proxy/node"
+	"miroir/tasks"
+)
+
+// attempt is one try to bring replicas in sync. It holds three things true. What the writers touch is noted from before
+// the first document is read until the flip. Every document that is not noted has been seen equal on source and target
+// since. And at the flip no write is open, so that what is noted can be copied and compared for good.
+type attempt struct {
+	opts   Options
+	repair *Repair
+	job    *repairJob
+	meter  *repairMeter
+
+	watch  *tasks.WriteWatch
+	slots  []*slot
+	target copyNode
+	whole  bool   // the index lives whole on its nodes
+	shards uint32 // of the index
+}
+
+// slot is one replica to be repaired. shard is 0 for an index that lives whole.
+type slot struct {
+	group  fsm.GroupID
+	shard  fsm.ShardID
+	epoch  uint64 // of the replica as joining
+	source copyNode
+	from   fsm.NodeID
+}
+
+// maxRounds bounds the copies of what was touched before an attempt gives up on a busy index.
+const maxRounds = 50
+
+func (a *attempt) run(ctx context.Context) error {
+	index := a.job.key.index
+	a.watch = a.opts.Coordinator.WatchWrites(index)
+	defer a.watch.Close()
+	if err := a.plan(); err != nil {
+		return err
+	}
+	if err := a.join(ctx); err != nil {
+		return err
+	}
+	for round := 0; ; round++ {
+		err := a.round(ctx, round == 0)
+		if err == nil {
+			clear(a.job.failedSources)
+			return nil
+		}
+		if !errors.Is(err, errAgain) || ctx.Err() != nil || round == maxRounds {
+			return err
+		}
+		if !sleep(ctx, time.Duration(min(round, 20))*50*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// plan finds the replicas of the job and a source for each.
+func (a *attempt) plan() error {
+	view := a.opts.Cluster.View()
+	ix := view.Indexes[a.job.key.index]
+	to := view.Node(a.job.key.node)
+	if ix == nil || to == nil {
+		return errVoid
+	}
+	a.whole, a.shards = ix.Whole(), ix.Shards
+	a.target = a.copyNode(ix, to)
+	var missing error
+	for group, entries := range ix.Placement {
+		for shard, replicas := range entries {
+			for _, replica := range replicas {
+				if replica.Node != to.ID || replica.State != fsm.Stale && replica.State != fsm.Joining {
+					continue
+				}
+				s := &slot{group: group, shard: fsm.ShardID(shard)}
+				source := a.sourceOf(view, ix, s)
+				if source == nil {
+					missing = errNoSource{s.shard}
+					continue
+				}
+				s.from, s.source = source.ID, a.copyNode(ix, source)
+				a.slots = append(a.slots, s)
+			}
+		}
+	}
+	if len(a.slots) == 0 {
+		return missing
+	}
+	return nil
+}
+
+func (a *attempt) copyNode(ix *fsm.Index, n *fsm.Node) copyNode {
+	return copyNode{client: a.opts.Nodes.Get(n), index: ix.NodeUID, timeout: a.repair.RequestTimeout}
+}
+
+// join makes the index on the target what the state says and has all later writes go there.
+func (a *attempt) join(ctx context.Context) error {
+	var changes []fsm.ReplicaChange
+	ix := a.opts.Cluster.View().Indexes[a.job.key.index]
+	for _, s := range a.slots {
+		if a.replica(ix, s).State == fsm.Stale {
+			changes = append(changes, fsm.ReplicaChange{ReplicaRef: a.ref(s), From: fsm.Stale, To: fsm.Joining})
+		}
+	}
+	prepared, err := a.opts.Coordinator.JoinReplicas(ctx, a.job.key.index, a.job.key.node, changes)
+	if err != nil {
+		return err
+	}
+	ix = a.opts.Cluster.View().Indexes[a.job.key.index]
+	for _, s := range a.slots {
+		s.epoch = a.replica(ix, s).Epoch
+	}
+	if err := a.stillJoining(); err != nil {
+		return err
+	}
+	return a.finished(ctx, prepared)
+}
+
+// finished waits until the target has prepared the index. Some of its tasks may fail without harm: an index is
+// created that exists. What counts, the settings, is compared in the end.
+func (a *attempt) finished(ctx context.Context, uid int64) error {
+	for pause := time.Millisecond; uid >= 0; pause = min(2*pause, 200*time.Millisecond) {
+		list, err := a.target.tasks(ctx, []uint32{uint32(uid)})
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("node %s does not know task %d any more", a.job.key.node, uid)
+		}
+		if list[0].Finished() {
+			return nil
+		}
+		if !sleep(ctx, pause) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (a *attempt) ref(s *slot) fsm.ReplicaRef {
+	return fsm.ReplicaRef{Index: a.job.key.index, Group: s.group, Shard: s.shard, Node: a.job.key.node}
+}
+
+func (a *attempt) replica(ix *fsm.Index, s *slot) fsm.Replica {
+	return replicaOn(ix, s, a.job.key.node)
+}
+
+// replicaOn is a node's replica of the slot's shard, in any group; the zero value if there is none.
+func replicaOn(ix *fsm.Index, s *slot, id fsm.NodeID) fsm.Replica {
+	if ix == nil {
+		return fsm.Replica{}
+	}
+	for group := range ix.Placement {
+		for _, replica := range ix.Replicas(group, s.shard) {
+			if replica.Node == id {
+				return replica
+			}
+		}
+	}
+	return fsm.Replica{}
+}
+
+var (
+	// errVoid says that the replicas are not what they were: the attempt has lost its point.
+	errVoid = errors.New("the replicas changed meanwhile")
+	// errAgain asks for another round.
+	errAgain = errors.New("the index was written too much meanwhile")
+)
+
+// stillJoining fails once a replica is no longer joining since this attempt, because it missed a write for example.
+func (a *attempt) stillJoining() error {
+	ix := a.opts.Cluster.View().Indexes[a.job.key.index]
+	for _, s := range a.slots {
+		if r := a.replica(ix, s); r.State != fsm.Joining || r.Epoch != s.epoch {
+			return fmt.Errorf("%w: shard %d is %q", errVoid, s.shard, r.State)
+		}
+	}
+	if ix.Whole() != a.whole {
+		return errVoid
+	}
+	return nil
+}
+
+// blame notes that an attempt failed because of a source, so that the next one takes another.
+func (a *attempt) blame(s *slot, err error) error {
+	a.job.failedSources[s.from] = true
+	return fmt.Errorf("source: %w", err)
+}
+
+// checkSource makes sure that a source is in sync and still has the tasks it acknowledged. One that has not lost its
+// disk after the moment it was read has not lost it before.
+func (a *attempt) checkSource(ctx context.Context, s *slot) error {
+	ctx, cancel := context.WithTimeout(ctx, a.repair.RequestTimeout)
+	defer cancel()
+	newest, err := s.source.client.NewestTask(ctx)
+	if err != nil {
+		return a.blame(s, err)
+	}
+	view := a.opts.Cluster.View()
+	n := view.Node(s.from)
+	if n == nil || newest < n.LastTaskUID || replicaOn(view.Indexes[a.job.key.index], s, s.from).State != fsm.Active {
+		return a.blame(s, fmt.Errorf("%s is not in sync any more", s.from))
+	}
+	return nil
+}
+
+// round copies everything, or what was touched since the last round, and then tries to finish.
+func (a *attempt) round(ctx context.Context, first bool) error {
+	touched := a.watch.Take()
+	if err := a.barrier(ctx); err != nil {
+		return err
+	}
+	a.watch.Return(tasks.Touched{Deletions: touched.Deletions && !first}) // compared in the end
+	var err error
+	if first || touched.Everything {
+		err = a.copyAll(ctx)
+	} else {
+		err = a.recopy(ctx, touched.IDs)
+	}
+	if err != nil {
+		return err
+	}
+	if pending, _ := a.watch.Pending(); pending > a.repair.PageSize {
+		return errAgain
+	}
+	return a.finish(ctx)
+}
+
+// barrier waits until every write that was committed before it is decided and worked off by the nodes concerned.
+func (a *attempt) barrier(ctx context.Context) error {
+	before := a.opts.Cluster.View().NextTaskUID
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		open, err := a.opensBefore(before)
+		if err != nil {
+			return err
+		}
+		if !open {
+			return a.settle(ctx)
+		}
+		if !sleep(ctx, pause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// opensBefore reports that a write to the index with a lower task uid is open.
+func (a *attempt) opensBefore(uid uint32) (bool, error) {
+	if a.opts.Cluster.View().NumOpenIntents == 0 {
+		return false, nil
+	}
+	intents, err := a.opts.Cluster.Tasks().OpenIntents()
+	return slices.ContainsFunc(intents, func(in *fsm.Intent) bool {
+		return in.Index == a.job.key.index && in.TaskUID < uid
+	}), err
+}
+
+// settle waits until sources and target have worked off what they have of the index.
+func (a *attempt) settle(ctx context.Context) error {
+	seen := map[fsm.NodeID]bool{}
+	for _, s := range a.slots {
+		if seen[s.from] {
+			continue
+		}
+		seen[s.from] = true
+		if err := s.source.settle(ctx); err != nil {
+			return a.blame(s, err)
+		}
+	}
+	return a.target.settle(ctx)
+}
+
+// primaryKey is what the next write will find. Documents are there only once it is known.
+func (a *attempt) primaryKey() (string, error) {
+	ix := a.opts.Cluster.View().Indexes[a.job.key.index]
+	if ix == nil {
+		return "", errVoid
+	}
+	return ix.NextPrimaryKey, nil
+}
+
+// finish holds the writes, copies what is still noted, compares and flips. errAgain: the writes were held as long as
+// they may be.
+func (a *attempt) finish(ctx context.Context) error {
+	a.job.finish(true)
+	defer a.job.finish(false)
+	var held time.Time
+	err := a.opts.Coordinator.HoldIndex(ctx, a.job.key.index, a.repair.MaxHold, func(holding context.Context) error {
+		held = time.Now()
+		defer func() { a.meter.held.UpdateDuration(held) }()
+		touched := a.watch.Take()
+		err := a.conclude(holding, touched)
+		if err != nil {
+			a.watch.Return(touched)
+			if holding.Err() != nil {
+				err = fmt.Errorf("%w: %w", errAgain, err)
+			}
+		}
+		return err
+	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", errAgain, err)
+	}
+	return err
+}
+
+// heldDocuments is how many documents may be compared again while writes are held.
+const heldDocuments = 20_000
+
+// conclude is the end of an attempt, while no write begins and none is open.
+func (a *attempt) conclude(ctx context.Context, touched tasks.Touched) error {
+	if err := a.settle(ctx); err != nil {
+		return err
+	}
+	if err := a.level(ctx, touched); err != nil {
+		return err
+	}
+	if err := a.compareCounts(ctx); err != nil {
+		return err
+	}
+	if err := a.compareSettings(ctx); err != nil {
+		return err
+	}
+	for _, s := range a.slots {
+		if err := a.checkSource(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := a.checkTasks(ctx); err != nil {
+		return err
+	}
+	return a.activate(ctx)
+}
+
+// level makes what was touched since the last round equal.
+func (a *attempt) level(ctx context.Context, touched tasks.Touched) error {
+	if touched.Everything {
+		if a.job.size() > heldDocuments {
+			return errAgain
+		}
+		return a.copyAll(ctx)
+	}
+	if err := a.recopy(ctx, touched.IDs); err != nil {
+		return err
+	}
+	for s, ids := range a.bySlot(touched.IDs) {
+		if err := a.verify(ctx, s, ids); err != nil {
+			return err
+		}
+	}
+	if touched.Deletions {
+		return a.equaliseIDs(ctx)
+	}
+	return nil
+}
+
+// compareSettings compares the settings of every source with the target's.
+func (a *attempt) compareSettings(ctx context.Context) error {
+	theirs, err := a.target.settings(ctx)
+	if err != nil {
+		return err
+	}
+	seen := map[fsm.NodeID]bool{}
+	for _, s := range a.slots {
+		if seen[s.from] {
+			continue
+		}
+		seen[s.from] = true
+		ours, err := s.source.settings(ctx)
+		if err != nil {
+			return a.blame(s, err)
+		}
+		if ours != theirs {
+			return fmt.Errorf("%w in their settings: node %s has %.2000s, node %s %.2000s", errNotEqual, s.from, ours, a.job.key.node, theirs)
+		}
+	}
+	return nil
+}
+
+// checkTasks fails when a source did not do a write whose client task is still open: others may have done it, and then
+// the source is about to become stale.
+func (a *attempt) checkTasks(ctx context.Context) error {
+	open, err := a.opts.Cluster.Tasks().OpenTasks()
+	if err != nil {
+		return err
+	}
+	shares := map[fsm.NodeID][]uint32{}
+	for _, task := range open {
+		for _, share := range task.NodeTasks {
+			if task.Index == a.job.key.index {
+				shares[share.Node] = append(shares[share.Node], share.UID)
+			}
+		}
+	}
+	for _, s := range a.slots {
+		list, err := s.source.tasks(ctx, shares[s.from])
+		if err != nil {
+			return a.blame(s, err)
+		}
+		delete(shares, s.from)
+		if slices.ContainsFunc(list, func(t node.Task) bool { return t.Failed() }) {
+			return fmt.Errorf("node %s failed a write that is not settled yet", s.from)
+		}
+	}
+	return nil
+}
+
+// activate notes how far the target's task history has come, so that a lost disk is noticed, and flips the replicas.
+func (a *attempt) activate(ctx context.Context) error {
+	asking, cancel := context.WithTimeout(ctx, a.repair.RequestTimeout)
+	newest, err := a.target.client.NewestTask(asking)
+	cancel()
+	if err != nil {
+		return err
+	}
+	if _, err := fsm.Do(ctx, a.opts.Cluster, fsm.RecordNodeTask{Node: a.job.key.node, UID: newest}); err != nil {
+		return err
+	}
+	for _, s := range a.slots {
+		_, err := fsm.Do(ctx, a.opts.Cluster, fsm.ActivateReplica{Now: a.opts.Now(), ReplicaRef: a.ref(s), Epoch: s.epoch})
+		if err != nil {
+			return fmt.Errorf("shard %d not activated: %w", s.shard, err)
+		}
+	}
+	return nil
+}

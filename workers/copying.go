@@ -1,0 +1,290 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"miroir/fsm"
+)
+
+// part is a piece of a replica that is compared in one go: its documents match filter, "" for all of the index.
+type part struct {
+	slot   *slot
+	filter string
+}
+
+// wholeLimit is up to how many documents a whole index is compared in one go; beyond it, shard by shard.
+const wholeLimit = 50_000
+
+// parts cuts the replicas of the attempt.
+func (a *attempt) parts(ctx context.Context) ([]part, error) {
+	var parts []part
+	for _, s := range a.slots {
+		if !a.whole {
+			parts = append(parts, part{s, a.opts.Coordinator.ShardFilter([]fsm.ShardID{s.shard})})
+			continue
+		}
+		n, err := s.source.count(ctx, "")
+		if err != nil {
+			return nil, a.blame(s, err)
+		}
+		if n <= wholeLimit {
+			parts = append(parts, part{s, ""})
+			continue
+		}
+		for shard := range a.shards {
+			parts = append(parts, part{s, a.opts.Coordinator.ShardFilter([]fsm.ShardID{fsm.ShardID(shard)})})
+		}
+	}
+	return parts, nil
+}
+
+// copyAll makes the target equal to the sources, but for what is written meanwhile.
+func (a *attempt) copyAll(ctx context.Context) error {
+	parts, err := a.parts(ctx)
+	if err != nil {
+		return err
+	}
+	a.job.begin()
+	for _, p := range parts {
+		if err := a.copyPart(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyPart compares a part page by page, copies what differs and looks whether it took.
+func (a *attempt) copyPart(ctx context.Context, p part) error {
+	ours, theirs, err := a.listBoth(ctx, p)
+	if err != nil {
+		return err
+	}
+	a.job.expect(len(ours))
+	if err := a.deleteExtra(ctx, ours, theirs); err != nil {
+		return err
+	}
+	var pending []uint32
+	var copied []string
+	for page := range slices.Chunk(ours, a.repair.PageSize) {
+		if err := a.stillJoining(); err != nil {
+			return err
+		}
+		differing, uids, err := a.copyPage(ctx, p.slot, page)
+		if err != nil {
+			return err
+		}
+		pending, copied = append(pending, uids...), append(copied, differing...)
+		a.job.compared(len(page))
+	}
+	if err := a.target.await(ctx, pending); err != nil {
+		return err
+	}
+	return a.verify(ctx, p.slot, copied)
+}
+
+// listBoth lists the ids that source and target have. The source's history is looked at afterwards: what a node lists
+// that has lost its disk is not believed.
+func (a *attempt) listBoth(ctx context.Context, p part) (ours, theirs []string, err error) {
+	key, err := a.primaryKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	if theirs, err = a.target.ids(ctx, key, p.filter); err != nil {
+		return nil, nil, err
+	}
+	if ours, err = p.slot.source.ids(ctx, key, p.filter); err != nil {
+		return nil, nil, a.blame(p.slot, err)
+	}
+	return ours, theirs, a.checkSource(ctx, p.slot)
+}
+
+// deleteExtra deletes on the target what the source does not have. Both lists are sorted.
+func (a *attempt) deleteExtra(ctx context.Context, ours, theirs []string) error {
+	var extra []string
+	for _, id := range theirs {
+		if _, found := slices.BinarySearch(ours, id); !found {
+			extra = append(extra, id)
+		}
+	}
+	var pending []uint32
+	for page := range slices.Chunk(extra, a.repair.PageSize) {
+		uid, err := a.target.delete(ctx, page)
+		if err != nil {
+			return err
+		}
+		pending = append(pending, uid)
+		a.job.wrote(len(page))
+	}
+	return a.target.await(ctx, pending)
+}
+
+// copyPage reads documents from the source and writes those to the target that it has otherwise. It returns their ids
+// and the tasks of the target.
+func (a *attempt) copyPage(ctx context.Context, s *slot, ids []string) (differing []string, uids []uint32, err error) {
+	ours, theirs, err := a.fetchBoth(ctx, s, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	var documents [][]byte
+	for _, id := range ids {
+		document, has := ours[id]
+		if has && !same(document, theirs[id]) {
+			differing, documents = append(differing, id), append(documents, document)
+		}
+	}
+	if len(documents) == 0 {
+		return nil, nil, nil
+	}
+	key, err := a.primaryKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	uids, err = a.target.post(ctx, key, documents)
+	a.job.wrote(len(documents))
+	return differing, uids, err
+}
+
+// same reports that two documents, nil for none, have the same content.
+func same(a, b []byte) bool {
+	return (a == nil) == (b == nil) && (a == nil || digest(a) == digest(b))
+}
+
+func (a *attempt) fetchBoth(ctx context.Context, s *slot, ids []string) (ours, theirs map[string][]byte, err error) {
+	key, err := a.primaryKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	if ours, err = s.source.fetch(ctx, key, ids); err != nil {
+		return nil, nil, a.blame(s, err)
+	}
+	theirs, err = a.target.fetch(ctx, key, ids)
+	return ours, theirs, err
+}
+
+// errNotEqual says that what was copied is not what the target has.
+var errNotEqual = errors.New("source and target differ")
+
+// verify compares documents on source and target. Those that are written meanwhile are left to the end.
+func (a *attempt) verify(ctx context.Context, s *slot, ids []string) error {
+	for page := range slices.Chunk(ids, a.repair.PageSize) {
+		ours, theirs, err := a.fetchBoth(ctx, s, page)
+		if err != nil {
+			return err
+		}
+		for _, id := range page {
+			changed, gone := a.watch.Touches(id)
+			missing := ours[id] == nil || theirs[id] == nil
+			if !same(ours[id], theirs[id]) && !changed && !(missing && gone) {
+				return fmt.Errorf("%w in document %q", errNotEqual, id)
+			}
+		}
+	}
+	return nil
+}
+
+// recopy makes documents equal on the target: written, or deleted, as the source has them now.
+func (a *attempt) recopy(ctx context.Context, touched map[string]struct{}) error {
+	for s, ids := range a.bySlot(touched) {
+		for page := range slices.Chunk(ids, a.repair.PageSize) {
+			if err := a.recopyPage(ctx, s, page); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *attempt) recopyPage(ctx context.Context, s *slot, ids []string) error {
+	_, pending, err := a.copyPage(ctx, s, ids)
+	if err != nil {
+		return err
+	}
+	ours, theirs, err := a.fetchBoth(ctx, s, ids)
+	if err != nil {
+		return err
+	}
+	var gone []string
+	for _, id := range ids {
+		if ours[id] == nil && theirs[id] != nil {
+			gone = append(gone, id)
+		}
+	}
+	if len(gone) > 0 {
+		uid, err := a.target.delete(ctx, gone)
+		if err != nil {
+			return err
+		}
+		pending = append(pending, uid)
+		a.job.wrote(len(gone))
+	}
+	return a.target.await(ctx, pending)
+}
+
+// bySlot sorts ids to the replicas of the attempt; those of other shards are left out.
+func (a *attempt) bySlot(touched map[string]struct{}) map[*slot][]string {
+	sorted := map[*slot][]string{}
+	for _, id := range slices.Sorted(maps.Keys(touched)) {
+		shard := a.opts.Coordinator.ShardOf(id, a.shards)
+		for _, s := range a.slots {
+			if a.whole || s.shard == shard {
+				sorted[s] = append(sorted[s], id)
+			}
+		}
+	}
+	return sorted
+}
+
+// equaliseIDs compares the ids that source and target have, deletes and copies what is needed, and looks again.
+func (a *attempt) equaliseIDs(ctx context.Context) error {
+	parts, err := a.parts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		ours, theirs, err := a.listBoth(ctx, p)
+		if err != nil {
+			return err
+		}
+		if err := a.deleteExtra(ctx, ours, theirs); err != nil {
+			return err
+		}
+		var missing []string
+		for _, id := range ours {
+			if _, found := slices.BinarySearch(theirs, id); !found {
+				missing = append(missing, id)
+			}
+		}
+		for page := range slices.Chunk(missing, a.repair.PageSize) {
+			if err := a.recopyPage(ctx, p.slot, page); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// compareCounts compares how many documents source and target have of every replica.
+func (a *attempt) compareCounts(ctx context.Context) error {
+	for _, s := range a.slots {
+		filter := ""
+		if !a.whole {
+			filter = a.opts.Coordinator.ShardFilter([]fsm.ShardID{s.shard})
+		}
+		ours, err := s.source.count(ctx, filter)
+		if err != nil {
+			return a.blame(s, err)
+		}
+		theirs, err := a.target.count(ctx, filter)
+		if err != nil {
+			return err
+		}
+		if ours != theirs {
+			return fmt.Errorf("%w: %d and %d documents of shard %d", errNotEqual, ours, theirs, s.shard)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+package workers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"miroir/fsm"
+	"miroir/tasks"
+)
+
+// Repair configures the repair of replicas. The zero value of a field means the default named beside it.
+type Repair struct {
+	Interval       time.Duration // 1 s between two looks at the placement
+	MaxConcurrent  int           // 4 indexes on nodes are filled at once
+	PageSize       int           // 1000 documents of a request
+	MaxHold        time.Duration // 2 s: how long the writes of an index are held at most
+	Timeout        time.Duration // 1 h for one attempt
+	RequestTimeout time.Duration // 30 s for one request
+	BackoffMin     time.Duration // 1 s before an attempt that failed is made again,
+	BackoffMax     time.Duration // 1 min in the end
+	Metrics        *metrics.Set  // a set of its own
+}
+
+func (r Repair) withDefaults() *Repair {
+	r.Interval = cmp.Or(r.Interval, time.Second)
+	r.MaxConcurrent = cmp.Or(r.MaxConcurrent, 4)
+	r.PageSize = cmp.Or(r.PageSize, 1000)
+	r.MaxHold = cmp.Or(r.MaxHold, 2*time.Second)
+	r.Timeout = cmp.Or(r.Timeout, time.Hour)
+	r.RequestTimeout = cmp.Or(r.RequestTimeout, 30*time.Second)
+	r.BackoffMin = cmp.Or(r.BackoffMin, time.Second)
+	r.BackoffMax = cmp.Or(r.BackoffMax, time.Minute)
+	if r.Metrics == nil {
+		r.Metrics = metrics.NewSet()
+	}
+	return &r
+}
+
+// repairer turns replicas that are stale or joining into active ones. It runs on the leader. What it knows of a copy
+// in progress is lost with it: the next leader starts that copy again, and finds most of it done.
+type repairer struct {
+	opts   Options
+	repair *Repair
+	meter  repairMeter
+
+	mu   sync.Mutex
+	jobs map[jobKey]*repairJob // guarded by mu: those known, running or waiting
+}
+
+// jobKey names a job: all replicas of one index on one node.
+type jobKey struct {
+	index fsm.IndexID
+	node  fsm.NodeID
+}
+
+// repairMeter are the metrics of the repair.
+type repairMeter struct {
+	active                      *metrics.Gauge
+	repaired, failed, documents *metrics.Counter
+	held                        *metrics.Histogram
+}
+
+func newRepairer(o Options) *repairer {
+	set := o.Repair.Metrics
+	return &repairer{opts: o, repair: o.Repair, jobs: map[jobKey]*repairJob{}, meter: repairMeter{
+		active:    set.GetOrCreateGauge("miroir_repair_active", nil),
+		repaired:  set.GetOrCreateCounter(`miroir_repair_shards_total{result="repaired"}`),
+		failed:    set.GetOrCreateCounter(`miroir_repair_shards_total{result="failed"}`),
+		documents: set.GetOrCreateCounter("miroir_repair_documents_copied_total"),
+		held:      set.GetOrCreateHistogram("miroir_repair_write_hold_seconds"),
+	}}
+}
+
+// run looks for replicas to repair until ctx ends, and waits for the copies in progress.
+func (r *repairer) run(ctx context.Context) {
+	var running sync.WaitGroup
+	slots := make(chan struct{}, r.repair.MaxConcurrent)
+	var seen *fsm.View
+	for {
+		if view := r.opts.Cluster.View(); view != seen || r.pending() {
+			seen = view
+			r.look(view)
+			for _, job := range r.ready() {
+				select {
+				case slots <- struct{}{}:
+					job.start()
+					running.Go(func() {
+						defer func() { <-slots }()
+						r.work(ctx, job)
+					})
+				default:
+				}
+			}
+		}
+		if !sleep(ctx, r.repair.Interval) {
+			running.Wait()
+			return
+		}
+	}
+}
+
+// pending reports that there are jobs.
+func (r *repairer) pending() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.jobs) > 0
+}
+
+// look makes a job for every node and index with replicas out of sync and drops those with none left.
+func (r *repairer) look(view *fsm.View) {
+	wanted := map[jobKey][]*slot{}
+	for _, ix := range view.Indexes {
+		if ix.Deleting {
+			continue
+		}
+		for group, entries := range ix.Placement {
+			for shard, replicas := range entries {
+				for _, replica := range replicas {
+					if replica.State == fsm.Stale || replica.State == fsm.Joining {
+						key := jobKey{ix.ID, replica.Node}
+						wanted[key] = append(wanted[key], &slot{group: group, shard: fsm.ShardID(shard)})
+					}
+				}
+			}
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, slots := range wanted {
+		if r.jobs[key] == nil {
+			r.jobs[key] = &repairJob{key: key, meter: &r.meter, since: r.opts.Now(), failedSources: map[fsm.NodeID]bool{}}
+		}
+		r.jobs[key].place(view, slots)
+	}
+	for key, job := range r.jobs {
+		if wanted[key] == nil && !job.isRunning() {
+			delete(r.jobs, key)
+		}
+	}
+}
+
+// ready lists the jobs that may run now, oldest first.
+func (r *repairer) ready() []*repairJob {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	view, now := r.opts.Cluster.View(), r.opts.Now()
+	var jobs []*repairJob
+	for _, job := range r.jobs {
+		n := view.Node(job.key.node)
+		reachable := n != nil && (n.State == fsm.NodeActive || n.State == fsm.NodeJoining) && r.opts.Nodes.Get(n).Alive()
+		if job.mayRun(now, reachable) {
+			jobs = append(jobs, job)
+		}
+	}
+	slices.SortFunc(jobs, func(a, b *repairJob) int {
+		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.key.index, b.key.index), cmp.Compare(a.key.node, b.key.node))
+	})
+	return jobs
+}
+
+// work makes one attempt at a job.
+func (r *repairer) work(ctx context.Context, job *repairJob) {
+	r.meter.active.Inc()
+	defer r.meter.active.Dec()
+	attempting, cancel := context.WithTimeout(ctx, r.repair.Timeout)
+	defer cancel()
+	began := r.opts.Now()
+	a := &attempt{opts: r.opts, repair: r.repair, job: job, meter: &r.meter}
+	err := a.run(attempting)
+	log := r.opts.Logger.With("index", job.indexUID(), "node_id", job.key.node, "replicas", len(a.slots), "copied", job.copiedDocuments(),
+		"took", r.opts.Now().Sub(began))
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		r.meter.failed.Inc()
+		log.Warn("replicas not repaired", "error", err)
+	default:
+		r.meter.repaired.Add(len(a.slots))
+		log.Info("replicas repaired: in sync again")
+	}
+	job.end(err, r.opts.Now(), r.repair.BackoffMin, r.repair.BackoffMax)
+}
+
+// status lists the jobs, oldest first.
+func (r *repairer) status() []tasks.Repair {
+	r.mu.Lock()
+	jobs := slices.Collect(maps.Values(r.jobs))
+	r.mu.Unlock()
+	list := make([]tasks.Repair, len(jobs))
+	for i, job := range jobs {
+		list[i] = job.status()
+	}
+	slices.SortFunc(list, func(a, b tasks.Repair) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.Index, b.Index), cmp.Compare(a.Node, b.Node))
+	})
+	return list
+}
+
+// sourceOf chooses the node that a replica is copied from: in sync, reachable, not one that has just failed if there is
+// another, and the least busy. nil when no replica in sync can be asked.
+func (a *attempt) sourceOf(view *fsm.View, ix *fsm.Index, s *slot) *fsm.Node {
+	type candidate struct {
+		node *fsm.Node
+		rank int
+	}
+	var best *candidate
+	for group := range ix.Placement {
+		for _, replica := range ix.Replicas(group, s.shard) {
+			n := view.Node(replica.Node)
+			if replica.State != fsm.Active || n == nil {
+				continue
+			}
+			client := a.opts.Nodes.Get(n)
+			c := &candidate{n, client.InFlight()}
+			if !client.Alive() || n.State == fsm.NodeFailed {
+				c.rank += 1 << 20
+			}
+			if a.job.failedSources[n.ID] {
+				c.rank += 1 << 21
+			}
+			if best == nil || c.rank < best.rank || c.rank == best.rank && c.node.ID < best.node.ID {
+				best = c
+			}
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	return best.node
+}
+
+// errNoSource says that no replica in sync is left to copy from. Nothing is guessed then.
+type errNoSource struct{ shard fsm.ShardID }
+
+func (e errNoSource) Error() string {
+	return fmt.Sprintf("shard %d has no replica in sync to copy from", e.shard)
+}
