@@ -13,7 +13,6 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/andybalholm/brotli"
 	"github.com/google/uuid"
-	"github.com/klauspost/compress/gzhttp"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
@@ -62,10 +61,6 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // middleware wraps the router, outermost first: 1. request id, log line and metrics; 2. CORS; 3. the bound on
 // concurrent requests; 4. compression of the answer; 5. limit and decompression of the body; 6. trailing slash.
 func (s *Server) middleware(next http.Handler) http.Handler {
-	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(1024))
-	if err != nil {
-		panic(fmt.Sprintf("gzhttp options are constants: %v", err))
-	}
 	inner := compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = trimSlash(r.URL.Path)
 		body, err := decodeBody(r)
