@@ -54,6 +54,9 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	if err != nil {
 		return err
 	}
+	if refused := f.checkBetween(); refused != nil {
+		return refused
+	}
 	for _, uid := range slices.Sorted(maps.Keys(missing)) {
 		markMissing(w.Header(), uid, missing[uid])
 	}
