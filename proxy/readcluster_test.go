@@ -215,7 +215,7 @@ func (c *readCluster) patchSettings(w http.ResponseWriter, r *http.Request, uid 
 		return
 	}
 	text, _ := json.Marshal(settings)
-	c.change(uid, func(ix *fsm.Index) { ix.Settings = text })
+	c.change(uid, func(ix *fsm.Index) { ix.Settings, ix.SettingsVersion = text, ix.SettingsVersion+1 })
 	body = settingsForSpread(delta, settings)
 	if c.layout.whole {
 		body = settingsForNode(delta)
