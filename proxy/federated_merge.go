@@ -58,7 +58,8 @@ func (f *federated) merge(answers []*federatedAnswer) []byte {
 	return append(out, '}')
 }
 
-// lists are the hits of each query over all nodes, in the order of Meilisearch's merge: indexes by name, then queries.
+// lists are the hits of each query over all nodes, in the order of Meilisearch's merge: indexes by name, then queries. No
+// query gives more hits than its index's maxTotalHits.
 func (f *federated) lists(answers []*federatedAnswer) [][]hit {
 	order := make([]int, len(f.multi.Queries))
 	for i := range order {
@@ -70,11 +71,10 @@ func (f *federated) lists(answers []*federatedAnswer) [][]hit {
 	lists := make([][]hit, 0, len(order))
 	for _, i := range order {
 		parts := make([][]hit, 0, len(answers))
-		length := 0
 		for _, a := range answers {
 			parts = append(parts, a.hits[i])
-			length += len(a.hits[i])
 		}
+		length := settingsOf(f.indexes[f.multi.Queries[i].IndexUID]).MaxTotalHits()
 		lists = append(lists, mergeHits(parts, 0, length, "", false, f.partCompare(i)).hits)
 	}
 	return lists

@@ -244,7 +244,8 @@ func retrievesBelow(list []string, field string) bool {
 	return slices.ContainsFunc(list, func(name string) bool { return name == "*" || meili.IsFieldOrBelow(name, field) })
 }
 
-// sortsByHidden reports whether hits are ranked by a field they may not show, so that details hide its value.
+// sortsByHidden reports whether hits are ranked by a field whose value details hide: one that displayedAttributes does not
+// list by its own name, even where a parent of it is shown (milli search/new/sort.rs, must_redact).
 func (q *search) sortsByHidden() bool {
 	if q.settings.Displayed() == nil {
 		return false
@@ -255,7 +256,7 @@ func (q *search) sortsByHidden() bool {
 	}
 	return slices.ContainsFunc(rules, func(rule string) bool {
 		at := strings.LastIndexByte(rule, ':')
-		return at >= 0 && !strings.HasPrefix(rule, "_geoPoint(") && !q.shows(rule[:at])
+		return at >= 0 && !strings.HasPrefix(rule, "_geoPoint(") && !slices.Contains(q.settings.Displayed(), rule[:at])
 	})
 }
 
