@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"miroir/devnode"
@@ -49,7 +50,7 @@ func TestDistinctAndTiesOverSeveralNodes(t *testing.T) {
 type refusing struct {
 	inner http.RoundTripper
 	text  string
-	count int
+	count atomic.Int32
 }
 
 func (f *refusing) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -60,7 +61,7 @@ func (f *refusing) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if bytes.Contains(body, []byte(f.text)) {
-			f.count++
+			f.count.Add(1)
 			return nil, errors.New("connection reset")
 		}
 	}
@@ -82,7 +83,7 @@ func TestSearchesOutliveExtraRounds(t *testing.T) {
 	if got.status != http.StatusOK || len(itemsOf(memberOf(got.body, "hits"))) != 2 || len(memberOf(got.body, "facetDistribution")) == 0 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if transport.count == 0 {
+	if transport.count.Load() == 0 {
 		t.Error("no further round was asked for")
 	}
 }
