@@ -40,6 +40,14 @@ func (c BeginWrite) beginFlip(t *txn) (any, error) {
 		task.Details = c.Outcome.Details
 	}
 	t.enqueue(task)
+	c.bindFlip(t, task.UID, ids)
+	t.settle(c.Now, ids...)
+	return BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt}, nil
+}
+
+// bindFlip exchanges the routes of a flip's names and queues it on the indexes it concerns, where it joins the task's own
+// change.
+func (c BeginWrite) bindFlip(t *txn, task uint32, ids []IndexID) {
 	var bound []BoundSwap
 	for _, s := range c.Effect.Swaps {
 		a, b := t.view.Routes[s.A], t.view.Routes[s.B]
@@ -49,16 +57,33 @@ func (c BeginWrite) beginFlip(t *txn) (any, error) {
 	}
 	for _, id := range ids {
 		ix := t.editIndex(id)
-		ix.Pending = append(ix.Pending, Pending{Task: task.UID, Swaps: bound, Indexes: ids})
+		i := ix.pendingOf(task)
+		if i < 0 {
+			i = len(ix.Pending)
+			ix.Pending = append(ix.Pending, Pending{Task: task})
+		}
+		p := &ix.Pending[i]
+		p.Swaps, p.Indexes, p.AwaitsNodes = bound, ids, c.Outcome == nil
 	}
-	t.settle(c.Now, ids...)
-	return BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt}, nil
+}
+
+// checkRename returns the indexes concerned by the rename of a write that goes to nodes, nil if it has none.
+func (c BeginWrite) checkRename(t *txn) ([]IndexID, error) {
+	e := c.Effect
+	if len(e.Swaps) == 0 {
+		return nil, nil
+	}
+	alone := len(e.Swaps) == 1 && !e.CreateIndex && !e.DeleteIndex && e.Settings == nil
+	if !alone || c.IndexUID == nil || !e.Swaps[0].Rename || e.Swaps[0].A != *c.IndexUID {
+		return nil, refuse(CodeInvalid, "a write that goes to nodes renames its own index or none")
+	}
+	return c.checkFlip(t)
 }
 
 // checkFlip returns the indexes a flip concerns, sorted.
 func (c BeginWrite) checkFlip(t *txn) ([]IndexID, error) {
-	if c.Outcome == nil || c.fails() {
-		return nil, refuse(CodeInvalid, "a change of names succeeds without a node")
+	if c.fails() {
+		return nil, refuse(CodeInvalid, "a change of names cannot fail when it is enqueued")
 	}
 	seen := map[string]bool{}
 	ids := map[IndexID]struct{}{}
@@ -89,6 +114,9 @@ func (c BeginWrite) checkFlip(t *txn) ([]IndexID, error) {
 
 // flipReady reports whether a flip is the oldest unfinished work of every index it concerns.
 func (t *txn) flipReady(p Pending) bool {
+	if p.AwaitsNodes {
+		return false
+	}
 	for _, id := range p.Indexes {
 		ix := t.view.Indexes[id]
 		if ix == nil {
@@ -104,8 +132,8 @@ func (t *txn) flipReady(p Pending) bool {
 	return !slices.ContainsFunc(p.Swaps, func(s BoundSwap) bool { return t.nameBusy(s.A, p.Task) || t.nameBusy(s.B, p.Task) })
 }
 
-// givenAway reports whether a later change was accepted on the strength of a task's pending change of names: such a task
-// can not be canceled any more.
+// givenAway reports whether a later change was accepted on the strength of a task's pending change of names, or its nodes
+// have done their part of a rename: such a task can not be canceled any more.
 func (t *txn) givenAway(task *Task) bool {
 	var mine *Pending
 	names := map[string]bool{}
@@ -117,6 +145,9 @@ func (t *txn) givenAway(task *Task) bool {
 	}
 	if mine == nil {
 		return false
+	}
+	if t.awaitsName(task) {
+		return true
 	}
 	for _, s := range mine.Swaps {
 		names[s.A], names[s.B] = true, true
@@ -133,8 +164,16 @@ func (t *txn) givenAway(task *Task) bool {
 	return false
 }
 
-// executeFlip changes the visible names and finishes the task; it fails when a name leads elsewhere by now.
+// executeFlip changes the visible names and finishes the task; it fails when a name leads elsewhere by now. A primary key
+// stays either way: the nodes have it.
 func (t *txn) executeFlip(p Pending, now time.Time) {
+	task := t.task(p.Task)
+	if ix := t.editIndex(task.Index); ix != nil {
+		ix.UpdatedAt = now
+		if key := ix.Pending[0].PrimaryKey; key != nil {
+			ix.PrimaryKey = *key
+		}
+	}
 	t.removeFlip(p.Task)
 	end := finish{Status: StatusSucceeded, Now: now}
 	if missing := t.missingName(p.Swaps); missing != "" {
@@ -148,7 +187,53 @@ func (t *txn) executeFlip(p Pending, now time.Time) {
 		}
 		t.put(bucketMeta, rowFlips, t.view.flips)
 	}
-	t.closeTask(t.task(p.Task), end)
+	t.closeTask(task, end)
+}
+
+// awaitsName reports whether a task's nodes have done their part and only the rename of its index is left.
+func (t *txn) awaitsName(task *Task) bool {
+	ix := t.view.Indexes[task.Index]
+	if ix == nil {
+		return false
+	}
+	i := ix.pendingOf(task.UID)
+	return i >= 0 && ix.Pending[i].Swaps != nil && !ix.Pending[i].AwaitsNodes
+}
+
+// finishRename ends the nodes' part of a write that renames its index: when they did it the task ends with the flip, now
+// or once its turn has come. It returns the other flips that waited for it.
+func (t *txn) finishRename(task *Task, p Pending, end finish) []uint32 {
+	if end.Status != StatusSucceeded {
+		t.closeTask(task, end)
+		ids := t.removeFlip(task.UID)
+		ix := t.editIndex(task.Index)
+		t.inherit(ix, p)
+		ix.refold()
+		t.refoldRoutes()
+		return t.settle(*task.FinishedAt, append(ids, t.waiting()...)...)
+	}
+	for _, id := range p.Indexes {
+		if ix := t.editIndex(id); ix != nil {
+			ix.Pending[ix.pendingOf(task.UID)].AwaitsNodes = false
+		}
+	}
+	now := *utcOr(end.FinishedAt, t.clock(end.Now))
+	t.noteNodesDone(task, end, now)
+	flipped := t.settle(now, p.Indexes...)
+	return slices.DeleteFunc(flipped, func(uid uint32) bool { return uid == task.UID })
+}
+
+// noteNodesDone stores what is known of the end of a task that waits for a name.
+func (t *txn) noteNodesDone(task *Task, end finish, now time.Time) {
+	old := *task
+	if end.Details != nil {
+		task.Details = end.Details
+	}
+	task.Status, task.StartedAt = StatusProcessing, utcOr(end.StartedAt, now)
+	if task.BatchUID == nil {
+		task.BatchUID = t.newBatch()
+	}
+	t.putTask(&old, task)
 }
 
 // missingName returns a name that does not lead to the index the flip was accepted for, "" if all do.

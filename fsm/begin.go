@@ -13,10 +13,14 @@ func (c BeginWrite) apply(t *txn) (any, error) {
 	if err := c.check(t); err != nil {
 		return nil, err
 	}
-	if len(c.Effect.Swaps) > 0 {
+	if len(c.Effect.Swaps) > 0 && c.Outcome != nil {
 		return c.beginFlip(t)
 	}
 	ix, err := c.route(t)
+	if err != nil {
+		return nil, err
+	}
+	renamed, err := c.checkRename(t)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +30,7 @@ func (c BeginWrite) apply(t *txn) (any, error) {
 			return nil, err
 		}
 	}
-	return c.store(t, ix, create), nil
+	return c.store(t, ix, create, renamed), nil
 }
 
 // check refuses what contradicts itself whatever the state is, and write ids in use.
@@ -104,8 +108,9 @@ func (c BeginWrite) create(t *txn) (*Index, error) {
 	return t.createIndex(c, placement, id, nodeUID), nil
 }
 
-// store writes task, intent and pending change. ix is nil for a task without an index.
-func (c BeginWrite) store(t *txn, ix *Index, created bool) BeginWriteResult {
+// store writes task, intent and pending change. ix is nil for a task without an index; renamed are the indexes concerned
+// by the rename of ix.
+func (c BeginWrite) store(t *txn, ix *Index, created bool, renamed []IndexID) BeginWriteResult {
 	task := c.newTask(t)
 	if ix == nil {
 		t.enqueue(task)
@@ -115,6 +120,7 @@ func (c BeginWrite) store(t *txn, ix *Index, created bool) BeginWriteResult {
 	task.Index = ix.ID
 	if !c.fails() {
 		c.addPending(t, ix.ID, task.UID)
+		c.bindFlip(t, task.UID, renamed)
 	}
 	t.enqueue(task)
 	result := BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt, Created: created}

@@ -13,6 +13,9 @@ type finish struct {
 
 // finish ends a task and lets its effect become visible, or takes it back. It returns the flips that waited for it.
 func (t *txn) finish(task *Task, end finish) (flipped []uint32) {
+	if p, ok := t.pendingRename(task); ok {
+		return t.finishRename(task, p, end)
+	}
 	t.closeTask(task, end)
 	now := *task.FinishedAt
 	if task.Index == 0 { // a flip that was canceled, or a task without effects
@@ -38,6 +41,16 @@ func (t *txn) finish(task *Task, end finish) (flipped []uint32) {
 		t.editIndex(ix.ID).UpdatedAt = now
 	}
 	return t.settle(now, ids...)
+}
+
+// pendingRename returns the pending change of a task that goes to nodes and renames its index.
+func (t *txn) pendingRename(task *Task) (Pending, bool) {
+	if ix := t.view.Indexes[task.Index]; ix != nil && len(task.Effect.Swaps) > 0 {
+		if i := ix.pendingOf(task.UID); i >= 0 {
+			return ix.Pending[i], true
+		}
+	}
+	return Pending{}, false
 }
 
 // closeTask gives a task its final status.
@@ -97,7 +110,7 @@ func (c FinishTask) apply(t *txn) (any, error) {
 	switch {
 	case task == nil:
 		return nil, refuse(CodeNotFound, "task %d does not exist", c.TaskUID)
-	case task.Finished():
+	case task.Finished() || t.awaitsName(task):
 		return FinishTaskResult{Already: true}, nil
 	case c.Status != StatusSucceeded && c.Status != StatusFailed && c.Status != StatusCanceled:
 		return nil, refuse(CodeInvalid, "a task cannot end %q", c.Status)

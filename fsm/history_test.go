@@ -30,8 +30,10 @@ func (r *run) step() {
 		r.stepWrite(&op{set: map[string]int{fmt.Sprint("k", r.rng.IntN(3)): r.rng.IntN(1000)}})
 	case n < 40:
 		r.stepWrite(&op{})
-	case n < 48:
-		r.stepSwap()
+	case n < 45:
+		r.stepSwap(false)
+	case n < 49:
+		r.stepSwap(true)
 	case n < 72:
 		r.stepEnd()
 	case n < 90:
@@ -85,14 +87,19 @@ func (r *run) mustBe(err error, want *Error) {
 	}
 }
 
-func (r *run) stepSwap() {
+// stepSwap exchanges two names or renames an index, with a primary key change that goes to nodes or without.
+func (r *run) stepSwap(withKey bool) {
 	pair := r.rng.Perm(len(modelNames))
-	s := Swap{A: modelNames[pair[0]], B: modelNames[pair[1]], Rename: r.rng.IntN(2) == 0}
+	s := Swap{A: modelNames[pair[0]], B: modelNames[pair[1]], Rename: withKey || r.rng.IntN(2) == 0}
 	routes := r.mo.routes()
 	a, okA := routes[s.A]
 	b, okB := routes[s.B]
 	c := swap(s.A, s.B)
 	c.Now, c.Effect.Swaps[0].Rename = r.tick(), s.Rename
+	if withKey {
+		key := fmt.Sprint("key", r.rng.IntN(3))
+		c.Outcome, c.IndexUID, c.WriteID, c.Effect.PrimaryKey = nil, &s.A, r.writeID(), &key
+	}
 	answer, err := r.try(c)
 	switch {
 	case !okA || !okB && !s.Rename:
@@ -104,7 +111,11 @@ func (r *run) stepSwap() {
 	case err != nil:
 		r.t.Fatal(err)
 	}
-	o := &op{task: answer.(BeginWriteResult).TaskUID, status: StatusEnqueued, swap: &BoundSwap{s, a, b}, swapped: []IndexID{a}}
+	result := answer.(BeginWriteResult)
+	o := &op{task: result.TaskUID, status: StatusEnqueued, swap: &BoundSwap{s, a, b}, swapped: []IndexID{a}}
+	if withKey {
+		o.write, o.index, o.targets, o.open = c.WriteID, a, result.Targets, true
+	}
 	if okB {
 		o.swapped = append(o.swapped, b)
 	}
@@ -200,24 +211,32 @@ func (r *run) fail(o *op, status string) {
 }
 
 func (r *run) stepFinish() {
-	o := r.pick(func(o *op) bool { return !o.finished() && (o.swap == nil || r.rng.IntN(8) == 0) })
+	o := r.pick(func(o *op) bool { return !o.finished() && (o.swap == nil || o.awaitsNodes() || r.rng.IntN(8) == 0) })
 	if o == nil {
 		return
 	}
 	status := []string{StatusSucceeded, StatusSucceeded, StatusFailed, StatusCanceled}[r.rng.IntN(4)]
-	if o.swap != nil {
+	if o.swap != nil && !o.awaitsNodes() {
 		status = StatusCanceled
 	}
 	if r.rng.IntN(3) == 0 {
 		do(r.machine, StartTasks{Now: r.tick(), TaskUIDs: TaskUIDs{o.task}})
 	}
-	if _, err := r.try(FinishTask{Now: r.tick(), TaskUID: o.task, Status: status}); err != nil {
+	answer, err := r.try(FinishTask{Now: r.tick(), TaskUID: o.task, Status: status})
+	if err != nil {
 		r.mustBe(err, ErrOperationBusy)
 		return
 	}
-	if status == StatusSucceeded {
+	switch {
+	case o.done:
+		if !answer.(FinishTaskResult).Already {
+			r.t.Fatalf("task %d waits for a name and ended otherwise", o.task)
+		}
+	case o.awaitsNodes() && status == StatusSucceeded:
+		o.done = true
+	case status == StatusSucceeded:
 		o.status = status
-	} else {
+	default:
 		r.fail(o, status)
 	}
 	r.mo.settle()

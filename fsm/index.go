@@ -91,6 +91,8 @@ type Pending struct {
 	Base       json.RawMessage `json:"base,omitempty"`     // full settings before the change
 	Swaps      []BoundSwap     `json:"swaps,omitempty"`    // set on every index concerned, which are
 	Indexes    []IndexID       `json:"indexes,omitempty"`
+	// AwaitsNodes holds Swaps back until the task's nodes have done their part.
+	AwaitsNodes bool `json:"awaitsNodes,omitempty"`
 }
 
 // BoundSwap is a swap with the indexes that its names were routed to when it was accepted. It takes effect on them or on none.

@@ -41,7 +41,7 @@ type Effect struct {
 	DeleteIndex bool            `json:"deleteIndex,omitempty"`
 	PrimaryKey  *string         `json:"primaryKey,omitempty"` // every document write names the key it was routed by
 	Settings    json.RawMessage `json:"settings,omitempty"`   // full new settings, made from NextSettings
-	Swaps       []Swap          `json:"swaps,omitempty"`      // no node is asked; waits for earlier tasks of the indexes
+	Swaps       []Swap          `json:"swaps,omitempty"`      // waits for earlier tasks of the indexes
 }
 
 // Outcome decides a task when it is enqueued: no node is involved.
@@ -58,7 +58,9 @@ type Expect struct {
 }
 
 // BeginWrite allocates a task uid and stores task and intent; with Outcome, or without an index, there is no intent.
-// A write with Swaps needs Outcome succeeded; it stays enqueued until earlier tasks of the indexes concerned have finished.
+// A write with Swaps needs Outcome succeeded: no node is asked, and it stays enqueued until earlier tasks of the indexes
+// concerned have finished. Only a primary key change may go to nodes and rename its index, in one swap: once they have done
+// it the task waits as the others do, and ends with the name.
 // Errors: CodeNotFound (the name is routed nowhere and CreateIndex is not set), CodeChanged, CodeNoNodes, CodeExists
 // (write id known; renamed to a taken name), CodeInvalid.
 type BeginWrite struct {

@@ -37,6 +37,7 @@ type op struct {
 	set     map[string]int // settings members it changes
 	swap    *BoundSwap
 	swapped []IndexID
+	done    bool // of a rename that goes to nodes: they have done their part
 }
 
 type modelShard struct {
@@ -58,6 +59,9 @@ func newModel() *model {
 
 func (o *op) finished() bool { return o.status != StatusEnqueued && o.status != StatusProcessing }
 
+// awaitsNodes tells a rename that must not happen before the nodes have done their part.
+func (o *op) awaitsNodes() bool { return o.swap != nil && o.write != "" && !o.done }
+
 func (o *op) concerns(id IndexID) bool { return o.index == id || slices.Contains(o.swapped, id) }
 
 func (o *op) hasEffect() bool { return o.create || o.delete || o.set != nil || o.swap != nil }
@@ -68,7 +72,7 @@ func (mo *model) settle() {
 	for again := true; again; {
 		again = false
 		for i, o := range mo.ops {
-			if o.took || !o.hasEffect() || o.finished() && o.status != StatusSucceeded || o.swap == nil && !o.finished() {
+			if o.took || !o.hasEffect() || o.finished() && o.status != StatusSucceeded || o.swap == nil && !o.finished() || o.awaitsNodes() {
 				continue
 			}
 			blocked := slices.ContainsFunc(mo.ops[:i], func(e *op) bool {

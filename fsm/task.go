@@ -75,7 +75,7 @@ type FinishTask struct {
 
 // FinishTaskResult tells what a FinishTask did.
 type FinishTaskResult struct {
-	Already bool         `json:"already,omitempty"` // it was finished before; nothing changed
+	Already bool         `json:"already,omitempty"` // it was finished before, or waits for a name; nothing changed
 	Stale   []ReplicaRef `json:"stale,omitempty"`
 	// Settled are the tasks (flips of names) that waited for this one and took effect with it.
 	Settled []uint32 `json:"settled,omitempty"`

@@ -459,3 +459,43 @@ func TestAPublishedViewNeverChanges(t *testing.T) {
 		t.Fatalf("a published view changed:\n%s\n%s", before, after)
 	}
 }
+
+func TestPrimaryKeyAndNameChangeTogether(t *testing.T) {
+	m := newMachine(t)
+	m.bootstrap(1, 1, 1, SpreadAuto)
+	m.create("a")
+	key := "isbn"
+	change := Effect{PrimaryKey: &key, Swaps: []Swap{{A: "a", B: "b", Rename: true}}}
+	earlier, earlierID := m.begin("a", "documentAdditionOrUpdate", Effect{})
+	m.ackAll(earlier, earlierID)
+
+	failing, id := m.begin("a", "indexUpdate", change)
+	m.ackAll(failing, id)
+	m.wantRoutes(map[string]IndexID{"b": 1})
+	do(m, FinishTask{Now: m.tick(), TaskUID: failing.TaskUID, Status: StatusFailed})
+	m.wantRoutes(map[string]IndexID{"a": 1})
+	if ix := m.fsm.View().Index("a"); ix.PrimaryKey == key || ix.NextPrimaryKey == key || len(ix.Pending) != 0 {
+		t.Fatalf("after a failure: %+v", ix)
+	}
+
+	begun, id := m.begin("a", "indexUpdate", change)
+	m.ackAll(begun, id)
+	done := FinishTask{Now: m.tick(), TaskUID: begun.TaskUID, Status: StatusSucceeded}
+	do(m, done)
+	m.wantNames(map[string]IndexID{"a": 1})
+	if task := m.task(begun.TaskUID); task.Status != StatusProcessing {
+		t.Fatalf("an earlier task is open and the rename is %s", task.Status)
+	}
+	if again := do(m, done); !again.Already {
+		t.Fatal("the nodes' part ended twice")
+	}
+	m.reopen()
+	do(m, FinishTask{Now: m.tick(), TaskUID: earlier.TaskUID, Status: StatusSucceeded})
+	m.wantNames(map[string]IndexID{"b": 1})
+	if ix := m.fsm.View().Index("b"); ix.PrimaryKey != key || ix.UID != "b" || len(ix.Pending) != 0 {
+		t.Fatalf("renamed: %+v", ix)
+	}
+	if task := m.task(begun.TaskUID); task.Status != StatusSucceeded {
+		t.Fatalf("the rename is %s", task.Status)
+	}
+}

@@ -157,7 +157,7 @@ func (s *Server) handleUpdateIndex(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// indexUpdate sets an index's primary key, which its nodes must agree to, or its name, which touches no node.
+// indexUpdate sets an index's primary key, which its nodes must agree to, or its name, which touches no node, or both.
 type indexUpdate struct {
 	uid    string
 	update *meili.IndexUpdate
@@ -181,14 +181,11 @@ func (u *indexUpdate) propose(v *fsm.View, ix *fsm.Index) (*proposal, error) {
 	if u.renames() && v.Route(*u.update.UID) != nil {
 		return failed(begin, indexExists(*u.update.UID), nil), nil
 	}
-	changesKey := u.update.PrimaryKey != nil && *u.update.PrimaryKey != ix.NextPrimaryKey
-	switch {
-	case u.renames() && changesKey:
-		return nil, miroirError(codeUnsupported, "Changing the primary key and the uid of an index at once is not supported: send two requests.")
-	case u.renames():
+	if u.renames() {
 		begin.Effect.Swaps = []fsm.Swap{{A: u.uid, B: *u.update.UID, Rename: true}}
-		fallthrough
-	case !changesKey:
+	}
+	changesKey := u.update.PrimaryKey != nil && *u.update.PrimaryKey != ix.NextPrimaryKey
+	if !changesKey {
 		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded}
 		return &proposal{begin: begin}, nil
 	}
