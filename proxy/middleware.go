@@ -58,8 +58,9 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// middleware wraps the router, outermost first: 1. request id, log line and metrics; 2. CORS; 3. the bound on
-// concurrent requests; 4. compression of the answer; 5. limit and decompression of the body; 6. trailing slash.
+// middleware wraps the router, outermost first: 1. request id, log line and metrics; 2. the target's
+// characters; 3. CORS; 4. the bound on concurrent requests; 5. compression of the answer; 6. limit and decompression of the
+// body; 7. trailing slash.
 func (s *Server) middleware(next http.Handler) http.Handler {
 	inner := compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = trimSlash(r.URL.Path)
@@ -77,7 +78,10 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 		status := &statusWriter{ResponseWriter: w}
 		status.Header().Set("X-Request-Id", info.id)
 		r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, info))
-		if !answerCORS(status, r) {
+		switch {
+		case !targetAllowed(r.RequestURI):
+			status.WriteHeader(http.StatusBadRequest)
+		case !answerCORS(status, r):
 			s.limited(status, r, inner)
 		}
 		s.observe(r, info, status.status, time.Since(start))
