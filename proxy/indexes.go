@@ -273,7 +273,7 @@ func proposeSwap(swaps []meili.Swap) proposer {
 func swapDetails(swaps []meili.Swap) json.RawMessage {
 	d := meili.TaskDetails{Swaps: []meili.TaskSwap{}}
 	for _, swap := range swaps {
-		d.Swaps = append(d.Swaps, meili.TaskSwap{Indexes: swap.Indexes, Rename: swap.Rename})
+		d.Swaps = append(d.Swaps, meili.TaskSwap(swap))
 	}
 	return d.JSON()
 }
