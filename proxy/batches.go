@@ -31,6 +31,7 @@ type batchStats struct {
 	IndexUIDs    map[string]int `json:"indexUids"`
 	// ProgressTrace is how long the parts of a finished batch took; Miroir knows of one part.
 	ProgressTrace map[string]string `json:"progressTrace,omitempty"`
+	nodeBatchStats
 }
 
 // viewOfBatch shows a batch. Miroir makes one batch of each task; a cancelation's also has what it canceled.
@@ -138,6 +139,7 @@ func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
 	for _, batch := range found.Batches {
 		list.Results = append(list.Results, viewOfBatch(batch))
 	}
+	s.addNodeStats(r.Context(), r.View, found.Batches, list.Results)
 	if len(list.Results) > 0 {
 		list.From = &list.Results[0].UID
 	}
@@ -158,6 +160,8 @@ func (s *Server) handleGetBatch(w http.ResponseWriter, r *request) error {
 	if len(found.Batches) == 0 || slices.ContainsFunc(found.Batches[0].Tasks, hidden) {
 		return meili.BatchNotFound(uid)
 	}
-	writeJSON(w, http.StatusOK, viewOfBatch(found.Batches[0]))
+	views := []batchView{viewOfBatch(found.Batches[0])}
+	s.addNodeStats(r.Context(), r.View, found.Batches, views)
+	writeJSON(w, http.StatusOK, views[0])
 	return nil
 }

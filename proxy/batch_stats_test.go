@@ -1,0 +1,60 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"miroir/fsm"
+)
+
+// One shard on each of several nodes: a batch's statistics come from all of them.
+func TestBatchesTellWhatNodesKnow(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 16, spread: fsm.SpreadAll})
+	documents := make([]map[string]int, 40)
+	for i := range documents {
+		documents[i] = map[string]int{"id": i}
+	}
+	body, _ := json.Marshal(documents)
+	c.do("POST", "/indexes", `{"uid":"m","primaryKey":"id"}`)
+	task := c.do("POST", "/indexes/m/documents", string(body))
+	succeeded(t, task)
+
+	path := fmt.Sprintf("/batches/%v", task["batchUid"])
+	stats := c.get(path)["stats"].(map[string]any)
+	if got, want := fmt.Sprint(stats["writeChannelCongestion"]), "map[attempts:2 blocking_attempts:0 blocking_ratio:0]"; got != want {
+		t.Errorf("congestion %s, want %s", got, want)
+	}
+	if sizes, _ := stats["internalDatabaseSizes"].(map[string]any); len(sizes) == 0 {
+		t.Errorf("no sizes in %v", stats)
+	}
+	for _, batch := range c.get("/batches")["results"].([]any) {
+		stats := batch.(map[string]any)["stats"].(map[string]any)
+		_, has := stats["writeChannelCongestion"]
+		if want := stats["types"].(map[string]any)["documentAdditionOrUpdate"] != nil; has != want {
+			t.Errorf("congestion is told: %v, of %v", has, stats)
+		}
+	}
+
+	c.nodes["n0-0"].Stop()
+	if stats = c.get(path)["stats"].(map[string]any); fmt.Sprint(stats["writeChannelCongestion"].(map[string]any)["attempts"]) != "1" {
+		t.Errorf("with a node down: %v", stats)
+	}
+	c.nodes["n0-1"].Stop()
+	if stats = c.get(path)["stats"].(map[string]any); stats["writeChannelCongestion"] != nil || fmt.Sprint(stats["totalNbTasks"]) != "1" {
+		t.Errorf("with all nodes down: %v", stats)
+	}
+}
+
+func TestCongestionAddsUp(t *testing.T) {
+	var sum nodeBatchStats
+	sum.add(nodeBatchStats{})
+	sum.add(nodeBatchStats{Congestion: &congestion{3, 1}})
+	sum.add(nodeBatchStats{Congestion: &congestion{5, 1}, Sizes: json.RawMessage(`{"documents":"4 KiB"}`)})
+	sum.add(nodeBatchStats{Sizes: json.RawMessage(`{"documents":"8 KiB"}`)})
+	got, err := json.Marshal(sum)
+	want := `{"writeChannelCongestion":{"attempts":8,"blocking_attempts":2,"blocking_ratio":0.25},"internalDatabaseSizes":{"documents":"4 KiB"}}`
+	if err != nil || string(got) != want {
+		t.Errorf("%s, %v", got, err)
+	}
+}
