@@ -1,0 +1,460 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"miroir/devnode"
+)
+
+// Documents, settings and queries are generated from a seed and given to one embedded node and to Miroir over several: the
+// answers must be the same. Documents of equal rank may swap, so hits are compared by groups of equal _rankingScoreDetails.
+//
+// Left out is what sharding cannot reproduce, as testdata/conformance/README.md counts it up, and more about facets:
+//   - matchingStrategy frequency is not generated;
+//   - a short last word expands to the first prefixes of a server's own dictionary, at most 100: the vocabulary is smaller;
+//   - a facet never has numbers and text that reads as a number: answers show both alike;
+//   - facet values of equal count, where facets go by count, come in an order that depends on the tree a server keeps: they
+//     may swap, and at the cut any of them may be the last; and of several spellings of a value (Nine, nine) a server shows
+//     that of a document it met first;
+//   - estimatedTotalHits (and with it facet counts) beside rankingScoreThreshold is not compared unless the page makes
+//     the count exact.
+//
+// Where a distinct field is in play, ranking ends with a unique number: among equals, chance would choose who stays.
+
+// seedsByDefault is how many seeds a normal run tries; MIROIR_SEEDS asks for another number.
+const seedsByDefault = 24
+
+// queriesPerSeed is how many requests are compared over the documents and settings of one seed.
+const queriesPerSeed = 30
+
+// TestAnySplitMergesTheSame compares Miroir with one node over generated corpora. One seed again:
+// go test -run 'TestAnySplitMergesTheSame/.*/seed=17$' (with MIROIR_SEEDS above 17).
+func TestAnySplitMergesTheSame(t *testing.T) {
+	seeds := uint64(seedsByDefault)
+	if text := os.Getenv("MIROIR_SEEDS"); text != "" {
+		var err error
+		if seeds, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal("MIROIR_SEEDS:", err)
+		}
+	}
+	splits := []struct{ nodes, rf int }{{2, 1}, {3, 1}, {5, 1}, {2, 2}, {3, 2}, {5, 2}}
+	for i, split := range splits {
+		t.Run(fmt.Sprintf("nodes=%d,rf=%d", split.nodes, split.rf), func(t *testing.T) {
+			t.Parallel()
+			pair := openPair(t, split.nodes, split.rf)
+			for seed := uint64(i); seed < seeds; seed += uint64(len(splits)) {
+				t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { pair.trySeed(t, seed) })
+			}
+		})
+	}
+}
+
+// pair is one node alone and a pod over several.
+type pair struct {
+	alone, miroir testServer
+	settings      object // of the seed at work
+}
+
+// testServer is something that speaks Meilisearch's API.
+type testServer struct {
+	transport http.RoundTripper
+	url       string
+}
+
+func openPair(t *testing.T, numNodes, rf int) *pair {
+	node := devnode.New(devnode.Options{MasterKey: "masterKey"})
+	t.Cleanup(node.Close)
+	p := openTestPod(t, numNodes, func(o *podOptions) { o.ReplicationFactor, o.Shards = rf, 16 })
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &pair{
+		alone:  testServer{devnode.Transport(map[string]*devnode.Node{"alone": node}), "http://alone"},
+		miroir: testServer{transport, p.ClientURL()},
+	}
+}
+
+// ask sends a request and returns status and body.
+func (s testServer) ask(t *testing.T, method, path string, body any) (int, []byte) {
+	t.Helper()
+	var sent []byte
+	if body != nil {
+		var err error
+		if sent, err = json.Marshal(body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, bytes.NewReader(sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer masterKey")
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	response, err := s.transport.RoundTrip(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return response.StatusCode, answer
+}
+
+// enqueue sends a write and returns the uid of its task.
+func (s testServer) enqueue(t *testing.T, method, path string, body any) int {
+	t.Helper()
+	status, answer := s.ask(t, method, path, body)
+	var task struct{ TaskUID int }
+	if err := json.Unmarshal(answer, &task); err != nil || status != http.StatusAccepted {
+		t.Fatalf("%s %s: %d %s", method, path, status, answer)
+	}
+	return task.TaskUID
+}
+
+// finish waits until a task has succeeded.
+func (s testServer) finish(t *testing.T, uid int) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, answer := s.ask(t, "GET", "/tasks/"+strconv.Itoa(uid), nil)
+		var task struct{ Status string }
+		if err := json.Unmarshal(answer, &task); err != nil || task.Status == "failed" {
+			t.Fatalf("task: %v %s", err, answer)
+		}
+		if task.Status == "succeeded" {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("task does not end: %s", answer)
+		case <-tick.C:
+		}
+	}
+}
+
+// load writes a corpus into an index.
+func (s testServer) load(t *testing.T, uid string, c *corpus, settings map[string]any) {
+	t.Helper()
+	documents := "/indexes/" + uid + "/documents"
+	s.enqueue(t, "PATCH", "/indexes/"+uid+"/settings", settings)
+	s.enqueue(t, "POST", documents+"?primaryKey=id", c.documents)
+	s.enqueue(t, "PUT", documents, c.updates)
+	s.finish(t, s.enqueue(t, "POST", documents+"/delete-batch", c.deletions))
+}
+
+// trySeed compares answers over one generated corpus.
+func (p *pair) trySeed(t *testing.T, seed uint64) {
+	g := &generator{rand.New(rand.NewPCG(seed, 1))}
+	c := g.corpus()
+	p.settings = c.settings
+	uid := "s" + strconv.FormatUint(seed, 10)
+	open := mapsClone(c.settings) // the same with nothing hidden: what documents are ranked by shows
+	delete(open, "displayedAttributes")
+	p.alone.load(t, uid, c, c.settings)
+	p.alone.load(t, uid+"-open", c, open)
+	p.miroir.load(t, uid, c, c.settings)
+	defer func() {
+		p.alone.enqueue(t, "DELETE", "/indexes/"+uid+"-open", nil)
+		p.alone.enqueue(t, "DELETE", "/indexes/"+uid, nil)
+		p.miroir.enqueue(t, "DELETE", "/indexes/"+uid, nil)
+	}()
+	_, want := p.alone.ask(t, "GET", "/indexes/"+uid+"/stats", nil)
+	_, got := p.miroir.ask(t, "GET", "/indexes/"+uid+"/stats", nil)
+	compareMembers(t, want, got, []string{"numberOfDocuments", "fieldDistribution"})
+	for range queriesPerSeed {
+		q, kind := g.query(c), g.IntN(6)
+		switch {
+		case kind == 0:
+			p.compareMulti(t, uid, []object{q, g.query(c), g.query(c)})
+		case kind == 1 && c.settings["distinctAttribute"] == nil: // nodes do not tell its values there
+			p.compareFederated(t, uid, g.federated(c))
+		default:
+			p.compareSearch(t, uid, q)
+		}
+	}
+	if t.Failed() {
+		settings, _ := json.Marshal(c.settings)
+		t.Logf("seed %d, %d documents, settings %s", seed, len(c.documents), settings)
+	}
+}
+
+// compareSearch asks both for one search.
+func (p *pair) compareSearch(t *testing.T, uid string, q object) {
+	t.Helper()
+	path := "/indexes/" + uid + "/search"
+	wantStatus, want := p.alone.ask(t, "POST", path, q)
+	gotStatus, got := p.miroir.ask(t, "POST", path, q)
+	if wantStatus != gotStatus {
+		fail(t, q, "status: want %d, got %d\n%s\n%s", wantStatus, gotStatus, want, got)
+		return
+	}
+	p.compareAnswer(t, uid, q, want, got)
+}
+
+// compareMulti asks both for several searches at once.
+func (p *pair) compareMulti(t *testing.T, uid string, queries []object) {
+	t.Helper()
+	for _, q := range queries {
+		q["indexUid"] = uid
+	}
+	request := object{"queries": queries}
+	wantStatus, want := p.alone.ask(t, "POST", "/multi-search", request)
+	gotStatus, got := p.miroir.ask(t, "POST", "/multi-search", request)
+	var wanted, given struct{ Results []json.RawMessage }
+	decode(t, want, &wanted)
+	decode(t, got, &given)
+	if wantStatus != gotStatus || len(wanted.Results) != len(given.Results) {
+		fail(t, request, "want %d %s\ngot %d %s", wantStatus, want, gotStatus, got)
+		return
+	}
+	for i := range wanted.Results {
+		delete(queries[i], "indexUid")
+		p.compareAnswer(t, uid, queries[i], wanted.Results[i], given.Results[i])
+	}
+}
+
+// compareAnswer compares two answers to one search.
+func (p *pair) compareAnswer(t *testing.T, uid string, q object, want, got []byte) {
+	t.Helper()
+	// 1. What counts: everything but hits, times and, where it is an estimate of chance, the total.
+	ignored := []string{"hits"}
+	if q["rankingScoreThreshold"] != nil && q["hitsPerPage"] == nil {
+		ignored = append(ignored, "estimatedTotalHits", "facetDistribution", "facetStats")
+	}
+	if p.countsDiffer(q) {
+		ignored = append(ignored, "facetDistribution", "facetStats")
+	}
+	compareRest(t, q, want, got, ignored)
+	// 2. The whole order: ranks from the index that hides nothing, contents from the one that was asked.
+	wide := mapsClone(q)
+	delete(wide, "facets")
+	if q["hitsPerPage"] != nil || q["page"] != nil {
+		wide["page"], wide["hitsPerPage"] = 1, 1000
+	} else {
+		wide["offset"], wide["limit"] = 0, 1000
+	}
+	_, contents := p.alone.ask(t, "POST", "/indexes/"+uid+"/search", wide)
+	wide["showRankingScoreDetails"], wide["attributesToRetrieve"] = true, []string{"id"}
+	_, ranks := p.alone.ask(t, "POST", "/indexes/"+uid+"-open/search", wide)
+	compareHits(t, q, windowOf(q), ranks, contents, want, got)
+}
+
+// countsDiffer tells where facets through Miroir are known to differ from one node's, so that the rest can be compared:
+// beside distinct, whose effect on counts depends on how far a server had to look; and where a list by count is cut amid
+// numbers and text of one field, which one server then lists all the same.
+func (p *pair) countsDiffer(q object) bool {
+	faceting, _ := p.settings["faceting"].(object)
+	most, cut := faceting["maxValuesPerFacet"].(int)
+	return q["distinct"] != nil || p.settings["distinctAttribute"] != nil || cut && most < 10 && asksMixed(q)
+}
+
+func asksMixed(q object) bool {
+	facets, _ := q["facets"].([]string)
+	return slices.Contains(facets, "mixed") || slices.Contains(facets, "*")
+}
+
+// compareFederated asks both for a federated search.
+func (p *pair) compareFederated(t *testing.T, uid string, request object) {
+	t.Helper()
+	queries, federation := request["queries"].([]object), request["federation"].(object)
+	open := make([]object, len(queries))
+	for i, q := range queries {
+		q["indexUid"] = uid
+		open[i] = mapsClone(q)
+		open[i]["indexUid"], open[i]["showRankingScoreDetails"], open[i]["attributesToRetrieve"] = uid+"-open", true, []string{"id"}
+	}
+	wantStatus, want := p.alone.ask(t, "POST", "/multi-search", request)
+	gotStatus, got := p.miroir.ask(t, "POST", "/multi-search", request)
+	if wantStatus != gotStatus {
+		fail(t, request, "status: want %d, got %d\n%s\n%s", wantStatus, gotStatus, want, got)
+		return
+	}
+	compareRest(t, request, want, got, []string{"hits"})
+	all := object{"offset": 0, "limit": 1000}
+	_, contents := p.alone.ask(t, "POST", "/multi-search", object{"queries": queries, "federation": all})
+	_, ranks := p.alone.ask(t, "POST", "/multi-search", object{"queries": open, "federation": all})
+	compareHits(t, request, windowOf(federation), ranks, contents, want, got)
+}
+
+// compareHits compares the hits of a window with the order of all hits.
+func compareHits(t *testing.T, q object, window [2]int, ranks, contents, want, got []byte) {
+	t.Helper()
+	ranked, byID := hitsOf(t, ranks), map[string]string{}
+	for _, h := range hitsOf(t, contents) {
+		byID[h.id] = h.text
+	}
+	group := make([]int, len(ranked)) // position → position of the first hit of equal rank
+	groupOf := map[string]int{}
+	for i, h := range ranked {
+		if group[i] = i; i > 0 && h.rank == ranked[i-1].rank {
+			group[i] = group[i-1]
+		}
+		groupOf[h.id] = group[i]
+	}
+	wanted, given := hitsOf(t, want), hitsOf(t, got)
+	if len(wanted) != len(given) {
+		fail(t, q, "want %d hits, got %d\nwant %s\ngot  %s", len(wanted), len(given), idsOf(wanted), idsOf(given))
+		return
+	}
+	seen := map[string]bool{}
+	for i, h := range given {
+		at, known := groupOf[h.id]
+		switch position := window[0] + i; {
+		case seen[h.id]:
+			fail(t, q, "document %s twice", h.id)
+		case !known || position >= len(group) || group[position] != at:
+			fail(t, q, "document %s out of place at %d\nwant %s\ngot  %s", h.id, position, idsOf(wanted), idsOf(given))
+			return
+		case byID[h.id] != h.text:
+			fail(t, q, "document %s\nwant %s\ngot  %s", h.id, byID[h.id], h.text)
+			return
+		}
+		seen[h.id] = true
+	}
+}
+
+// rankedHit is one hit: text is all of it, rank what it is ordered by.
+type rankedHit struct{ id, text, rank string }
+
+func hitsOf(t *testing.T, answer []byte) []rankedHit {
+	t.Helper()
+	var decoded struct{ Hits []json.RawMessage }
+	decode(t, answer, &decoded)
+	hits := make([]rankedHit, len(decoded.Hits))
+	for i, raw := range decoded.Hits {
+		var h struct {
+			ID         json.RawMessage
+			Details    json.RawMessage `json:"_rankingScoreDetails"`
+			Federation struct {
+				QueriesPosition      int
+				WeightedRankingScore float64
+			} `json:"_federation"`
+		}
+		decode(t, raw, &h)
+		hits[i] = rankedHit{string(h.ID), string(raw), strings.ToLower(fmt.Sprint(h.Federation, string(h.Details)))}
+	}
+	return hits
+}
+
+func idsOf(hits []rankedHit) string {
+	ids := make([]string, len(hits))
+	for i, h := range hits {
+		ids[i] = h.id
+	}
+	return strings.Join(ids, " ")
+}
+
+// compareRest compares all members of two answers but some. Their text must agree: the order of facet values counts.
+func compareRest(t *testing.T, q object, want, got []byte, ignored []string) {
+	t.Helper()
+	ignored = append(ignored, "processingTimeMs", "requestUid", "indexUid")
+	var wanted, given map[string]json.RawMessage
+	decode(t, want, &wanted)
+	decode(t, got, &given)
+	for name := range given {
+		if _, ok := wanted[name]; !ok {
+			fail(t, q, "unexpected %s: %s", name, given[name])
+		}
+	}
+	for name, value := range wanted {
+		if !slices.Contains(ignored, name) && string(value) != string(given[name]) &&
+			(name != "facetDistribution" || !sameFacets(t, value, given[name])) {
+			fail(t, q, "%s\nwant %s\ngot  %s", name, value, given[name])
+		}
+	}
+}
+
+// sameFacets compares distributions: fields and values in the same order, but values of one count in any. A list that goes
+// by count and is cut may end with other values of its last count.
+func sameFacets(t *testing.T, want, got []byte) bool {
+	t.Helper()
+	wanted, given := facetLists(t, want), facetLists(t, got)
+	for field, list := range wanted {
+		other := given[field]
+		if len(other) != len(list) {
+			return false
+		}
+		byCount := slices.IsSortedFunc(list, func(a, b facetCount) int { return b.count - a.count })
+		for i, value := range list {
+			tied := func(v facetCount) bool { return v == value }
+			switch {
+			case value == other[i]:
+			case !byCount || value.count != other[i].count:
+				return false
+			case value.count != list[len(list)-1].count && !slices.ContainsFunc(other, tied):
+				return false
+			}
+		}
+	}
+	return len(wanted) == len(given)
+}
+
+// facetCount is a facet value and how many documents have it.
+type facetCount struct {
+	value string
+	count int
+}
+
+// facetLists reads a facet distribution, keeping the order of values.
+func facetLists(t *testing.T, distribution []byte) map[string][]facetCount {
+	t.Helper()
+	var fields map[string]json.RawMessage
+	decode(t, distribution, &fields)
+	lists := map[string][]facetCount{}
+	for field, raw := range fields {
+		var counts map[string]int
+		decode(t, raw, &counts)
+		lists[field] = []facetCount{}
+		tokens := json.NewDecoder(bytes.NewReader(raw))
+		for token, err := tokens.Token(); err == nil; token, err = tokens.Token() {
+			if value, ok := token.(string); ok {
+				lists[field] = append(lists[field], facetCount{strings.ToLower(value), counts[value]})
+			}
+		}
+	}
+	return lists
+}
+
+func compareMembers(t *testing.T, want, got []byte, names []string) {
+	t.Helper()
+	var wanted, given map[string]any
+	decode(t, want, &wanted)
+	decode(t, got, &given)
+	for _, name := range names {
+		if w, g := fmt.Sprint(wanted[name]), fmt.Sprint(given[name]); w != g {
+			t.Errorf("%s: want %s, got %s", name, w, g)
+		}
+	}
+}
+
+func fail(t *testing.T, q object, format string, args ...any) {
+	t.Helper()
+	text, err := json.Marshal(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Errorf("%s\n%s", text, fmt.Sprintf(format, args...))
+}
+
+func decode(t *testing.T, text []byte, target any) {
+	t.Helper()
+	if err := json.Unmarshal(text, target); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+}
