@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"miroir/devnode"
 	"miroir/fsm"
 	"miroir/tasks"
@@ -291,8 +293,12 @@ func TestWritesOvertakenByThePageAreCopiedAgain(t *testing.T) {
 				}
 				return nil
 			})
-			c.repair(workers.Repair{})
+			set := metrics.NewSet()
+			c.repair(workers.Repair{Metrics: set})
 			c.repaired("m")
+			if n := set.GetOrCreateCounter(`miroir_repair_shards_total{result="failed"}`).Get(); n != 0 {
+				t.Errorf("%d attempts failed: what was overtaken was found too late", n)
+			}
 			if got, want := c.documentsOn("n1-0", "m"), c.documentsOn("n0-0", "m"); !reflect.DeepEqual(got, want) {
 				t.Errorf("document 5 is %v, want %v; %d documents, want %d", got["5"], want["5"], len(got), len(want))
 			}
@@ -360,7 +366,9 @@ func TestWipedNodeIsRefilled(t *testing.T) {
 			c.until("the node to be failed", func() bool { return c.state.View().Node(fsm.NodeID(node)).State == fsm.NodeFailed })
 			c.nodes[node].Wipe()
 			c.nodes[node].Start()
-			c.until("the lost disk to be noticed", func() bool { return c.replicas("m")[fsm.Active] < len(c.state.View().Nodes) || len(c.documentsOn(node, strings.TrimPrefix(path, "/indexes/"))) > 0 })
+			c.until("the lost disk to be noticed", func() bool {
+				return c.replicas("m")[fsm.Active] < len(c.state.View().Nodes) || len(c.documentsOn(node, strings.TrimPrefix(path, "/indexes/"))) > 0
+			})
 			c.until("the node to be active", func() bool { return c.state.View().Node(fsm.NodeID(node)).State == fsm.NodeActive })
 			c.repaired("m")
 			documentsNow, settingsNow := shown()
@@ -401,7 +409,9 @@ func TestSourceThatFailsIsReplaced(t *testing.T) {
 				})
 			}
 			c.repair(workers.Repair{PageSize: 10})
-			c.until("the replica to be in sync", func() bool { return c.replicas("m")[fsm.Active] >= 2 && c.state.View().Route("m").Replicas(2, 0)[0].State == fsm.Active })
+			c.until("the replica to be in sync", func() bool {
+				return c.replicas("m")[fsm.Active] >= 2 && c.state.View().Route("m").Replicas(2, 0)[0].State == fsm.Active
+			})
 			if source.Load() == nil {
 				t.Fatal("no source failed")
 			}
@@ -430,5 +440,97 @@ func TestWithoutSourceNothingIsGuessed(t *testing.T) {
 	}
 	if got := c.state.View().Route("m").Replicas(1, 0)[0].State; got == fsm.Active {
 		t.Error("a replica became active without a source")
+	}
+}
+
+// staleReplica is a cluster of two nodes whose replica on n1-0 has missed a write.
+func staleReplica(t *testing.T) (*writeCluster, oracle) {
+	c, want := newWriteCluster(t, twoCopies), oracle{}
+	c.fill("m", want, 3)
+	c.nodes["n1-0"].Stop()
+	c.fill("m", want, 20)
+	c.nodes["n1-0"].Start()
+	return c, want
+}
+
+// The source has accepted an update and not done it when the repair begins, and the node that is repaired never got it.
+// Red when the copy does not wait for what was accepted before it.
+func TestRepairWaitsForWritesBeforeIt(t *testing.T) {
+	c, want := staleReplica(t)
+	c.nodes["n0-0"].PauseTasks()
+	last := c.accepted(c.call("POST", "/indexes/m/documents", want.put(5, map[string]any{"v": "newer"})))
+	var waits atomic.Int32
+	c.nodes["n0-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if r.URL.Query().Get("statuses") != "" {
+			waits.Add(1)
+		}
+		return nil
+	})
+	c.repair(workers.Repair{})
+	c.until("the repair to wait for the source", func() bool { return waits.Load() > 3 })
+	c.nodes["n0-0"].ResumeTasks()
+	c.repaired("m")
+	succeeded(t, c.await(last))
+	c.equalEverywhere("m", want)
+}
+
+// A write reaches the node that is repaired, and nobody knows whether the source has it. Red when the replica becomes
+// active before that is decided: it would vouch for a write that the last copy has taken from it.
+func TestRepairWaitsForUndecidedWrites(t *testing.T) {
+	c, want := staleReplica(t)
+	var away atomic.Bool
+	c.nodes["n0-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if away.Load() && (isDocumentWrite(r) || r.URL.Query().Get("types") != "") {
+			return &devnode.Fault{DropBefore: true}
+		}
+		return nil
+	})
+	var once sync.Once
+	status := 0
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if isRepairWrite(r) {
+			once.Do(func() {
+				away.Store(true)
+				status = c.call("POST", "/indexes/m/documents", `[{"id":77}]`).Code
+			})
+		}
+		return nil
+	})
+	write := int(c.state.View().NextTaskUID)
+	c.repair(workers.Repair{MaxHold: 50 * time.Millisecond})
+	finishing := false
+	c.until("the repair to try", func() bool {
+		list := c.workers.Repairs()
+		if len(list) > 0 && list[0].State == "finishing" {
+			finishing = true
+		}
+		return c.replicas("m")[fsm.Active] == 2 || finishing && len(list) > 0 && list[0].State != "finishing"
+	})
+	if status != http.StatusServiceUnavailable {
+		t.Errorf("the write answered %d", status)
+	}
+	away.Store(false)
+	if task := c.await(write); task["status"] == "succeeded" {
+		want["77"] = map[string]any{"id": 77.0}
+	}
+	c.repaired("m")
+	c.equalEverywhere("m", want)
+}
+
+// Somebody changes the node's settings while it is filled. Red when settings are not compared before the flip.
+func TestRepairComparesSettings(t *testing.T) {
+	c, want := staleReplica(t)
+	var once sync.Once
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if isRepairWrite(r) {
+			once.Do(func() { c.on("n1-0", "PATCH", "/indexes/m/settings", `{"stopWords":["foreign"]}`) })
+		}
+		return nil
+	})
+	c.repair(workers.Repair{})
+	c.repaired("m")
+	c.equalEverywhere("m", want)
+	if got := fmt.Sprint(c.on("n1-0", "GET", "/indexes/m/settings", "")["stopWords"]); got != "[]" {
+		t.Errorf("stop words of the repaired node: %s", got)
 	}
 }
