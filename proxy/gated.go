@@ -172,17 +172,3 @@ func handleChatCompletions(_ http.ResponseWriter, r *request) error {
 	}
 	return chatCompletions.unsupported()
 }
-
-// handleTaskDocuments answers for the documents of a task: Miroir hands them to the nodes at once and keeps none.
-func (s *Server) handleTaskDocuments(_ http.ResponseWriter, r *request) error {
-	route := gated{"Getting the documents of an enqueued task", "getTaskDocumentsRoute", func(f meili.Features) bool { return f.GetTaskDocumentsRoute }, ""}
-	if err := route.check(r.View); err != nil {
-		return err
-	}
-	task, err := s.findTask(r)
-	if err != nil {
-		return err
-	}
-	return meili.Errorf(meili.CodeTaskFileNotFound,
-		"Task `%d` does not contain any documents. Only `documentAdditionOrUpdate` tasks with the statuses `enqueued` or `processing` contain documents", task.UID)
-}
