@@ -197,7 +197,7 @@ func (p *pod) startWorkers(ctx context.Context) error {
 	running, err := workers.Start(context.WithoutCancel(ctx), workers.Options{
 		Cluster: p.raft, Nodes: p.server.Nodes(), Coordinator: p.server,
 		HealthInterval: p.options.HealthInterval, Logger: p.options.Logger.With("component", "workers"),
-		Repair: &workers.Repair{Metrics: p.metrics},
+		Repair: &workers.Repair{Metrics: p.metrics}, Drift: workers.Drift{Metrics: p.metrics},
 	})
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ func (s *Server) adminRoutes(router *httprouter.Router) {
 		{"/_miroir/shards", s.handleShards},
 		{"/_miroir/metrics", s.handleMetrics},
 		{"/_miroir/indexes/:uid", s.handleIndexPlacement},
+		{"/_miroir/indexes/:uid/settings/version", s.handleSettingsVersion},
 		{"/_miroir/tasks/:task", s.handleTaskDetail},
 		{"/_miroir/rebalance/status", s.handleRebalanceStatus},
 	} {

@@ -21,6 +21,8 @@ type taskWatch struct {
 	// seen keeps what nodes said of node tasks that have ended, so that they are not asked for again.
 	seen map[nodeTaskKey]node.Task
 	wake chan struct{} // of the workers' own; requests signal through the Coordinator
+	// verifier reads settings back before their task ends.
+	verifier *verifier
 }
 
 type nodeTaskKey struct {
@@ -29,7 +31,9 @@ type nodeTaskKey struct {
 }
 
 func newTaskWatch(o Options) *taskWatch {
-	return &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}, wake: make(chan struct{}, 1)}
+	w := &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}, wake: make(chan struct{}, 1)}
+	w.verifier = newVerifier(o, w.poke)
+	return w
 }
 
 // poke says that there may be something new to watch.
@@ -42,6 +46,7 @@ func (w *taskWatch) poke() {
 
 // run watches until ctx ends.
 func (w *taskWatch) run(ctx context.Context) {
+	defer w.verifier.running.Wait()
 	pause := w.opts.PollMin
 	for ctx.Err() == nil {
 		open, progress := w.look(ctx)
@@ -51,6 +56,7 @@ func (w *taskWatch) run(ctx context.Context) {
 		if !open {
 			pause = w.opts.PollMin
 			clear(w.seen)
+			w.verifier.forget()
 		}
 		if w.wait(ctx, open, pause) {
 			pause = w.opts.PollMin
@@ -130,6 +136,9 @@ func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task,
 	}
 	result := tasks.Merge(task, reportsOf(view, ix, task, answers), ix.NodeUID)
 	if result.Status == "" || blocked[task.Index] {
+		return false, result.Started
+	}
+	if !w.verifier.verified(ctx, view, task, &result) {
 		return false, result.Started
 	}
 	return w.finish(ctx, task, result), result.Started

@@ -26,6 +26,7 @@ type Cluster interface {
 
 // Coordinator is what the workers need of the write path; proxy.Server implements it.
 type Coordinator interface {
+	SettingsKeeper
 	// HoldWrites makes writes wait until ReleaseWrites.
 	HoldWrites()
 	ReleaseWrites()
@@ -64,6 +65,7 @@ type Options struct {
 	Now            func() time.Time // time.Now
 	Logger         *slog.Logger
 	Repair         *Repair // nil: replicas out of sync stay so
+	Drift          Drift   // how settings are read back
 }
 
 func (o Options) withDefaults() Options {
@@ -84,6 +86,7 @@ func (o Options) withDefaults() Options {
 	if o.Repair != nil {
 		o.Repair = o.Repair.withDefaults()
 	}
+	o.Drift = o.Drift.withDefaults()
 	return o
 }
 
@@ -167,6 +170,7 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { watch.run(ctx) })
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
+	duties.Go(func() { newDriftCheck(w.opts).run(ctx) })
 	if w.opts.Repair != nil {
 		duties.Go(func() { w.keepRepaired(ctx) })
 	}

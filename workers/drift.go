@@ -1,0 +1,174 @@
+package workers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"miroir/fsm"
+	"miroir/tasks"
+)
+
+// Drift configures how settings are read back from nodes and put right. The zero value of a field means the default
+// named beside it.
+type Drift struct {
+	Interval      time.Duration // 300 s between two checks of every index on every node
+	ReportOnly    bool          // what differs is not put right
+	Retries       int           // 3: how often a node that differs is asked again, and put right in a row
+	Backoff       time.Duration // 250 ms before the first time it is asked again, twice as much before each further one
+	VerifyTimeout time.Duration // 60 s for the check that ends a change
+	Metrics       *metrics.Set  // a set of its own
+
+	meter driftMeter
+}
+
+type driftMeter struct{ mismatches, repairs *metrics.Counter }
+
+func (d Drift) withDefaults() Drift {
+	d.Interval = cmp.Or(d.Interval, 300*time.Second)
+	d.Retries = cmp.Or(d.Retries, 3)
+	d.Backoff = cmp.Or(d.Backoff, 250*time.Millisecond)
+	d.VerifyTimeout = cmp.Or(d.VerifyTimeout, time.Minute)
+	if d.Metrics == nil {
+		d.Metrics = metrics.NewSet()
+	}
+	d.meter = driftMeter{
+		mismatches: d.Metrics.GetOrCreateCounter("miroir_settings_hash_mismatch_total"),
+		repairs:    d.Metrics.GetOrCreateCounter("miroir_settings_drift_repair_total"),
+	}
+	return d
+}
+
+// SettingsKeeper reads settings back from nodes and puts them right; proxy.Server implements it.
+type SettingsKeeper interface {
+	// CheckSettings compares a node's settings of an index with the end of the log. Error: tasks.ErrSettingsMove.
+	CheckSettings(ctx context.Context, index fsm.IndexID, id fsm.NodeID) (*tasks.SettingsCheck, error)
+	// RepairSettings sends a node what check found different. Error: tasks.ErrSettingsMove.
+	RepairSettings(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck) error
+}
+
+// driftCheck looks after settings that somebody changed on a node, or that a node lost.
+type driftCheck struct {
+	opts Options
+
+	mu    sync.Mutex
+	tried map[driftKey]driftTries // guarded by mu
+}
+
+// driftTries is how often in a row a node that showed the same settings was put right without effect.
+type driftTries struct {
+	fingerprint string
+	n           int
+}
+
+type driftKey struct {
+	index fsm.IndexID
+	node  fsm.NodeID
+}
+
+func newDriftCheck(o Options) *driftCheck {
+	return &driftCheck{opts: o, tried: map[driftKey]driftTries{}}
+}
+
+// run checks until ctx ends.
+func (d *driftCheck) run(ctx context.Context) {
+	for sleep(ctx, d.opts.Drift.Interval) {
+		d.checkAll(ctx)
+	}
+}
+
+// checkAll checks every index once, one after another on each node, all nodes at once.
+func (d *driftCheck) checkAll(ctx context.Context) {
+	view := d.opts.Cluster.View()
+	indexes := map[fsm.NodeID][]fsm.IndexID{}
+	for _, ix := range indexesOf(view) {
+		for _, id := range tasks.SettingsNodes(view, ix) {
+			indexes[id] = append(indexes[id], ix.ID)
+		}
+	}
+	var checking sync.WaitGroup
+	for id, list := range indexes {
+		slices.Sort(list)
+		checking.Go(func() {
+			for _, index := range list {
+				if ctx.Err() != nil {
+					return
+				}
+				d.check(ctx, driftKey{index, id})
+			}
+		})
+	}
+	checking.Wait()
+}
+
+// settled reports that the node may be asked now: it has the whole index in sync and no change of settings is open.
+func (d *driftCheck) settled(key driftKey) bool {
+	view := d.opts.Cluster.View()
+	ix := view.Indexes[key.index]
+	return ix != nil && !ix.Deleting && !tasks.SettingsPending(ix, nil) && slices.Contains(tasks.SettingsNodes(view, ix), key.node)
+}
+
+func (d *driftCheck) check(ctx context.Context, key driftKey) {
+	if !d.settled(key) {
+		return
+	}
+	r := &settingsReader{opts: d.opts, index: key.index, node: key.node}
+	if r.read(ctx); r.last != nil && r.last.Equal() {
+		d.good(key)
+	}
+	if !r.differs() || r.busy(ctx) {
+		return
+	}
+	// What was open at the first look has ended by now.
+	if r.read(ctx); !r.differs() || !d.settled(key) {
+		return
+	}
+	r.report()
+	if !d.opts.Drift.ReportOnly {
+		d.repair(ctx, key, r.last)
+	}
+}
+
+// good says that a node was found to have the right settings.
+func (d *driftCheck) good(key driftKey) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.tried, key)
+}
+
+// try counts an attempt to put a node right that shows the settings of fingerprint. It reports false once there were
+// too many.
+func (d *driftCheck) try(key driftKey, fingerprint string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	tries := d.tried[key]
+	if tries.fingerprint != fingerprint {
+		tries = driftTries{fingerprint: fingerprint}
+	}
+	tries.n++
+	d.tried[key] = tries
+	return tries.n <= d.opts.Drift.Retries
+}
+
+// repair puts a node's settings right. A node that shows the same wrong ones again and again is given up until it is found good:
+// sending it settings for ever would make it index for ever.
+func (d *driftCheck) repair(ctx context.Context, key driftKey, check *tasks.SettingsCheck) {
+	if !d.try(key, check.Fingerprint) {
+		d.opts.Logger.Error("settings cannot be put right", "node_id", key.node, "index_id", key.index, "settings", check.Differing)
+		return
+	}
+	err := d.opts.Coordinator.RepairSettings(ctx, key.index, key.node, check)
+	switch {
+	case errors.Is(err, tasks.ErrSettingsMove):
+	case err != nil:
+		d.opts.Logger.Warn("settings not put right", "node_id", key.node, "index_id", key.index, "error", err)
+	default:
+		d.opts.Drift.meter.repairs.Inc()
+		d.opts.Logger.Info("settings put right", "node_id", key.node, "index_id", key.index, "settings", check.Differing)
+	}
+}

@@ -1,0 +1,171 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"miroir/fsm"
+	"miroir/meili"
+	"miroir/tasks"
+)
+
+// verifier reads settings back from the nodes once their tasks have succeeded, before the client's task does. A change
+// that others follow is not verified: the last one is, for all.
+type verifier struct {
+	opts    Options
+	poke    func()
+	running sync.WaitGroup
+	checks  map[uint32]*verification // by task uid; only the watch uses it
+}
+
+// verification is one change being verified. behind may be read once done is closed.
+type verification struct {
+	done   chan struct{}
+	behind []fsm.NodeID // in the end they had other settings than the rest
+}
+
+func newVerifier(o Options, poke func()) *verifier {
+	return &verifier{opts: o, poke: poke, checks: map[uint32]*verification{}}
+}
+
+// verified reports whether a task may end. Nodes that did not get its settings are then among result's FailedNodes.
+func (v *verifier) verified(ctx context.Context, view *fsm.View, task *fsm.Task, result *tasks.Result) bool {
+	if task.Kind != string(meili.TaskSettingsUpdate) || result.Status != fsm.StatusSucceeded {
+		return true
+	}
+	check := v.checks[task.UID]
+	if check == nil {
+		nodes := v.nodesOf(view, task, result)
+		if len(nodes) == 0 {
+			return true
+		}
+		check = &verification{done: make(chan struct{})}
+		v.checks[task.UID] = check
+		index := task.Index
+		v.running.Go(func() {
+			check.behind = v.verify(ctx, index, nodes)
+			close(check.done)
+			v.poke()
+		})
+	}
+	select {
+	case <-check.done:
+	default:
+		return false
+	}
+	if ctx.Err() != nil {
+		return false // the next leader verifies it
+	}
+	result.FailedNodes = append(result.FailedNodes, check.behind...)
+	slices.Sort(result.FailedNodes)
+	result.FailedNodes = slices.Compact(result.FailedNodes)
+	return true
+}
+
+// forget drops what is known of tasks; call it when none is open.
+func (v *verifier) forget() { clear(v.checks) }
+
+// nodesOf are the nodes to ask: those in sync whose task succeeded; none while later changes are open.
+func (v *verifier) nodesOf(view *fsm.View, task *fsm.Task, result *tasks.Result) []fsm.NodeID {
+	ix := view.Indexes[task.Index]
+	if ix == nil || tasks.SettingsPending(ix, &task.UID) {
+		return nil
+	}
+	return slices.DeleteFunc(tasks.SettingsNodes(view, ix), func(id fsm.NodeID) bool {
+		return slices.Contains(result.FailedNodes, id) || !slices.ContainsFunc(result.NodeTasks, func(share fsm.NodeTask) bool {
+			return share.Node == id && share.Status == fsm.StatusSucceeded
+		})
+	})
+}
+
+// verify asks nodes until they have what they must have, or retries are used up. It returns those that differ while
+// another one does not. Nodes that do not answer are left to the drift check.
+func (v *verifier) verify(ctx context.Context, index fsm.IndexID, nodes []fsm.NodeID) (behind []fsm.NodeID) {
+	ctx, cancel := context.WithTimeout(ctx, v.opts.Drift.VerifyTimeout)
+	defer cancel()
+	readers := make([]*settingsReader, len(nodes))
+	var reading sync.WaitGroup
+	for i, id := range nodes {
+		readers[i] = &settingsReader{opts: v.opts, index: index, node: id}
+		reading.Go(func() { readers[i].readUntilEqual(ctx) })
+	}
+	reading.Wait()
+	if !slices.ContainsFunc(readers, func(r *settingsReader) bool { return r.last != nil && r.last.Equal() }) {
+		return nil
+	}
+	for _, r := range readers {
+		if r.differs() {
+			behind = append(behind, r.node)
+		}
+	}
+	return behind
+}
+
+// settingsReader compares one node's settings of an index with those of the log.
+type settingsReader struct {
+	opts  Options
+	index fsm.IndexID
+	node  fsm.NodeID
+	last  *tasks.SettingsCheck // nil: nothing can be said
+}
+
+// differs reports that the node has the index with other settings.
+func (r *settingsReader) differs() bool { return r.last != nil && !r.last.Missing() && !r.last.Equal() }
+
+// read asks the node once.
+func (r *settingsReader) read(ctx context.Context) {
+	before := r.last
+	check, err := r.opts.Coordinator.CheckSettings(ctx, r.index, r.node)
+	r.last = check
+	switch {
+	case errors.Is(err, tasks.ErrSettingsMove):
+	case err != nil:
+		r.opts.Logger.Debug("settings not read back", "node_id", r.node, "error", err)
+	case before != nil && before.NextVersion != check.NextVersion:
+		r.last = nil // somebody else's change
+	}
+}
+
+// readUntilEqual asks again, after longer and longer pauses, while the node has other settings. A node that still works
+// on settings in the end is left alone.
+func (r *settingsReader) readUntilEqual(ctx context.Context) {
+	pause := r.opts.Drift.Backoff
+	r.read(ctx)
+	for range r.opts.Drift.Retries {
+		if !r.differs() || !sleep(ctx, pause) {
+			break
+		}
+		pause *= 2
+		r.read(ctx)
+	}
+	if !r.differs() {
+		return
+	}
+	if r.busy(ctx) {
+		r.last = nil
+		return
+	}
+	r.report()
+}
+
+// busy reports that the node has, or may have, unfinished tasks of the index's settings.
+func (r *settingsReader) busy(ctx context.Context) bool {
+	view := r.opts.Cluster.View()
+	ix, client := view.Indexes[r.index], r.opts.Nodes.Client(view, r.node)
+	if ix == nil || client == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	busy, err := client.HasOpenSettings(ctx, ix.NodeUID)
+	return err != nil || busy
+}
+
+// report counts and logs that the node's settings differ.
+func (r *settingsReader) report() {
+	r.opts.Drift.meter.mismatches.Inc()
+	r.opts.Logger.Warn("node has other settings than the cluster", "node_id", r.node, "index_id", r.index,
+		"settings", r.last.Differing, "fingerprint", r.last.Fingerprint, "want", r.last.Want)
+}
