@@ -85,10 +85,11 @@ func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask
 	start := func(calls []Call) {
 		for _, call := range calls {
 			running++
+			client := s.nodes.Client(r.View, call.Node)
 			go func() { // ends when the call does: its context is canceled when gather returns
 				callCtx, cancel := context.WithTimeout(ctx, s.opts.SearchTimeout)
 				defer cancel()
-				value, err := ask(callCtx, s.nodes.Client(r.View, call.Node), call)
+				value, err := ask(callCtx, client, call)
 				select {
 				case outcomes <- outcome[T]{call, value, err}:
 				case <-ctx.Done():
