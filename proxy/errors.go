@@ -11,8 +11,8 @@ import (
 	"miroir/meili"
 )
 
-// errorDocs is where the link of one of Miroir's own errors points; the code is its anchor.
-const errorDocs = "https://github.com/miroir/miroir/blob/main/docs/errors.md#"
+// errorDocs is where the link of one of Miroir's own errors points, in its documentation; the code is its anchor.
+const errorDocs = "docs/errors.md#"
 
 // Miroir's own error codes: situations a single server cannot be in. See docs/errors.md.
 const (
