@@ -254,7 +254,13 @@ func (c *writeCluster) writeAtRandom(w int, want oracle, stop *atomic.Bool) {
 		default:
 			body = want.put(id, map[string]any{"w": float64(w), "n": float64(random.IntN(100)), "v": fmt.Sprint(round)})
 		}
-		if answer := c.call(method, path, body); answer.Code != http.StatusAccepted {
+		answer := c.call(method, path, body)
+		// A 503 says to try again: an earlier write's fate may be unknown while its node is away. All writes here end
+		// the same when they happen twice.
+		for deadline := time.Now().Add(20 * time.Second); answer.Code == http.StatusServiceUnavailable && time.Now().Before(deadline); {
+			answer = c.call(method, path, body)
+		}
+		if answer.Code != http.StatusAccepted {
 			c.t.Errorf("%s %s: status %d: %s", method, path, answer.Code, answer.Body)
 			return
 		}
