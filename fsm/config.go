@@ -17,11 +17,108 @@ type Config struct {
 	Spread                   int    `json:"spread"`                   // of a new index
 	SpreadThresholdDocuments uint64 `json:"spreadThresholdDocuments"` // an auto index beyond it moves out over the group
 	MinAcks                  int    `json:"minAcks"`                  // in-sync replicas of each shard that must acknowledge
+
+	CatchUp          CatchUp          `json:"catchUp"`
+	Reads            Reads            `json:"reads"`
+	Hedging          Hedging          `json:"hedging"`
+	ReplicaSelection ReplicaSelection `json:"replicaSelection"`
+	Sessions         Sessions         `json:"sessions"`
+	Rebalancer       Rebalancer       `json:"rebalancer"`
+	AntiEntropy      AntiEntropy      `json:"antiEntropy"`
+	Raft             RaftConfig       `json:"raft"`
+}
+
+// CatchUp bounds what the leader keeps of writes that an absent node missed.
+type CatchUp struct {
+	Bytes   int64 `json:"bytes"`   // on the leader's disk, over all nodes; 0 keeps nothing
+	MaxAgeS int   `json:"maxAgeS"` // seconds
+}
+
+// Reads says how a node's failure to answer is dealt with.
+type Reads struct {
+	NodeTimeoutMs          int    `json:"nodeTimeoutMs"`
+	UnavailableShardPolicy string `json:"unavailableShardPolicy"` // partial or error
+}
+
+// Hedging asks other replicas when a node takes long.
+type Hedging struct {
+	Enabled              bool    `json:"enabled"`
+	P95TriggerMultiplier float64 `json:"p95TriggerMultiplier"`
+	MinTriggerMs         int     `json:"minTriggerMs"`
+	MaxHedgesPerQuery    int     `json:"maxHedgesPerQuery"`
+	BudgetPercent        float64 `json:"budgetPercent"` // of a pod's node requests
+	CrossGroupFallback   bool    `json:"crossGroupFallback"`
+}
+
+// ReplicaSelection says how reads choose among replicas in sync.
+type ReplicaSelection struct {
+	Strategy           string  `json:"strategy"` // adaptive, round_robin or random
+	LatencyWeight      float64 `json:"latencyWeight"`
+	InflightWeight     float64 `json:"inflightWeight"`
+	ErrorWeight        float64 `json:"errorWeight"`
+	EwmaHalfLifeMs     int     `json:"ewmaHalfLifeMs"`
+	ExplorationEpsilon float64 `json:"explorationEpsilon"`
+	ExcludeAboveMedian float64 `json:"excludeAboveMedian"`
+}
+
+// Sessions gives clients that name a session their own writes to read.
+type Sessions struct {
+	Enabled      bool   `json:"enabled"`
+	TTLSeconds   int    `json:"ttlSeconds"`
+	MaxSessions  int    `json:"maxSessions"`
+	WaitStrategy string `json:"waitStrategy"` // block or route_pin
+	MaxWaitMs    int    `json:"maxWaitMs"`
+}
+
+// Rebalancer bounds the copying of shards.
+type Rebalancer struct {
+	AutoRebalanceOnRecovery bool `json:"autoRebalanceOnRecovery"`
+	MaxConcurrentMigrations int  `json:"maxConcurrentMigrations"`
+	MigrationTimeoutS       int  `json:"migrationTimeoutS"`
+	PageSize                int  `json:"pageSize"`
+	ThrottleDocsPerSec      int  `json:"throttleDocsPerSec"` // 0: unthrottled
+	WriteHoldMaxMs          int  `json:"writeHoldMaxMs"`
+	ReplaceFailedAfterS     int  `json:"replaceFailedAfterS"` // 0: never
+}
+
+// AntiEntropy compares replicas in the background.
+type AntiEntropy struct {
+	Enabled              bool    `json:"enabled"`
+	Schedule             string  `json:"schedule"`      // "every 6h"
+	ShardsPerPass        int     `json:"shardsPerPass"` // 0: all
+	MaxReadConcurrency   int     `json:"maxReadConcurrency"`
+	FingerprintBatchSize int     `json:"fingerprintBatchSize"`
+	AutoRepair           bool    `json:"autoRepair"`
+	MaxDutyPercent       float64 `json:"maxDutyPercent"`
+}
+
+// RaftConfig bounds the membership of the cluster.
+type RaftConfig struct {
+	MaxVoters       int `json:"maxVoters"`
+	DeadPodCleanupS int `json:"deadPodCleanupS"`
 }
 
 // DefaultConfig is what a cluster starts with.
 func DefaultConfig() Config {
-	return Config{Shards: 64, ReplicationFactor: 1, Spread: SpreadAuto, SpreadThresholdDocuments: 100_000, MinAcks: 1}
+	return Config{
+		Shards: 64, ReplicationFactor: 1, Spread: SpreadAuto, SpreadThresholdDocuments: 100_000, MinAcks: 1,
+		CatchUp: CatchUp{Bytes: 1 << 30, MaxAgeS: 3600},
+		Reads:   Reads{NodeTimeoutMs: 5000, UnavailableShardPolicy: "partial"},
+		Hedging: Hedging{Enabled: true, P95TriggerMultiplier: 1.2, MinTriggerMs: 15, MaxHedgesPerQuery: 2, BudgetPercent: 5, CrossGroupFallback: true},
+		ReplicaSelection: ReplicaSelection{
+			Strategy: "adaptive", LatencyWeight: 1, InflightWeight: 2, ErrorWeight: 10,
+			EwmaHalfLifeMs: 5000, ExplorationEpsilon: 0.05, ExcludeAboveMedian: 5,
+		},
+		Sessions: Sessions{Enabled: true, TTLSeconds: 900, MaxSessions: 100_000, WaitStrategy: "block", MaxWaitMs: 5000},
+		Rebalancer: Rebalancer{
+			AutoRebalanceOnRecovery: true, MaxConcurrentMigrations: 4, MigrationTimeoutS: 3600, PageSize: 1000,
+			WriteHoldMaxMs: 2000, ReplaceFailedAfterS: 900,
+		},
+		AntiEntropy: AntiEntropy{
+			Enabled: true, Schedule: "every 6h", MaxReadConcurrency: 2, FingerprintBatchSize: 1000, AutoRepair: true, MaxDutyPercent: 2,
+		},
+		Raft: RaftConfig{MaxVoters: 5, DeadPodCleanupS: 600},
+	}
 }
 
 // Bootstrap gives an empty state its first contents. On a state that has a cluster id it is refused with CodeExists.
@@ -91,13 +188,21 @@ func (c Bootstrap) check(t *txn) error {
 	return c.Config.withDefaults().validate()
 }
 
-// withDefaults replaces zero values; spread 0 is auto and stays.
+// withDefaults replaces zero values and sections that are all zero; spread 0 is auto and stays.
 func (c Config) withDefaults() Config {
 	d := DefaultConfig()
 	c.Shards = cmp.Or(c.Shards, d.Shards)
 	c.ReplicationFactor = cmp.Or(c.ReplicationFactor, d.ReplicationFactor)
 	c.SpreadThresholdDocuments = cmp.Or(c.SpreadThresholdDocuments, d.SpreadThresholdDocuments)
 	c.MinAcks = cmp.Or(c.MinAcks, d.MinAcks)
+	c.CatchUp = cmp.Or(c.CatchUp, d.CatchUp)
+	c.Reads = cmp.Or(c.Reads, d.Reads)
+	c.Hedging = cmp.Or(c.Hedging, d.Hedging)
+	c.ReplicaSelection = cmp.Or(c.ReplicaSelection, d.ReplicaSelection)
+	c.Sessions = cmp.Or(c.Sessions, d.Sessions)
+	c.Rebalancer = cmp.Or(c.Rebalancer, d.Rebalancer)
+	c.AntiEntropy = cmp.Or(c.AntiEntropy, d.AntiEntropy)
+	c.Raft = cmp.Or(c.Raft, d.Raft)
 	return c
 }
 
