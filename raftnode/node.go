@@ -35,6 +35,9 @@ type Options struct {
 	Transport raft.Transport
 	BindAddr  string
 	Advertise net.Addr // what other pods dial; nil: the bound address
+	// LogStore and StableStore replace the file of the log, both or none; tests keep them in memory and open them again.
+	LogStore    raft.LogStore
+	StableStore raft.StableStore
 	// Bootstrap makes this pod a cluster of one if its log is empty.
 	Bootstrap bool
 	// Servers, with Bootstrap, is the first configuration of a cluster of several; empty: this pod alone.
@@ -82,16 +85,19 @@ func Open(o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	n.closers = append(n.closers, n.fsm.Close)
-	log, err := raftboltdb.NewBoltStore(filepath.Join(o.DataDir, "raft.db"))
-	if err != nil {
-		return nil, fmt.Errorf("open the Raft log: %w", err)
+	if o.LogStore == nil {
+		log, err := raftboltdb.NewBoltStore(filepath.Join(o.DataDir, "raft.db"))
+		if err != nil {
+			return nil, fmt.Errorf("open the Raft log: %w", err)
+		}
+		n.closers = append(n.closers, log.Close)
+		o.LogStore, o.StableStore = log, log
 	}
-	n.closers = append(n.closers, log.Close)
-	return n, n.start(o, log)
+	return n, n.start(o)
 }
 
 // start opens the transport and runs Raft over the opened stores.
-func (n *Node) start(o Options, log *raftboltdb.BoltStore) error {
+func (n *Node) start(o Options) error {
 	logger := newLogger(o.Logger)
 	transport := o.Transport
 	if transport == nil {
@@ -104,17 +110,17 @@ func (n *Node) start(o Options, log *raftboltdb.BoltStore) error {
 	}
 	n.address = string(transport.LocalAddr())
 	snapshots := n.fsm.SnapshotStore()
-	cached, err := raft.NewLogCache(512, log)
+	cached, err := raft.NewLogCache(512, o.LogStore)
 	if err != nil {
 		return err
 	}
 	config := o.config(logger)
 	if o.Bootstrap {
-		if err := bootstrap(config, o, cached, log, snapshots, transport); err != nil {
+		if err := bootstrap(config, o, cached, o.StableStore, snapshots, transport); err != nil {
 			return err
 		}
 	}
-	if n.raft, err = raft.NewRaft(config, n.fsm, cached, log, snapshots, transport); err != nil {
+	if n.raft, err = raft.NewRaft(config, n.fsm, cached, o.StableStore, snapshots, transport); err != nil {
 		return fmt.Errorf("start Raft: %w", err)
 	}
 	n.closers = append(n.closers, func() error {
