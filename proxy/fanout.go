@@ -21,6 +21,7 @@ type fanout struct {
 	timeout time.Duration   // for one request to one node
 	pauses  []time.Duration // before each look for a write whose answer was lost
 	log     *slog.Logger
+	step    func(WriteStep, fsm.NodeID)
 
 	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
@@ -64,9 +65,12 @@ type delivery struct {
 	refusal *meili.Error
 }
 
-func newFanout(limit int, timeout time.Duration, log *slog.Logger) *fanout {
+func newFanout(s *Server) *fanout {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &fanout{limit: limit, timeout: timeout, pauses: settlePauses, log: log, ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{}}
+	return &fanout{
+		limit: s.opts.MaxNodeQueue, timeout: s.opts.WriteTimeout, pauses: settlePauses, log: s.opts.Logger, step: s.step,
+		ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{},
+	}
 }
 
 // full reports a node whose lane for the index has no room for one more, "" when all have. Only the holder of the
@@ -108,7 +112,10 @@ func (f *fanout) send(key laneKey) {
 		sub := l.waiting[0]
 		l.waiting = l.waiting[1:]
 		f.mu.Unlock()
-		sub.answer <- f.deliver(sub)
+		f.step(StepSending, key.node)
+		done := f.deliver(sub)
+		f.step(StepSent, key.node)
+		sub.answer <- done
 	}
 }
 

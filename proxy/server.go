@@ -66,6 +66,9 @@ type Options struct {
 
 	ReadyCoverageWait time.Duration // 60 s: how long uncovered shards hold readiness back after the start
 
+	// OnWriteStep, when set, is called at every step of a write; tests end the pod there. It must be safe for concurrent use.
+	OnWriteStep func(WriteStep, fsm.NodeID)
+
 	// SearchPage switches /ui/search and its token endpoint on.
 	SearchPage bool
 	// UI serves /ui/*; nil leaves those paths unknown.

@@ -40,7 +40,7 @@ type writer struct {
 func newWriter(s *Server) *writer {
 	return &writer{
 		server:   s,
-		lanes:    newFanout(s.opts.MaxNodeQueue, s.opts.WriteTimeout, s.opts.Logger),
+		lanes:    newFanout(s),
 		wake:     make(chan struct{}, 1),
 		inFlight: map[fsm.WriteID]bool{},
 	}
@@ -114,6 +114,7 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 			return nil, err
 		}
 		w := wr.newWrite(p, ix, len(names) == 1)
+		wr.server.step(StepChecked, "")
 		w.begun, err = fsm.Do(context.WithoutCancel(ctx), wr.server.cluster, w.begin)
 		if errors.Is(err, fsm.ErrChanged) {
 			wr.forget(w)
@@ -198,6 +199,7 @@ func (wr *writer) enqueue(w *write, p *proposal) {
 	if p.steps == nil {
 		return
 	}
+	wr.server.step(StepBegun, "")
 	wr.watches.note(w.begun.Index.ID, p.touched)
 	view := wr.server.cluster.View()
 	for _, target := range w.begun.Targets {
@@ -230,14 +232,17 @@ func (wr *writer) conclude(w *write) error {
 	}
 	if complete && wr.inSync(w.begun.Index) {
 		wr.results.Go(func() {
+			wr.server.step(StepUnconfirmed, "")
 			if _, err := wr.commitResult(w, end); err != nil {
 				wr.server.log.Error("result of a write not committed", "write_id", w.id, "error", err)
 			}
 		})
 		return nil
 	}
+	wr.server.step(StepCollected, "")
 	var err error
 	w.ended, err = wr.commitResult(w, end)
+	wr.server.step(StepConcluded, "")
 	return err
 }
 

@@ -316,7 +316,7 @@ func TestLateWriteIsFound(t *testing.T) {
 			}
 			return jsonAnswer(fmt.Sprintf(`{"results":[{"uid":9,"customMetadata":"w","enqueuedAt":%q}],"total":1,"next":null}`, meili.FormatTime(time.Now()))), nil
 		})
-		f := newFanout(10, time.Second, discard)
+		f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, WriteTimeout: time.Second, Logger: discard}})
 		defer f.close()
 		sub := &subWrite{target: fsm.Target{Node: "n"}, client: node.New("n", "http://n", "", transport), write: "w", began: time.Now(), index: "m",
 			steps: []step{{marked: true, request: node.Request{Method: http.MethodPost, Path: "/indexes/m/documents"}}}, answer: make(chan delivery, 1)}
@@ -341,7 +341,7 @@ func TestLanesKeepOrderAndDoNotBlockEachOther(t *testing.T) {
 			order = append(order, r.URL.Path)
 			return jsonAnswer(`{"taskUid":1}`), nil
 		})
-		f := newFanout(10, time.Minute, discard)
+		f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, WriteTimeout: time.Minute, Logger: discard}})
 		defer f.close()
 		client := node.New("n", "http://n", "", transport)
 		var last *subWrite
