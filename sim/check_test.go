@@ -1,0 +1,365 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+
+	"miroir/fsm"
+	"miroir/proxy"
+)
+
+// task is a task as GET /tasks shows it.
+type task struct {
+	UID      int64  `json:"uid"`
+	IndexUID string `json:"indexUid"`
+	Status   string `json:"status"`
+	Type     string `json:"type"`
+	Metadata string `json:"customMetadata"`
+	Error    *struct{ Code, Message string }
+	Details  struct {
+		StopWords []string
+		Swaps     []struct{ Indexes []string }
+	}
+}
+
+// check holds everything that was seen, and everything that is there, against the model.
+func (w *world) check() {
+	m := w.replay()
+	if m == nil {
+		return
+	}
+	for _, seen := range w.reads {
+		w.checkRead(m, seen)
+	}
+	w.checkReplicas(m)
+	w.checkPages(m)
+}
+
+// replay does on the model what the tasks say, and checks that they are what clients asked for.
+func (w *world) replay() *model {
+	got := w.pods[0].call(http.MethodGet, "/tasks?limit=10000&reverse=true", "")
+	var list struct{ Results []task }
+	if err := json.Unmarshal(got.body, &list); err != nil || got.status != http.StatusOK {
+		w.wrong("GET /tasks: status %d, %v", got.status, err)
+		return nil
+	}
+	byUID, byMarker := map[int64]*write{}, map[string]*write{}
+	for _, done := range w.writes {
+		byMarker[done.marker] = done
+		if done.uid >= 0 {
+			if other := byUID[done.uid]; other != nil {
+				w.wrong("%s and %s were told the same task %d", other.marker, done.marker, done.uid)
+			}
+			byUID[done.uid] = done
+		}
+	}
+	m := newModel()
+	for i, t := range list.Results {
+		if t.UID != int64(i) {
+			w.wrong("task %d comes where task %d should", t.UID, i)
+			return nil
+		}
+		done := byUID[t.UID]
+		delete(byUID, t.UID)
+		op := w.operationOf(&t, done, byMarker)
+		if op == nil {
+			continue
+		}
+		sure := happened
+		if t.Error != nil && (t.Error.Code == "miroir_no_quorum" || t.Error.Code == "internal") {
+			sure = mayHave
+			if done != nil {
+				w.wrong("task %d (%s) was acknowledged and failed: %s", t.UID, op.marker, t.Error.Message)
+			}
+		}
+		if err := m.apply(t.UID, op, sure, t.Status == "succeeded"); err != nil {
+			w.wrong("%v, error %+v", err, t.Error)
+		}
+	}
+	for uid, done := range byUID {
+		w.wrong("task %d of %s was acknowledged and is not there", uid, done.marker)
+	}
+	return m
+}
+
+var taskTypes = map[string]string{
+	opAdd: "documentAdditionOrUpdate", opUpdate: "documentAdditionOrUpdate", opDelete: "documentDeletion", opDeleteFilter: "documentDeletion",
+	opClear: "documentDeletion", opSettings: "settingsUpdate", opCreate: "indexCreation", opDrop: "indexDeletion", opSwap: "indexSwap",
+}
+
+// operationOf is the write a task stands for. done is the one whose client was told the task, if any.
+func (w *world) operationOf(t *task, done *write, byMarker map[string]*write) *operation {
+	if t.Status != "succeeded" && t.Status != "failed" {
+		w.wrong("task %d is %s", t.UID, t.Status)
+		return nil
+	}
+	if done == nil && t.Metadata != "" {
+		if done = byMarker[t.Metadata]; done == nil {
+			w.wrong("task %d is of nobody: %s", t.UID, t.Metadata)
+			return nil
+		}
+		if done.uid >= 0 {
+			w.wrong("%s has the tasks %d and %d", done.marker, done.uid, t.UID)
+		}
+	}
+	if done != nil {
+		if taskTypes[done.kind] != t.Type || t.Metadata != "" && t.Metadata != done.marker || t.IndexUID != "" && t.IndexUID != done.index && !w.swaps() {
+			w.wrong("task %d of %s is %+v", t.UID, done.marker, t)
+		}
+		return done.operation
+	}
+	op := &operation{marker: "?", index: t.IndexUID}
+	switch t.Type {
+	case "settingsUpdate":
+		op.kind = opSettings
+		if len(t.Details.StopWords) > 0 {
+			op.stopWord = t.Details.StopWords[0]
+		}
+	case "indexCreation":
+		op.kind = opCreate
+	case "indexDeletion":
+		op.kind = opDrop
+	case "indexSwap":
+		op.kind, op.index, op.other = opSwap, t.Details.Swaps[0].Indexes[0], t.Details.Swaps[0].Indexes[1]
+	default:
+		w.wrong("task %d is of nobody: %+v", t.UID, t)
+		return nil
+	}
+	return op
+}
+
+// swaps reports that names were exchanged: tasks then show under their index's new name.
+func (w *world) swaps() bool {
+	return slices.ContainsFunc(w.writes, func(done *write) bool { return done.kind == opSwap })
+}
+
+// checkRead holds a read against the model.
+func (w *world) checkRead(m *model, seen *read) {
+	ix := m.index(seen.index)
+	if slices.ContainsFunc(ix.flips, func(uid int64) bool { return uid > seen.from && uid <= seen.to }) {
+		return // under either name, and what is written meanwhile is routed by the state after the exchange
+	}
+	wrong := func(format string, args ...any) {
+		w.wrong("read in line %d: "+format, append([]any{seen.line}, args...)...)
+	}
+	if seen.status == http.StatusOK && seen.code == "" || seen.code == "document_not_found" {
+		if !slices.Contains(ix.exists.within(seen.from, seen.to), true) {
+			wrong("the index cannot exist")
+		}
+	}
+	switch {
+	case seen.status == http.StatusOK:
+	case seen.code == "index_not_found":
+		if !slices.Contains(ix.exists.within(seen.from, seen.to), false) {
+			wrong("the index must exist")
+		}
+		return
+	case seen.code == "document_not_found":
+		if !slices.Contains(ix.document(seen.id).within(seen.from, seen.to), document{}) {
+			wrong("document %d must exist: %v", seen.id, ix.document(seen.id).within(seen.from, seen.to))
+		}
+		return
+	case seen.status >= 500 && len(w.history.faults) > 0:
+		return
+	default:
+		wrong("status %d %s", seen.status, seen.code)
+		return
+	}
+	found := map[int]bool{}
+	for _, d := range seen.documents {
+		if found[d.ID] {
+			wrong("document %d comes twice", d.ID)
+		}
+		found[d.ID] = true
+		if may := ix.document(d.ID).within(seen.from, seen.to); !slices.Contains(may, d) {
+			wrong("document %v cannot be: %v", d, may)
+		}
+		if seen.g != "" && d.G != seen.g {
+			wrong("document %v does not match %s", d, seen.g)
+		}
+	}
+	if seen.id != 0 || seen.degraded != "" {
+		return
+	}
+	if seen.total != len(seen.documents) {
+		wrong("%d documents, total %d", len(seen.documents), seen.total)
+	}
+	for id, history := range ix.documents {
+		may := history.within(seen.from, seen.to)
+		if !found[id] && !slices.ContainsFunc(may, func(d document) bool { return d == document{} || seen.g != "" && d.G != seen.g }) {
+			wrong("document %d is missing: %v", id, may)
+		}
+	}
+}
+
+// checkReplicas reads every node directly.
+func (w *world) checkReplicas(m *model) {
+	view := w.view()
+	held := map[string]map[string]bool{} // node → node-side indexes that belong there
+	copies := map[string]string{}        // index and document → its bytes on the first node
+	for _, name := range w.history.indexes {
+		ix, want := view.Index(name), m.index(name)
+		if exists := ix != nil; !mayBe(want.exists, exists) {
+			w.wrong("index %s exists: %v", name, exists)
+		}
+		if ix == nil {
+			continue
+		}
+		for _, node := range ix.Nodes() {
+			if held[string(node)] == nil {
+				held[string(node)] = map[string]bool{}
+			}
+			held[string(node)][ix.NodeUID] = true
+			w.checkNode(string(node), name, ix, want, copies)
+		}
+	}
+	for _, name := range w.names {
+		var list struct{ Results []struct{ UID string } }
+		w.on(name, "/indexes?limit=1000", &list)
+		for _, ix := range list.Results {
+			if !held[name][ix.UID] {
+				w.wrong("node %s has an index %s that does not belong there", name, ix.UID)
+			}
+		}
+	}
+}
+
+// checkNode compares all that a node has of an index with the model, and with what other nodes have.
+func (w *world) checkNode(node, name string, ix *fsm.Index, want *modelIndex, copies map[string]string) {
+	var list struct{ Results []json.RawMessage }
+	w.on(node, "/indexes/"+ix.NodeUID+"/documents?limit=1000", &list)
+	found := map[int]bool{}
+	for _, text := range list.Results {
+		var d document
+		if err := json.Unmarshal(text, &d); err != nil {
+			w.wrong("node %s has %s: %v", node, text, err)
+			continue
+		}
+		found[d.ID] = true
+		key := fmt.Sprint(name, " ", d.ID)
+		if first, known := copies[key]; known && first != string(text) {
+			w.wrong("node %s has %s of %s, another node %s", node, text, name, first)
+		}
+		copies[key] = string(text)
+		if may := want.document(d.ID).now(); !slices.Contains(may, d) {
+			w.wrong("node %s has %s of %s; it should be %v", node, text, name, may)
+		}
+		if !holds(ix, node, d.ID) {
+			w.wrong("node %s has %s of %s, whose shard does not belong there", node, text, name)
+		}
+	}
+	for id, history := range want.documents {
+		if !found[id] && holds(ix, node, id) && !mayBe(*history, document{}) {
+			w.wrong("node %s misses document %d of %s; it should be %v", node, id, name, history.now())
+		}
+		if key := fmt.Sprint(name, " ", id); !found[id] && holds(ix, node, id) {
+			if first, known := copies[key]; known && first != "" {
+				w.wrong("node %s misses document %d of %s, another node has %s", node, id, name, first)
+			}
+			copies[key] = ""
+		}
+	}
+	var settings struct{ StopWords []string }
+	w.on(node, "/indexes/"+ix.NodeUID+"/settings", &settings)
+	if word := strings.Join(settings.StopWords, " "); !mayBe(want.stopWord, word) {
+		w.wrong("node %s has the stop words %q of %s; they should be %v", node, word, name, want.stopWord.now())
+	}
+}
+
+// holds reports that a node has a replica of a document's shard.
+func holds(ix *fsm.Index, node string, id int) bool {
+	shard := proxy.ShardOf(fmt.Sprint(id), ix.Shards)
+	for group := range ix.Placement {
+		if slices.ContainsFunc(ix.Replicas(group, shard), func(r fsm.Replica) bool { return string(r.Node) == node }) {
+			return true
+		}
+	}
+	return false
+}
+
+// on asks one node directly.
+func (w *world) on(node, path string, into any) {
+	request := httptest.NewRequest(http.MethodGet, "http://"+node+path, nil)
+	request.Header.Set("Authorization", "Bearer "+masterKey)
+	recorder := httptest.NewRecorder()
+	w.byName[node].ServeHTTP(recorder, request)
+	if err := json.Unmarshal(recorder.Body.Bytes(), into); err != nil || recorder.Code != http.StatusOK {
+		w.wrong("node %s, %s: status %d %s", node, path, recorder.Code, recorder.Body)
+	}
+}
+
+// checkPages reads every index through the pods once all is well: all at once, page by page, with facets.
+func (w *world) checkPages(m *model) {
+	for _, p := range w.pods {
+		for name, ix := range m.indexes {
+			if !mayBe(ix.exists, true) {
+				continue
+			}
+			w.checkIndex(p, name, ix)
+		}
+	}
+}
+
+func (w *world) checkIndex(p *pod, name string, ix *modelIndex) {
+	all := w.search(p, name, "limit=100")
+	if all == nil {
+		return
+	}
+	ids, counts := map[int]bool{}, map[string]int{}
+	for _, d := range all.Hits {
+		ids[d.ID] = true
+		if d.G != "" {
+			counts[d.G]++
+		}
+		if !slices.Contains(ix.document(d.ID).now(), d) {
+			w.wrong("%s shows %v in %s; it should be %v", p.id, d, name, ix.document(d.ID).now())
+		}
+	}
+	for id, history := range ix.documents {
+		if !ids[id] && !mayBe(*history, document{}) {
+			w.wrong("%s does not show document %d of %s: %v", p.id, id, name, history.now())
+		}
+	}
+	var paged []document
+	for offset := 0; offset < 100; offset += 3 {
+		page := w.search(p, name, fmt.Sprintf("limit=3&offset=%d", offset))
+		if page == nil || len(page.Hits) == 0 {
+			break
+		}
+		paged = append(paged, page.Hits...)
+	}
+	if len(all.Hits) != len(ids) || all.EstimatedTotalHits != len(ids) || !slices.Equal(paged, all.Hits) {
+		w.wrong("%s shows %d hits of %d, %d documents, in pages %v, at once %v", p.id, len(all.Hits), all.EstimatedTotalHits, len(ids), paged, all.Hits)
+	}
+	if mayBe(ix.filterable, true) && len(ix.filterable.now()) == 1 {
+		faceted := w.search(p, name, "limit=1&facets=g")
+		if faceted != nil && !maps.Equal(faceted.FacetDistribution["g"], counts) {
+			w.wrong("%s counts %v in %s; it should be %v", p.id, faceted.FacetDistribution["g"], name, counts)
+		}
+	}
+}
+
+type searchPage struct {
+	Hits               []document
+	EstimatedTotalHits int
+	FacetDistribution  map[string]map[string]int
+}
+
+// search is a search that must succeed; nil when it may not.
+func (w *world) search(p *pod, name, query string) *searchPage {
+	got := p.call(http.MethodGet, "/indexes/"+name+"/search?"+query, "")
+	page := &searchPage{}
+	if got.status == http.StatusNotFound && w.view().Index(name) == nil {
+		return nil
+	}
+	if err := json.Unmarshal(got.body, page); err != nil || got.status != http.StatusOK || got.degraded != "" {
+		w.wrong("%s: search of %s: status %d %s %s", p.id, name, got.status, got.degraded, got.body)
+		return nil
+	}
+	return page
+}

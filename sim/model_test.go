@@ -1,0 +1,251 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+)
+
+// document is the one kind of document that clients write. Zero fields are left out, so that a partial update leaves them as
+// they are. The zero value stands for "no document".
+type document struct {
+	ID int    `json:"id"`
+	N  int    `json:"n,omitempty"` // filtered by
+	G  string `json:"g,omitempty"` // searched and counted
+	V  string `json:"v,omitempty"` // names the write that put the document there
+	U  string `json:"u,omitempty"` // names the last partial update
+}
+
+// updated is d after a partial update.
+func (d document) updated(by document) document {
+	d.ID = by.ID
+	if by.N != 0 {
+		d.N = by.N
+	}
+	if by.G != "" {
+		d.G = by.G
+	}
+	if by.V != "" {
+		d.V = by.V
+	}
+	if by.U != "" {
+		d.U = by.U
+	}
+	return d
+}
+
+// kinds of operations
+const (
+	opAdd          = "add"
+	opUpdate       = "update"
+	opDelete       = "delete"
+	opDeleteFilter = "deleteFilter"
+	opClear        = "clear"
+	opSettings     = "settings"
+	opCreate       = "create"
+	opDrop         = "drop"
+	opSwap         = "swap"
+)
+
+// operation is one write of a client.
+type operation struct {
+	marker    string // unique; travels as customMetadata where Meilisearch takes it
+	kind      string
+	index     string
+	other     string // opSwap: the second index
+	documents []document
+	ids       []int
+	below     int    // opDeleteFilter: documents with n below it
+	stopWord  string // opSettings: with "n" and "g" filterable, or without when stopWord is empty
+}
+
+// certainty of a task's effect
+type certainty int
+
+const (
+	happened certainty = iota
+	mayHave            // refused: shards that took it have it, the others do not
+	didNot
+)
+
+// fact is what may be true from a task on.
+type fact[T comparable] struct {
+	uid    int64
+	values []T
+}
+
+// timeline is what may be true of one thing after each task, by rising uid.
+type timeline[T comparable] []fact[T]
+
+// at is what may be true right after task uid.
+func (t timeline[T]) at(uid int64) []T {
+	var zero T
+	for i := len(t) - 1; i >= 0; i-- {
+		if t[i].uid <= uid {
+			return t[i].values
+		}
+	}
+	return []T{zero}
+}
+
+// within is what may be seen while the tasks after from up to to may or may not be done.
+func (t timeline[T]) within(from, to int64) []T {
+	values := slices.Clone(t.at(from))
+	for _, f := range t {
+		if f.uid > from && f.uid <= to {
+			values = append(values, f.values...)
+		}
+	}
+	return values
+}
+
+// now is what may be true at the end.
+func (t timeline[T]) now() []T { return t.at(1 << 62) }
+
+// note adds what a task makes of each value there may be.
+func (t *timeline[T]) note(uid int64, sure certainty, change func(T) T) {
+	if sure == didNot {
+		return
+	}
+	before := t.now()
+	var after []T
+	if sure == mayHave {
+		after = slices.Clone(before)
+	}
+	for _, value := range before {
+		if next := change(value); !slices.Contains(after, next) {
+			after = append(after, next)
+		}
+	}
+	*t = append(*t, fact[T]{uid, after})
+}
+
+// modelIndex is an index of the model: what its name leads to.
+type modelIndex struct {
+	exists     timeline[bool]
+	filterable timeline[bool]
+	stopWord   timeline[string]
+	documents  map[int]*timeline[document]
+	flips      []int64 // tasks that exchanged it
+}
+
+// model is one Meilisearch that does tasks in the order of their uids.
+type model struct{ indexes map[string]*modelIndex }
+
+func newModel() *model { return &model{indexes: map[string]*modelIndex{}} }
+
+func (m *model) index(name string) *modelIndex {
+	if m.indexes[name] == nil {
+		m.indexes[name] = &modelIndex{documents: map[int]*timeline[document]{}}
+	}
+	return m.indexes[name]
+}
+
+func (ix *modelIndex) document(id int) *timeline[document] {
+	if ix.documents[id] == nil {
+		ix.documents[id] = &timeline[document]{}
+	}
+	return ix.documents[id]
+}
+
+func to[T any](value T) func(T) T { return func(T) T { return value } }
+
+// mayBe reports whether value is among those a timeline ends with.
+func mayBe[T comparable](t timeline[T], value T) bool { return slices.Contains(t.now(), value) }
+
+// apply does a task. succeeded says how it ended in Miroir, unless sure is mayHave. The error says that one Meilisearch would
+// have ended it otherwise.
+func (m *model) apply(uid int64, op *operation, sure certainty, succeeded bool) error {
+	ix := m.index(op.index)
+	canSucceed, canFail := true, false
+	switch op.kind {
+	case opDelete, opClear, opDrop:
+		canSucceed, canFail = mayBe(ix.exists, true), mayBe(ix.exists, false)
+	case opDeleteFilter:
+		canSucceed = mayBe(ix.exists, true) && mayBe(ix.filterable, true)
+		canFail = mayBe(ix.exists, false) || mayBe(ix.filterable, false)
+	case opCreate:
+		canSucceed, canFail = mayBe(ix.exists, false), mayBe(ix.exists, true)
+	case opSwap:
+		other := m.index(op.other)
+		canSucceed = mayBe(ix.exists, true) && mayBe(other.exists, true)
+		canFail = mayBe(ix.exists, false) || mayBe(other.exists, false)
+	}
+	if sure != mayHave {
+		if succeeded && !canSucceed || !succeeded && !canFail {
+			return fmt.Errorf("task %d (%s %s on %s): succeeded is %v", uid, op.marker, op.kind, op.index, succeeded)
+		}
+		sure = didNot
+		if succeeded {
+			sure = happened
+		}
+	}
+	m.effect(uid, op, ix, sure)
+	return nil
+}
+
+func (m *model) effect(uid int64, op *operation, ix *modelIndex, sure certainty) {
+	switch op.kind {
+	case opAdd, opUpdate:
+		ix.exists.note(uid, sure, to(true))
+		for _, d := range op.documents {
+			ix.document(d.ID).note(uid, sure, func(old document) document {
+				if op.kind == opAdd {
+					return d
+				}
+				return old.updated(d)
+			})
+		}
+	case opDelete:
+		for _, id := range op.ids {
+			ix.document(id).note(uid, sure, to(document{}))
+		}
+	case opDeleteFilter:
+		ix.all(uid, sure, func(d document) document {
+			if d.N != 0 && d.N < op.below {
+				return document{}
+			}
+			return d
+		})
+	case opClear:
+		ix.all(uid, sure, to(document{}))
+	case opSettings:
+		ix.exists.note(uid, sure, to(true))
+		ix.filterable.note(uid, sure, to(op.stopWord != ""))
+		ix.stopWord.note(uid, sure, to(op.stopWord))
+	case opCreate:
+		ix.exists.note(uid, sure, to(true))
+	case opDrop:
+		ix.exists.note(uid, sure, to(false))
+		ix.filterable.note(uid, sure, to(false))
+		ix.stopWord.note(uid, sure, to(""))
+		ix.all(uid, sure, to(document{}))
+	case opSwap:
+		if sure == happened {
+			ix.swap(uid, m.index(op.other))
+		}
+	}
+}
+
+func (ix *modelIndex) all(uid int64, sure certainty, change func(document) document) {
+	for _, d := range ix.documents {
+		d.note(uid, sure, change)
+	}
+}
+
+func (ix *modelIndex) swap(uid int64, other *modelIndex) {
+	exchange(uid, &ix.exists, &other.exists)
+	exchange(uid, &ix.filterable, &other.filterable)
+	exchange(uid, &ix.stopWord, &other.stopWord)
+	for id := range ix.documents {
+		other.document(id)
+	}
+	for id := range other.documents {
+		exchange(uid, ix.document(id), other.document(id))
+	}
+	ix.flips, other.flips = append(ix.flips, uid), append(other.flips, uid)
+}
+
+func exchange[T comparable](uid int64, a, b *timeline[T]) {
+	ofA, ofB := a.now(), b.now()
+	*a, *b = append(*a, fact[T]{uid, ofB}), append(*b, fact[T]{uid, ofA})
+}

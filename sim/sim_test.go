@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	numHistories = flag.Int("histories", histories(), "how many histories to run; MIROIR_HISTORIES is its default")
+	firstSeed    = flag.Uint64("seed", 1, "the first seed")
+	showLogs     = flag.Bool("logs", false, "show what pods log in the trace of a failed history")
+	maxRed       = flag.Int("red", 3, "stop after so many failed histories")
+)
+
+// histories is the default of -histories.
+func histories() int {
+	if n, err := strconv.Atoi(os.Getenv("MIROIR_HISTORIES")); err == nil {
+		return n
+	}
+	return 200
+}
+
+// TestHistories runs histories, one seed after another. A seed that fails is run again alone with
+// go test ./sim -run TestHistories -histories 1 -seed N -logs.
+func TestHistories(t *testing.T) {
+	began := time.Now()
+	red := 0
+	total := tally{}
+	for seed := *firstSeed; seed < *firstSeed+uint64(*numHistories) && red < *maxRed; seed++ {
+		w := simulate(t, seed)
+		total.add(w)
+		if len(w.problems) > 0 {
+			red++
+			t.Errorf("%s", w.report())
+		}
+	}
+	t.Logf("%v in %v", total, time.Since(began).Round(time.Millisecond))
+}
+
+// simulate runs one history in a bubble of its own.
+func simulate(t *testing.T, seed uint64) (w *world) {
+	var log slog.Handler
+	if *showLogs {
+		log = slog.NewTextHandler(os.Stderr, nil)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if w, err = newWorld(newHistory(seed), log); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		w.run()
+		if err := w.close(); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	})
+	return w
+}
+
+// report is what a failed history shows: the seed, the cluster, what was wrong and everything before it.
+func (w *world) report() string {
+	h := w.history
+	slices.Sort(w.problems)
+	return fmt.Sprintf("seed %d: groups %d × nodes %d, RF %d, shards %d, spread %d\n%s\n\n%s", h.seed, h.groups, h.perGroup, h.rf, h.shards, h.spread,
+		strings.Join(w.problems, "\n"), strings.Join(w.trace, "\n"))
+}
+
+// tally sums up histories.
+type tally struct {
+	histories, red, acknowledged, unknown, reads, degraded, refused int
+}
+
+func (s *tally) add(w *world) {
+	s.histories++
+	if len(w.problems) > 0 {
+		s.red++
+	}
+	for _, done := range w.writes {
+		if done.uid >= 0 {
+			s.acknowledged++
+		} else {
+			s.unknown++
+		}
+	}
+	for _, seen := range w.reads {
+		s.reads++
+		if seen.degraded != "" {
+			s.degraded++
+		}
+		if seen.status >= 500 {
+			s.refused++
+		}
+	}
+}
+
+func (s tally) String() string {
+	return fmt.Sprintf("%d histories, %d of them red; %d writes acknowledged, %d not; %d reads, %d marked as degraded, %d refused",
+		s.histories, s.red, s.acknowledged, s.unknown, s.reads, s.degraded, s.refused)
+}

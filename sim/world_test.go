@@ -1,0 +1,362 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"miroir/devnode"
+	"miroir/fsm"
+)
+
+// world is a history while it runs: one pod, nodes, and what clients saw.
+type world struct {
+	history *history
+	dir     string
+	began   time.Time
+	names   []string // of the nodes, group by group
+	byName  map[string]*devnode.Node
+	nodes   http.RoundTripper
+	pods    []*pod
+	logger  *slog.Logger
+
+	mu       sync.Mutex
+	trace    []string         // guarded by mu
+	problems []string         // guarded by mu
+	writes   []*write         // guarded by mu
+	reads    []*read          // guarded by mu
+	done     map[string]int64 // guarded by mu: by index, the newest task that a client saw succeed
+}
+
+// write is an operation and what its client was told.
+type write struct {
+	*operation
+	status int   // 0: nothing
+	uid    int64 // of the task; -1 when the client does not know
+}
+
+func newWorld(h *history, log slog.Handler) (*world, error) {
+	w := &world{history: h, began: time.Now(), byName: map[string]*devnode.Node{}, done: map[string]int64{}}
+	w.logger = slog.New(&podLog{w: w, next: log})
+	var err error
+	if w.dir, err = scratch(); err != nil {
+		return nil, err
+	}
+	for i := range h.groups * h.perGroup {
+		name := fmt.Sprintf("n%d-%d", i/h.perGroup, i%h.perGroup)
+		w.names = append(w.names, name)
+		w.byName[name] = devnode.New(devnode.Options{MasterKey: masterKey})
+	}
+	w.nodes = devnode.Transport(w.byName)
+	w.pods = []*pod{w.newPod(0)}
+	return w, w.pods[0].start()
+}
+
+// close ends everything.
+func (w *world) close() error {
+	for _, p := range w.pods {
+		if run := p.current(); run != nil {
+			if err := run.bury(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, n := range w.byName {
+		n.Close()
+	}
+	return os.RemoveAll(w.dir)
+}
+
+// tracef notes what happened, with the time since the beginning.
+func (w *world) tracef(format string, args ...any) {
+	line := fmt.Sprintf("%8.3fs ", time.Since(w.began).Seconds()) + fmt.Sprintf(format, args...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trace = append(w.trace, line)
+}
+
+// wrong notes that something must not be.
+func (w *world) wrong(format string, args ...any) {
+	problem := fmt.Sprintf(format, args...)
+	w.tracef("WRONG %s", problem)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.problems = append(w.problems, problem)
+}
+
+// leader is the process that leads, nil when none does.
+func (w *world) leader() *process {
+	for _, p := range w.pods {
+		if run := p.current(); run != nil && run.IsLeader() {
+			return run
+		}
+	}
+	return nil
+}
+
+// view is the newest view that any pod has.
+func (w *world) view() *fsm.View {
+	newest := &fsm.View{}
+	for _, p := range w.pods {
+		if run := p.current(); run != nil && run.View().AppliedIndex > newest.AppliedIndex {
+			newest = run.View()
+		}
+	}
+	return newest
+}
+
+// run lets the history happen and checks what came of it.
+func (w *world) run() {
+	if !w.prepare() {
+		return
+	}
+	var faults, clients sync.WaitGroup
+	for i := range w.history.faults {
+		f := &w.history.faults[i]
+		faults.Go(func() { w.act(f, rand.New(rand.NewPCG(w.history.seed, 1000+uint64(i)))) })
+	}
+	for i := range w.history.writers {
+		clients.Go(func() { w.writeAtRandom(i, rand.New(rand.NewPCG(w.history.seed, 1+uint64(i)))) })
+	}
+	stop, readers := make(chan struct{}), sync.WaitGroup{}
+	for i := range w.history.readers {
+		readers.Go(func() { w.readAtRandom(stop, rand.New(rand.NewPCG(w.history.seed, 100+uint64(i)))) })
+	}
+	clients.Wait()
+	faults.Wait()
+	w.tracef("faults are over")
+	settled := w.settle()
+	close(stop)
+	readers.Wait()
+	if settled {
+		w.check()
+	}
+}
+
+// prepare gives every index its settings before anything goes wrong.
+func (w *world) prepare() bool {
+	for i, name := range w.history.indexes {
+		op := &operation{marker: fmt.Sprintf("init-%d", i), kind: opSettings, index: name, stopWord: "x"}
+		if done := w.send(w.pods[0], op); done.status != http.StatusAccepted || !w.await(done) {
+			w.wrong("%s is not prepared: status %d", name, done.status)
+			return false
+		}
+	}
+	return true
+}
+
+// patience is how long all may take to be well again.
+const patience = 5 * time.Minute
+
+// settle waits until nothing is left to be done.
+func (w *world) settle() bool {
+	for _, p := range w.pods {
+		if run := p.current(); run == nil || run.isDead() {
+			if err := p.restart(); err != nil {
+				w.wrong("%s does not start: %v", p.id, err)
+				return false
+			}
+		} else {
+			p.mu.Lock()
+			p.doomed = nil
+			p.mu.Unlock()
+		}
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		left := w.unsettled()
+		if left == "" {
+			return true
+		}
+		if time.Now().After(deadline) {
+			w.wrong("not settled after %v: %s", patience, left)
+			return false
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// unsettled says what is still to be done, "" for nothing.
+func (w *world) unsettled() string {
+	if w.leader() == nil {
+		return "no leader"
+	}
+	view := w.view()
+	switch {
+	case view.NumOpenIntents > 0:
+		return fmt.Sprintf("%d open intents", view.NumOpenIntents)
+	case view.NumOpenTasks > 0:
+		return fmt.Sprintf("%d open tasks", view.NumOpenTasks)
+	case len(view.Leftovers) > 0:
+		return fmt.Sprintf("left-over indexes %v", view.Leftovers)
+	}
+	for _, n := range view.Nodes {
+		if n.State != fsm.NodeActive {
+			return fmt.Sprintf("node %s is %s", n.ID, n.State)
+		}
+	}
+	for _, ix := range view.Indexes {
+		for _, slots := range ix.Placement {
+			for shard, replicas := range slots {
+				for _, r := range replicas {
+					if r.State != fsm.Active {
+						return fmt.Sprintf("shard %d of %s on %s is %s; %+v", shard, ix.NodeUID, r.Node, r.State, w.leader().workers.Repairs())
+					}
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// act lets one fault happen.
+func (w *world) act(f *fault, r *rand.Rand) {
+	time.Sleep(f.at)
+	if f.kind == faultCrash {
+		w.crash(f)
+		return
+	}
+	name := w.names[f.node]
+	n := w.byName[name]
+	var old *devnode.Snapshot
+	if f.kind == faultRollback {
+		old = n.Snapshot()
+		time.Sleep(time.Duration(r.Int64N(int64(4 * time.Second))))
+	}
+	if (f.kind == faultWipe || f.kind == faultRollback) && !w.spare(fsm.NodeID(name)) {
+		return
+	}
+	w.tracef("%s: %s for %v, chance %v", name, f.kind, f.last, f.chance)
+	w.begin(n, f, r)
+	time.Sleep(f.last)
+	w.tracef("%s: %s is over", name, f.kind)
+	n.Fail(nil)
+	n.Delay(nil)
+	n.Thaw()
+	n.ResumeTasks()
+	switch f.kind {
+	case faultWipe:
+		n.Wipe()
+	case faultRollback:
+		n.Restore(old)
+	}
+	n.Start()
+}
+
+func (w *world) begin(n *devnode.Node, f *fault, r *rand.Rand) {
+	var mu sync.Mutex
+	sometimes := func(fault devnode.Fault) {
+		n.Fail(func(*http.Request) *devnode.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			if r.Float64() < f.chance {
+				return &fault
+			}
+			return nil
+		})
+	}
+	switch f.kind {
+	case faultStop, faultWipe, faultRollback:
+		n.Stop()
+	case faultFreeze:
+		n.Freeze()
+	case faultIdle:
+		n.PauseTasks()
+	case faultSlow:
+		longest := []int64{20, 300, 6000}[r.IntN(3)]
+		n.Delay(func(*http.Request) time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Duration(r.Int64N(longest)) * time.Millisecond
+		})
+	case faultLost:
+		sometimes(devnode.Fault{DropBefore: true})
+	case faultUnheard:
+		sometimes(devnode.Fault{DropAfter: true})
+	case faultHalf:
+		sometimes(devnode.Fault{TruncateBytes: 1 + r.IntN(60)})
+	case faultRefuse:
+		sometimes(devnode.Fault{Status: 500, Body: `{"message":"broken","code":"internal","type":"internal","link":""}`})
+	}
+}
+
+// spare reports that a node's disk may be lost without loss of documents: every shard it holds has another replica in sync.
+func (w *world) spare(name fsm.NodeID) bool {
+	view := w.view()
+	for _, ix := range view.Indexes {
+		for _, slots := range ix.Placement {
+			for shard, replicas := range slots {
+				if !slices.ContainsFunc(replicas, func(r fsm.Replica) bool { return r.Node == name }) {
+					continue
+				}
+				others := 0
+				for group := range ix.Placement {
+					for _, r := range ix.Replicas(group, fsm.ShardID(shard)) {
+						if r.Node != name && r.State == fsm.Active {
+							others++
+						}
+					}
+				}
+				if others == 0 {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// crash lets a pod die some steps from now and starts it again.
+func (w *world) crash(f *fault) {
+	p := w.pods[f.node%len(w.pods)]
+	run := p.current()
+	if run == nil || run.isDead() {
+		return
+	}
+	p.doom(doom{steps: f.after, before: f.chance < 0.5})
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-run.dead:
+	case <-timer.C:
+		w.tracef("%s dies at rest", p.id)
+		run.kill()
+	}
+	time.Sleep(f.last)
+	if p.current() != run {
+		return
+	}
+	if err := p.restart(); err != nil {
+		w.wrong("%s does not start: %v", p.id, err)
+	}
+	w.tracef("%s is up again", p.id)
+}
+
+// podLog takes what pods log into the trace.
+type podLog struct {
+	w    *world
+	next slog.Handler // nil: nothing is logged
+}
+
+func (l *podLog) Enabled(ctx context.Context, level slog.Level) bool {
+	return l.next != nil && l.next.Enabled(ctx, level)
+}
+
+func (l *podLog) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += " " + a.String()
+		return true
+	})
+	l.w.tracef("      %s", line)
+	return nil
+}
+
+func (l *podLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *podLog) WithGroup(string) slog.Handler      { return l }
