@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/zeebo/xxh3"
@@ -48,6 +49,10 @@ type planRequest struct {
 	// Seed makes the choice among equal replicas: equal seeds choose equal nodes while the replicas stay as they are,
 	// so that the pages of one query come from the same nodes.
 	Seed uint64
+	// Turn, when not 0, takes replicas in turn instead.
+	Turn uint64
+	// Scores weigh the replicas; nil: all are equal.
+	Scores *scores
 	// Alive tells momentary health; nil trusts every node. A node that is not alive is asked only when no other can answer.
 	Alive func(fsm.NodeID) bool
 	// Avoid are nodes not to ask at all: they failed during this request.
@@ -56,13 +61,30 @@ type planRequest struct {
 	failure error // why the last node was avoided, for the message when none is left
 }
 
-// planRead chooses one in-sync replica for each shard: from one group where possible, chosen by the seed; from few nodes;
-// from other groups where that group has no live in-sync replica; from suspect nodes last. It does no I/O.
+// standing is how willingly a node is asked.
+type standing int
+
+const (
+	preferred standing = iota
+	excluded           // much slower than the others
+	suspect            // did not answer lately
+	never
+)
+
+// planRead chooses one in-sync replica for each shard: from one group where possible; from few nodes, as long as none is
+// much slower than the fastest that could answer; from other groups where that group has no live in-sync replica; from
+// excluded nodes next to last and from suspect ones last. It does no I/O.
 func planRead(r planRequest) Plan {
+	if r.Scores.explores(r.Seed) {
+		r.Scores = nil
+	}
 	c := newCover(r)
-	for _, alive := range []bool{true, false} {
-		for _, group := range r.groups() {
-			c.take(group, alive)
+	groups := r.groups()
+	for rank := preferred; rank < never; rank++ {
+		for _, group := range groups {
+			if len(c.open) > 0 {
+				c.take(group, rank)
+			}
 		}
 	}
 	return c.plan()
@@ -83,39 +105,75 @@ func draw(seed uint64, name string) float64 {
 	return float64(xxh3.HashStringSeed(name, seed)>>11) / (1 << 53)
 }
 
+// lot is a number in [0, 1) for weighted rendezvous hashing: of several names the one with the highest lot is chosen, each
+// as often as its weight says, and a changed weight moves only what its own name gains or loses.
+func (r planRequest) lot(name string, weight float64) float64 {
+	lot := draw(r.Seed, name)
+	if weight == 1 {
+		return lot
+	}
+	return math.Pow(lot, 1/weight)
+}
+
 // groups are the groups that may be read, in the order in which they are tried.
 func (r planRequest) groups() []fsm.GroupID {
-	var ids []fsm.GroupID
+	ids := make([]fsm.GroupID, 0, len(r.View.Groups))
 	for _, g := range r.View.Groups {
 		if g.State == fsm.GroupActive {
 			ids = append(ids, g.ID)
 		}
 	}
-	rank := func(g fsm.GroupID) float64 { return draw(r.Seed, "group"+string(rune(g))) }
-	slices.SortFunc(ids, func(a, b fsm.GroupID) int { return cmp.Compare(rank(a), rank(b)) })
+	if len(ids) < 2 {
+		return ids
+	}
+	if r.Turn != 0 {
+		first := int(r.Turn % uint64(len(ids)))
+		return append(slices.Clone(ids[first:]), ids[:first]...)
+	}
+	lot := func(g fsm.GroupID) float64 {
+		weight := 1.0
+		if r.Scores != nil && r.Scores.groups[g] > 0 {
+			weight = r.Scores.groups[g]
+		}
+		return r.lot("group"+string(rune(g)), weight)
+	}
+	slices.SortFunc(ids, func(a, b fsm.GroupID) int { return cmp.Compare(lot(b), lot(a)) })
 	return ids
 }
 
-// usable reports whether a node may be asked now, or at all when nothing better is left.
-func (r planRequest) usable(id fsm.NodeID, alive bool) bool {
+// standing judges a node.
+func (r planRequest) standing(id fsm.NodeID) standing {
 	n := r.View.Nodes[id]
-	if n == nil || r.Avoid[id] || n.State == fsm.NodeJoining || n.State == fsm.NodeDrained {
-		return false
+	switch {
+	case n == nil || r.Avoid[id] || n.State == fsm.NodeJoining || n.State == fsm.NodeDrained:
+		return never
+	case n.State == fsm.NodeFailed || r.Alive != nil && !r.Alive(id):
+		return suspect
+	case r.Scores.of(id).excluded:
+		return excluded
 	}
-	healthy := n.State != fsm.NodeFailed && (r.Alive == nil || r.Alive(id))
-	return healthy == alive
+	return preferred
 }
 
 // cover is a set cover in the making: open slots are not assigned to a node yet. A slot is a shard, or the whole index.
 type cover struct {
-	request planRequest
-	whole   bool
-	open    []fsm.ShardID
-	chosen  map[fsm.NodeID][]fsm.ShardID
+	request   planRequest
+	whole     bool
+	open      []fsm.ShardID
+	chosen    []Call // Shards are slots
+	standings map[fsm.NodeID]standing
+}
+
+// offer is what one node of a group could answer.
+type offer struct {
+	node  fsm.NodeID
+	slots []fsm.ShardID
+	score float64
+	lot   float64
 }
 
 func newCover(r planRequest) *cover {
-	c := &cover{request: r, whole: r.Index.Whole(), chosen: map[fsm.NodeID][]fsm.ShardID{}}
+	c := &cover{request: r, whole: r.Index.Whole(), standings: make(map[fsm.NodeID]standing, 8)}
 	switch {
 	case c.whole:
 		c.open = []fsm.ShardID{0}
@@ -135,49 +193,118 @@ func allShards(ix *fsm.Index) []fsm.ShardID {
 	return shards
 }
 
+// slowerBy is how much slower than the fastest plan's slowest node a node may be and still be chosen for covering much.
+const slowerBy = 1.5
+
 // take assigns open slots to nodes of a group, the node that covers most first. Covering nearly as much is good enough,
 // so that the seed spreads different queries over the nodes.
-func (c *cover) take(group fsm.GroupID, alive bool) {
-	for len(c.open) > 0 {
-		offers := c.offers(group, alive)
-		var best fsm.NodeID
-		bestWorth := 0.0
-		for id, slots := range offers {
-			worth := float64(len(slots)) * (1 + 0.25*draw(c.request.Seed, string(id)))
-			if worth > bestWorth || worth == bestWorth && id < best {
-				best, bestWorth = id, worth
+func (c *cover) take(group fsm.GroupID, rank standing) {
+	offers := c.offers(group, rank)
+	if len(c.open) > 1 {
+		offers = withoutSlow(offers)
+	}
+	for len(offers) > 0 {
+		best, bestWorth := -1, 0.0
+		for i, o := range offers {
+			if worth := float64(len(o.slots)) * (1 + 0.25*o.lot); worth > bestWorth || worth == bestWorth && best >= 0 && o.node < offers[best].node {
+				best, bestWorth = i, worth
 			}
 		}
-		if bestWorth == 0 {
+		if best < 0 {
 			return
 		}
-		c.chosen[best] = append(c.chosen[best], offers[best]...)
-		c.open = slices.DeleteFunc(c.open, func(s fsm.ShardID) bool { return slices.Contains(offers[best], s) })
+		taken := offers[best].slots
+		c.chosen = append(c.chosen, Call{Node: offers[best].node, Shards: taken})
+		c.open = without(c.open, taken)
+		offers = slices.Delete(offers, best, best+1)
+		for i := range offers {
+			offers[i].slots = without(offers[i].slots, taken)
+		}
 	}
 }
 
-// offers are the open slots that each usable node of a group has in sync.
-func (c *cover) offers(group fsm.GroupID, alive bool) map[fsm.NodeID][]fsm.ShardID {
-	offers := map[fsm.NodeID][]fsm.ShardID{}
+// without removes from shards those of taken; both ascend.
+func without(shards, taken []fsm.ShardID) []fsm.ShardID {
+	kept, at := shards[:0], 0
+	for _, s := range shards {
+		for at < len(taken) && taken[at] < s {
+			at++
+		}
+		if at == len(taken) || taken[at] != s {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// offers are the open slots that each node of a group and standing has in sync.
+func (c *cover) offers(group fsm.GroupID, rank standing) []offer {
+	var offers []offer
+	at := make(map[fsm.NodeID]int, 8)
 	for _, slot := range c.open {
 		for _, replica := range c.request.Index.Replicas(group, slot) {
-			if replica.State == fsm.Active && c.request.usable(replica.Node, alive) {
-				offers[replica.Node] = append(offers[replica.Node], slot)
+			if replica.State != fsm.Active || c.standing(replica.Node) != rank {
+				continue
 			}
+			i, known := at[replica.Node]
+			if !known {
+				i, at[replica.Node] = len(offers), len(offers)
+				of := c.request.Scores.of(replica.Node)
+				offers = append(offers, offer{node: replica.Node, score: of.coarse(), lot: c.request.lot(string(replica.Node), of.weight())})
+			}
+			offers[i].slots = append(offers[i].slots, slot)
+		}
+	}
+	if turn := c.request.Turn; turn != 0 {
+		slices.SortFunc(offers, func(a, b offer) int { return cmp.Compare(a.node, b.node) })
+		for i := range offers {
+			offers[i].lot = float64((uint64(i)+turn)%uint64(len(offers))) / float64(len(offers))
 		}
 	}
 	return offers
 }
 
+func (c *cover) standing(id fsm.NodeID) standing {
+	known, ok := c.standings[id]
+	if !ok {
+		known = c.request.standing(id)
+		c.standings[id] = known
+	}
+	return known
+}
+
+// withoutSlow drops the offers of nodes that would hold up a plan which could do without them.
+func withoutSlow(offers []offer) []offer {
+	worst, best := 0.0, math.Inf(1)
+	for _, o := range offers {
+		worst, best = max(worst, o.score), min(best, o.score)
+	}
+	if worst <= slowerBy*best {
+		return offers
+	}
+	fastest := map[fsm.ShardID]float64{}
+	for _, o := range offers {
+		for _, slot := range o.slots {
+			if known, ok := fastest[slot]; !ok || o.score < known {
+				fastest[slot] = o.score
+			}
+		}
+	}
+	limit := 0.0
+	for _, score := range fastest {
+		limit = max(limit, slowerBy*score)
+	}
+	return slices.DeleteFunc(offers, func(o offer) bool { return o.score > limit })
+}
+
 func (c *cover) plan() Plan {
-	p := Plan{Index: c.request.Index, Narrowed: c.request.Shards != nil && !c.whole}
-	for id, slots := range c.chosen {
-		call := Call{Node: id, Shards: slots, Whole: c.whole || len(slots) == len(shardsOn(c.request.Index, id))}
+	p := Plan{Index: c.request.Index, Narrowed: c.request.Shards != nil && !c.whole, Calls: c.chosen}
+	for i := range p.Calls {
+		call := &p.Calls[i]
+		call.Whole = c.whole || len(call.Shards) == numShardsOn(c.request.Index, call.Node)
 		if c.whole {
 			call.Shards = allShards(c.request.Index)
 		}
-		slices.Sort(call.Shards)
-		p.Calls = append(p.Calls, call)
 	}
 	slices.SortFunc(p.Calls, func(a, b Call) int { return cmp.Compare(a.Node, b.Node) })
 	p.Missing = c.open
@@ -187,15 +314,18 @@ func (c *cover) plan() Plan {
 	return p
 }
 
-// shardsOn are the shards of which a node may hold documents: replicas in any state.
-func shardsOn(ix *fsm.Index, id fsm.NodeID) []fsm.ShardID {
-	var shards []fsm.ShardID
+// numShardsOn is the number of shards of which a node may hold documents: replicas in any state.
+func numShardsOn(ix *fsm.Index, id fsm.NodeID) int {
+	n := 0
 	for _, slots := range ix.Placement {
-		for s, replicas := range slots {
-			if slices.ContainsFunc(replicas, func(r fsm.Replica) bool { return r.Node == id }) {
-				shards = append(shards, fsm.ShardID(s))
+		for _, replicas := range slots {
+			for i := range replicas {
+				if replicas[i].Node == id {
+					n++
+					break
+				}
 			}
 		}
 	}
-	return shards
+	return n
 }

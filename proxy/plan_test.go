@@ -147,7 +147,7 @@ func TestPlanCoversEachShardOnce(t *testing.T) {
 					t.Fatalf("%v: %s is asked for shard %d", placement, call.Node, s)
 				}
 			}
-			if held := shardsOn(ix, call.Node); call.Whole != (len(held) == len(call.Shards)) {
+			if held := numShardsOn(ix, call.Node); call.Whole != (held == len(call.Shards)) {
 				t.Fatalf("%v: %v is whole %v, the node holds %v", placement, call, call.Whole, held)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -180,10 +181,15 @@ func (s *Server) exchange(ctx context.Context, c *node.Client, r node.Request) (
 		return nil, errors.New("the node is not known any more")
 	}
 	r.Read = true
+	started := time.Now()
 	response, err := c.Do(ctx, r)
 	if err != nil {
+		if node.OutcomeOf(err) != node.Canceled {
+			s.selector.observe(c, time.Since(started), true)
+		}
 		return nil, err
 	}
+	s.selector.observe(c, response.Took, response.Status >= 500)
 	if response.OK() {
 		return response, nil
 	}

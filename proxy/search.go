@@ -123,7 +123,9 @@ func wantsMetadata(r *request) bool {
 
 // planRequest is the input of planRead for one read of this pod.
 func (s *Server) planRequest(view *fsm.View, ix *fsm.Index, shards []fsm.ShardID, seed uint64) planRequest {
-	return planRequest{View: view, Index: ix, Shards: shards, Seed: seed, Alive: func(id fsm.NodeID) bool { return s.alive(view, id) }}
+	r := planRequest{View: view, Index: ix, Shards: shards, Seed: seed, Alive: func(id fsm.NodeID) bool { return s.alive(view, id) }}
+	s.selector.choose(&r)
+	return r
 }
 
 // passThrough asks one node that holds the whole index and returns its answer stripped of what is ours.

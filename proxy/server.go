@@ -109,14 +109,15 @@ func setDefault[T comparable](field *T, value T) {
 
 // Server is the coordinator of one pod. It is an http.Handler for the client port.
 type Server struct {
-	opts    Options
-	cluster Cluster
-	nodes   *node.Set
-	log     *slog.Logger
-	router  http.Handler
-	limit   *limiter
-	keys    atomic.Pointer[viewKeys]
-	writer  *writer
+	opts     Options
+	cluster  Cluster
+	nodes    *node.Set
+	selector selector
+	log      *slog.Logger
+	router   http.Handler
+	limit    *limiter
+	keys     atomic.Pointer[viewKeys]
+	writer   *writer
 	// repairing is what ShowRepairs was given.
 	repairing atomic.Pointer[func() []tasks.Repair]
 	jobs      chan struct{} // signalled when a job has been enqueued
@@ -141,6 +142,7 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 		limit:   newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),
 		started: opts.Now(),
 	}
+	s.selector.nodes, s.selector.metrics = s.nodes, opts.Metrics
 	s.writer = newWriter(s)
 	s.router = s.routes()
 	s.handler = s.middleware(s.router)

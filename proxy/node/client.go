@@ -57,6 +57,7 @@ type Client struct {
 	key    string
 	rt     http.RoundTripper
 	health health
+	speed  speed
 	active atomic.Int64
 }
 
@@ -78,9 +79,6 @@ func (c *Client) ID() fsm.NodeID { return c.id }
 
 // Alive reports that the last call was answered, or failed long enough ago to deserve another try.
 func (c *Client) Alive() bool { return c.health.alive(time.Now()) }
-
-// Latency is the smoothed time of answered requests, 0 before the first.
-func (c *Client) Latency() time.Duration { return c.health.latency() }
 
 // LastSeen is when the node last answered anything, zero before the first time.
 func (c *Client) LastSeen() time.Time {
@@ -122,7 +120,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 		return nil, c.fail(ctx, fmt.Errorf("read the answer of %s %s: %w", r.Method, r.Path, err), trace)
 	}
 	took := time.Since(start)
-	c.health.answered(took)
+	c.health.answered()
 	return &Response{Status: response.StatusCode, Header: response.Header, Body: body, Took: took}, nil
 }
 

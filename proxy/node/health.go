@@ -1,7 +1,6 @@
 package node
 
 import (
-	"math"
 	"sync/atomic"
 	"time"
 )
@@ -12,15 +11,11 @@ const (
 	maxSuspicion   = 10 * time.Second
 )
 
-// latencyWeight is the share of the newest answer in the smoothed latency.
-const latencyWeight = 0.2
-
 // health is what the calls themselves tell about a node. All fields are atomics: no lock on the read path.
 type health struct {
-	failures     atomic.Int32  // in a row
-	suspectUntil atomic.Int64  // UnixNano, 0 when trusted
-	smoothed     atomic.Uint64 // float64 bits, seconds
-	lastAnswer   atomic.Int64  // UnixNano, 0 before the first
+	failures     atomic.Int32 // in a row
+	suspectUntil atomic.Int64 // UnixNano, 0 when trusted
+	lastAnswer   atomic.Int64 // UnixNano, 0 before the first
 }
 
 func (h *health) alive(now time.Time) bool { return now.UnixNano() >= h.suspectUntil.Load() }
@@ -41,18 +36,7 @@ func (h *health) succeeded() {
 	}
 }
 
-func (h *health) answered(took time.Duration) {
+func (h *health) answered() {
 	h.succeeded()
 	h.lastAnswer.Store(time.Now().UnixNano())
-	old := math.Float64frombits(h.smoothed.Load())
-	smoothed := took.Seconds()
-	if old > 0 {
-		smoothed = old + latencyWeight*(smoothed-old)
-	}
-	// A lost update between two answers is harmless: the next one corrects it.
-	h.smoothed.Store(math.Float64bits(smoothed))
-}
-
-func (h *health) latency() time.Duration {
-	return time.Duration(math.Float64frombits(h.smoothed.Load()) * float64(time.Second))
 }
