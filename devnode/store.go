@@ -17,17 +17,17 @@ type store struct {
 	options *Options
 
 	mu        sync.RWMutex
-	indexes   map[string]*index         // guarded by mu, by uid
-	tasks     []*task                   // guarded by mu, by ascending uid; a task's members too
-	pending   []*task                   // guarded by mu: the enqueued tasks, oldest first
-	batches   []*batch                  // guarded by mu, by ascending uid
-	nextTask  uint32                    // guarded by mu
-	nextBatch uint32                    // guarded by mu
-	keys      []meili.Key               // guarded by mu, oldest first; replaced as a whole
-	features  meili.Features            // guarded by mu
-	webhooks  map[string]*meili.Webhook // guarded by mu, by uuid; replaced as a whole
-	network   networkState              // guarded by mu; replaced as a whole
-	chats     map[string]object         // guarded by mu, by workspace uid
+	indexes   map[string]*index             // guarded by mu, by uid
+	tasks     []*task                       // guarded by mu, by ascending uid; a task's members too
+	pending   []*task                       // guarded by mu: the enqueued tasks, oldest first
+	batches   []*batch                      // guarded by mu, by ascending uid
+	nextTask  uint32                        // guarded by mu
+	nextBatch uint32                        // guarded by mu
+	keys      []meili.Key                   // guarded by mu, oldest first; replaced as a whole
+	features  meili.Features                // guarded by mu
+	webhooks  map[string]*meili.Webhook     // guarded by mu, by uuid; replaced as a whole
+	network   networkState                  // guarded by mu; replaced as a whole
+	chats     map[string]meili.ChatSettings // guarded by mu, by workspace uid
 }
 
 // index is one index: the engine's and its dates, which the store's mutex guards.
@@ -42,7 +42,7 @@ func newStore(o *Options) *store {
 		options:  o,
 		indexes:  map[string]*index{},
 		webhooks: map[string]*meili.Webhook{},
-		chats:    map[string]object{},
+		chats:    map[string]meili.ChatSettings{},
 		keys:     meili.DefaultKeys(o.now(), o.NewUID),
 		network:  newNetwork(),
 	}

@@ -30,6 +30,7 @@ func samples() []Command {
 		CancelTasks{Now: now, TaskUID: 5, UIDs: TaskUIDs{1}}, DeleteTasks{Now: now, UIDs: TaskUIDs{4, 5, 6}},
 		PutKey{Key: Key{UID: "k"}, Create: true}, DeleteKey{UID: "k"}, SetFeatures{Features: json.RawMessage(`{"metrics":true}`)},
 		PutWebhook{Webhook: Webhook{UUID: "u", URL: "http://hook", Headers: map[string]string{"Authorization": "Bearer x"}}, Create: true}, DeleteWebhook{UUID: "u"},
+		PutChatWorkspace{ChatWorkspace{UID: "c", Settings: json.RawMessage(`{"source":"openAi"}`)}}, DeleteChatWorkspace{UID: "c"},
 	}
 }
 

@@ -43,6 +43,7 @@ var (
 	rowFlips      = []byte("flips")      // []flip
 	rowRetired    = []byte("retired")    // ids of removed nodes
 	rowWebhooks   = []byte("webhooks")   // []Webhook
+	rowChats      = []byte("chats")      // []ChatWorkspace
 )
 
 // formatVersion is that of the file; a file of another version is refused.
@@ -120,7 +121,7 @@ func loadView(tx *bbolt.Tx) (*View, error) {
 	}{
 		{rowApplied, &applied}, {rowCovered, &covered}, {rowCounters, &v.counters}, {rowConfig, &v.Config}, {rowGroups, &v.Groups},
 		{rowFeatures, &v.Features}, {rowLeftovers, &v.Leftovers}, {rowFlips, &v.flips}, {rowRetired, &v.retired},
-		{rowWebhooks, &v.Webhooks},
+		{rowWebhooks, &v.Webhooks}, {rowChats, &v.ChatWorkspaces},
 	}
 	for _, r := range rows {
 		if err := getRow(tx, r.row, r.into); err != nil {

@@ -8,18 +8,19 @@ import (
 // View is the replicated state that requests are routed by, as of one log index. It and everything it points to are
 // immutable: load it once per request and pass it down.
 type View struct {
-	AppliedIndex uint64 // Raft index of the last command in it
-	ClusterID    string // "" before Bootstrap
-	Config       Config
-	Nodes        map[NodeID]*Node
-	Groups       []*Group // sorted by id
-	Indexes      map[IndexID]*Index
-	Names        map[string]IndexID // what finished tasks made of the names: reads
-	Routes       map[string]IndexID // what the end of the log makes of them: writes
-	Keys         []Key              // in order of creation
-	Features     json.RawMessage    // nil before the first SetFeatures
-	Leftovers    []Leftover         // sorted by node, then name
-	Webhooks     []Webhook          // sorted by uuid
+	AppliedIndex   uint64 // Raft index of the last command in it
+	ClusterID      string // "" before Bootstrap
+	Config         Config
+	Nodes          map[NodeID]*Node
+	Groups         []*Group // sorted by id
+	Indexes        map[IndexID]*Index
+	Names          map[string]IndexID // what finished tasks made of the names: reads
+	Routes         map[string]IndexID // what the end of the log makes of them: writes
+	Keys           []Key              // in order of creation
+	Features       json.RawMessage    // nil before the first SetFeatures
+	Leftovers      []Leftover         // sorted by node, then name
+	Webhooks       []Webhook          // sorted by uuid
+	ChatWorkspaces []ChatWorkspace    // sorted by uid
 
 	NumOpenIntents int
 	NumOpenTasks   int

@@ -28,7 +28,7 @@ func newDumpArchive(w io.Writer, date time.Time) *dumpArchive {
 
 // writeHead adds everything but the indexes.
 func (a *dumpArchive) writeHead(v *fsm.View) error {
-	for _, name := range []string{"./", "indexes/", "tasks/", "tasks/update_files/", "batches/"} {
+	for _, name := range []string{"./", "indexes/", "tasks/", "tasks/update_files/", "batches/", "chat-completions-settings/"} {
 		if err := a.directory(name); err != nil {
 			return err
 		}
@@ -61,6 +61,11 @@ func (a *dumpArchive) writeHead(v *fsm.View) error {
 		value any
 	}{{"metadata.json", metadata}, {"webhooks.json", webhooks}, {"experimental-features.json", features}} {
 		if err := a.json(file.name, file.value); err != nil {
+			return err
+		}
+	}
+	for _, workspace := range v.ChatWorkspaces {
+		if err := a.file("chat-completions-settings/"+workspace.UID+".json", workspace.Settings); err != nil {
 			return err
 		}
 	}

@@ -54,6 +54,9 @@ func (f *federated) merge(answers []*federatedAnswer) []byte {
 	if semantic {
 		out = strconv.AppendInt(append(out, `,"semanticHitCount":`...), int64(numSemantic), 10)
 	}
+	if performance == nil && isTrue(federation.ShowPerformanceDetails) { // no node was asked: there are no queries
+		performance, _ = marshal(map[string]string{"search": time.Since(f.started).String()})
+	}
 	out = appendMember(out, "performanceDetails", performance)
 	return append(out, '}')
 }

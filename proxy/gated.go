@@ -28,9 +28,8 @@ var (
 		"Miroir itself joins its Meilisearch servers and uses their network settings for that, so remotes cannot be registered. Servers are added to the cluster with /_miroir/nodes"}
 	taskCompaction = gated{"Using the /tasks/compact route", "taskQueueCompactionRoute", func(f meili.Features) bool { return f.TaskQueueCompactionRoute },
 		"tasks are kept in Miroir's replicated state, which reuses the space of deleted tasks. Delete finished tasks with DELETE /tasks"}
-	chatSettings = gated{"using the /chats/settings route", "chatCompletions", func(f meili.Features) bool { return f.ChatCompletions },
-		"chat workspaces are not supported: a conversation searches on one server, which does not have the whole index"}
-	chatCompletions = gated{"using the /chats chat completions route", "chatCompletions", chatSettings.on, chatSettings.why}
+	chatCompletions = gated{"using the /chats chat completions route", "chatCompletions", chatSettings.on,
+		"a conversation searches on one server, which does not have the whole index"}
 )
 
 // anySearchRules is what most routes of dynamic search rules call themselves.
@@ -130,37 +129,6 @@ func (r *request) require(name string) error {
 		return meili.Errorf(meili.CodeBadRequest, "Json deserialize error: missing field `%s` at line 1 column %d", name, len(strings.TrimSpace(string(body))))
 	}
 	return nil
-}
-
-func (s *Server) handleListChats(w http.ResponseWriter, r *request) error {
-	page, refused := meili.DecodePage(r.URL.RawQuery, meili.CodeInvalidIndexOffset, meili.CodeInvalidIndexLimit)
-	if refused != nil {
-		return refused
-	}
-	list := chatSettings
-	list.action = "listing the chats"
-	if err := list.check(r.View); err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, struct {
-		Results []struct{} `json:"results"`
-		Offset  int        `json:"offset"`
-		Limit   int        `json:"limit"`
-		Total   int        `json:"total"`
-	}{[]struct{}{}, page.Offset, page.Limit, 0})
-	return nil
-}
-
-// chatNotFound answers for a workspace: there are none.
-func chatNotFound(action string) handler {
-	route := chatSettings
-	route.action = action
-	return func(_ http.ResponseWriter, r *request) error {
-		if err := route.check(r.View); err != nil {
-			return err
-		}
-		return meili.Errorf(meili.CodeChatNotFound, "Chat `%s` not found", r.Params.ByName("workspace"))
-	}
 }
 
 func handleChatCompletions(_ http.ResponseWriter, r *request) error {

@@ -50,7 +50,6 @@ func TestGates(t *testing.T) {
 		{"DELETE", "/logs/stream", "", "miroir_unsupported"},
 		{"GET", "/chats", "", `"total":0`},
 		{"GET", "/chats/x", "", "chat_not_found"},
-		{"PATCH", "/chats/x/settings", `{}`, "miroir_unsupported"},
 		{"POST", "/chats/x/chat/completions", `{"messages":[]}`, "miroir_unsupported"},
 		{"POST", "/dynamic-search-rules", `{}`, "miroir_unsupported"},
 		{"DELETE", "/dynamic-search-rules/x", "", "miroir_unsupported"},

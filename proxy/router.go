@@ -88,12 +88,11 @@ func (s *Server) clientRoutes() []route {
 		{"DELETE", "/webhooks/:uuid", meili.ActionWebhooksDelete, s.handleDeleteWebhook},
 
 		{"GET", "/chats", meili.ActionChatsGet, s.handleListChats},
-		{"GET", "/chats/:workspace", meili.ActionChatsGet, chatNotFound("displaying a chat")},
-		{"DELETE", "/chats/:workspace", meili.ActionChatsDelete, chatNotFound("deleting a chat")},
-		{"GET", "/chats/:workspace/settings", meili.ActionChatsSettingsGet, chatNotFound(chatSettings.action)},
-		{"PATCH", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, refuse(chatSettings,
-			"source", "orgId", "projectId", "apiVersion", "deploymentId", "baseUrl", "apiKey", "prompts")},
-		{"DELETE", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, chatNotFound(chatSettings.action)},
+		{"GET", "/chats/:workspace", meili.ActionChatsGet, chat("displaying a chat", s.handleGetChat)},
+		{"DELETE", "/chats/:workspace", meili.ActionChatsDelete, chat("deleting a chat", s.handleDeleteChat)},
+		{"GET", "/chats/:workspace/settings", meili.ActionChatsSettingsGet, chat(chatSettings.action, s.handleGetChatSettings)},
+		{"PATCH", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, s.handlePatchChatSettings},
+		{"DELETE", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, chat(chatSettings.action, s.handleResetChatSettings)},
 		{"POST", "/chats/:workspace/chat/completions", meili.ActionChatCompletions, handleChatCompletions},
 
 		{"POST", "/dynamic-search-rules", meili.ActionDynamicSearchRulesGet, refuse(searchRules("Calling the `POST /dynamic-search-rules` route"), "offset", "limit", "filter")},

@@ -123,8 +123,10 @@ type Server struct {
 	jobs      chan struct{} // signalled when a job has been enqueued
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
 	features sync.Mutex
-	handler  http.Handler
-	started  time.Time
+	// chats is held while a chat workspace's settings are changed, so that no change is lost.
+	chats   sync.Mutex
+	handler http.Handler
+	started time.Time
 }
 
 // New builds a Server. It starts nothing but what a first request starts; call Close when done.
