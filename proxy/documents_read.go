@@ -146,7 +146,7 @@ func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error
 	for i, a := range got.Answers {
 		total += a.Value.total
 		for _, raw := range a.Value.results {
-			lists[i] = append(lists[i], hit{raw: raw, key: l.keyOf(raw), score: weightedScore(memberOf(memberOf(raw, "_federation"), "weightedScoreValues"))})
+			lists[i] = append(lists[i], hit{raw: raw, key: l.keyOf(raw), order: orderOf(raw), score: weightedScore(memberOf(memberOf(raw, "_federation"), "weightedScoreValues"))})
 		}
 	}
 	merged := mergeHits(lists, l.query.Offset, to, "", false, compareHits)
@@ -227,6 +227,9 @@ func (l *documentList) askPage(ctx context.Context, c *node.Client, call Call, o
 func (l *documentList) ask(ctx context.Context, c *node.Client, call Call, offset, limit int, header http.Header) ([]byte, error) {
 	query := *l.query
 	query.Offset, query.Limit, query.UseNetwork = offset, limit, nil
+	if header != nil { // one of several parts
+		query.Fields = retrieveOrder(query.Fields)
+	}
 	query.Filter = withShards(query.Filter, call.filterShards())
 	body, err := marshal(query)
 	if err != nil {

@@ -174,10 +174,10 @@ func (a *addition) steps(request tasks.Request, begun *fsm.BeginWriteResult, t f
 	if a.batch.docs.documentsOf(t.Shards) == 0 && begun.Created {
 		return steps
 	}
-	return append(steps, step{marked: true, request: a.request(begun.Index.NodeUID, t, write)})
+	return append(steps, step{marked: true, request: a.request(begun, t, write)})
 }
 
-func (a *addition) request(nodeUID string, t fsm.Target, write fsm.WriteID) node.Request {
+func (a *addition) request(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) node.Request {
 	query := url.Values{"customMetadata": {string(write)}}
 	if a.batch.primaryKey != "" {
 		query.Set("primaryKey", a.batch.primaryKey)
@@ -185,14 +185,15 @@ func (a *addition) request(nodeUID string, t fsm.Target, write fsm.WriteID) node
 	if a.params.SkipCreation {
 		query.Set("skipCreation", "true")
 	}
-	request := node.Request{Method: a.method, Path: indexPath(nodeUID) + "/documents", Query: query, ContentType: "application/x-ndjson"}
+	request := node.Request{Method: a.method, Path: indexPath(begun.Index.NodeUID) + "/documents", Query: query, ContentType: "application/x-ndjson"}
 	docs := a.batch.docs
 	if docs.documentsOf(t.Shards) == 0 {
 		request.Body, request.ContentType = []byte("[]"), "application/json"
 		return request
 	}
-	request.GetBody = func() (io.ReadCloser, error) { return docs.reader(t.Shards), nil }
-	request.BodyBytes = docs.bytesOf(t.Shards)
+	numbers := numberingOf(begun.Index, begun.TaskUID, docs.numDocuments)
+	request.GetBody = func() (io.ReadCloser, error) { return docs.reader(t.Shards, numbers), nil }
+	request.BodyBytes = docs.bytesOf(t.Shards, numbers)
 	return request
 }
 

@@ -210,12 +210,13 @@ func (f *federated) askPart(ctx context.Context, part federatedPart) (*federated
 func (f *federated) request(part federatedPart) *meili.MultiSearch {
 	federation := *f.multi.Federation
 	_, to := federation.Window()
+	reach := withLookahead(to)
 	if federation.Paged() {
 		if to > 0 {
-			federation.Page, federation.HitsPerPage = new(1), &to
+			federation.Page, federation.HitsPerPage = new(1), &reach
 		}
 	} else {
-		federation.Offset, federation.Limit = new(0), &to
+		federation.Offset, federation.Limit = new(0), &reach
 	}
 	federation.MergeFacets, federation.Personalize = nil, nil
 	federation.FacetsByIndex = nil
@@ -235,6 +236,7 @@ func (f *federated) request(part federatedPart) *meili.MultiSearch {
 		}
 		query.IndexUID = f.indexes[query.IndexUID].NodeUID
 		query.Filter = withShards(query.Filter, call.filterShards())
+		query.AttributesToRetrieve = retrieveOrder(query.AttributesToRetrieve)
 		options := meili.FederationOptions{QueryPosition: new(i)}
 		if query.FederationOptions != nil {
 			options.Weight, options.Remote = query.FederationOptions.Weight, query.FederationOptions.Remote
@@ -286,6 +288,7 @@ func (f *federated) readHit(raw []byte) hit {
 	h := hit{
 		raw: raw, extra: memberOf(federation, "extra_document"),
 		score:  weightedScore(memberOf(federation, "weightedScoreValues")),
+		order:  orderOf(raw),
 		query:  int(number(memberOf(federation, "queriesPosition"))),
 		global: number(memberOf(federation, "weightedRankingScore")),
 	}

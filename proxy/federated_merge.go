@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"slices"
@@ -75,7 +76,7 @@ func (f *federated) lists(answers []*federatedAnswer) [][]hit {
 	for _, i := range order {
 		parts := make([][]hit, 0, len(answers))
 		for _, a := range answers {
-			parts = append(parts, a.hits[i])
+			parts = append(parts, settleOrder(a.hits[i], len(a.hits[i])))
 		}
 		length := settingsOf(f.indexes[f.multi.Queries[i].IndexUID]).MaxTotalHits()
 		lists = append(lists, mergeHits(parts, 0, length, "", false, f.partCompare(i)).hits)
@@ -87,11 +88,11 @@ func (f *federated) lists(answers []*federatedAnswer) [][]hit {
 func (f *federated) partCompare(i int) func(a, b *hit) int {
 	query := &f.multi.Queries[i]
 	if kind, _ := query.Kind(meili.AllFeatures()); kind != meili.HybridSearch {
-		return byScore
+		return compareHits
 	}
 	ratio := query.Hybrid.EffectiveSemanticRatio()
 	return func(a, b *hit) int {
-		return compareScores(slices.Clone(a.score).weighted(ratio), slices.Clone(b.score).weighted(ratio))
+		return cmp.Or(compareScores(slices.Clone(a.score).weighted(ratio), slices.Clone(b.score).weighted(ratio)), bytes.Compare(b.order, a.order))
 	}
 }
 

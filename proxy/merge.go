@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ type hit struct {
 	raw   []byte
 	extra []byte // values of fields the hit does not show, a JSON object or nil
 	score score
+	order []byte // when the document was inserted, see orderField, raw; nil when it is not known
 	key   []byte // the primary key's value where the hit tells it, raw
 	// Of federated searches: the query's position and its weighted global score.
 	query  int
@@ -69,9 +71,11 @@ func bestHead(lists [][]hit, heads []int, compare func(a, b *hit) int) int {
 
 func byScore(a, b *hit) int { return compareScores(a.score, b.score) }
 
-// compareHits is byScore, and among hits that tie by primary key, integers before strings: documents often have the order
-// of their keys, and lists of several nodes get a stable one.
-func compareHits(a, b *hit) int { return cmp.Or(byScore(a, b), compareKeys(b.key, a.key)) }
+// compareHits is byScore, and among hits that tie the order of insertion. Those that do not tell it come first, by primary
+// key, integers before strings: documents often have the order of their keys, and lists of several nodes get a stable one.
+func compareHits(a, b *hit) int {
+	return cmp.Or(byScore(a, b), bytes.Compare(b.order, a.order), compareKeys(b.key, a.key))
+}
 
 // compareKeys orders the raw values of primary keys. Unknown ones are equal to all.
 func compareKeys(a, b []byte) int {

@@ -46,7 +46,7 @@ func readFacets(distribution, stats []byte) *facets {
 	f := &facets{values: map[string][]facetValue{}, stats: map[string]facetStats{}}
 	eachMember(distribution, skipSpace(distribution, 0), func(m member) bool {
 		field := keyText(distribution, m)
-		if field == shardField {
+		if isHidden(field) {
 			return true
 		}
 		list := []facetValue{}

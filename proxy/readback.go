@@ -93,6 +93,8 @@ func withoutAdded(name string, have, want any, settings *meili.Settings) any {
 	switch name {
 	case "filterableAttributes":
 		return withoutShardRule(have)
+	case "displayedAttributes":
+		return withoutOrderField(have, want)
 	case "faceting":
 		return withoutRaisedLimit(have, settings)
 	case "embedders":
@@ -122,6 +124,21 @@ func withoutShardRule(have any) any {
 		}
 	}
 	return map[string]any{"withoutShardRule": have}
+}
+
+// withoutOrderField drops the number's field from a list of displayed attributes. A node without it has something else
+// than any client's setting.
+func withoutOrderField(have, want any) any {
+	shown, _ := have.([]any)
+	wanted, _ := want.([]any)
+	if slices.Contains(wanted, any("*")) {
+		return have
+	}
+	at := slices.Index(shown, any(orderField))
+	if at < 0 {
+		return map[string]any{"withoutOrderField": have}
+	}
+	return slices.Delete(slices.Clone(shown), at, at+1)
 }
 
 // withoutRaisedLimit takes the length of a node's facet lists back to the client's. An index that was whole when its

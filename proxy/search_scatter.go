@@ -116,8 +116,8 @@ func (q *search) askOne(ctx context.Context, call Call) ([]byte, error) {
 func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searchForm) (*nodeAnswer, error) {
 	query := *q.query
 	query.Filter = withShards(query.Filter, call.filterShards())
-	query.Offset, query.Limit, query.Page, query.HitsPerPage = q.nodePaging(f.reach)
-	query.AttributesToRetrieve = f.retrieve
+	query.Offset, query.Limit, query.Page, query.HitsPerPage = q.nodePaging(withLookahead(f.reach))
+	query.AttributesToRetrieve = retrieveOrder(f.retrieve)
 	sent := nodeQuery{plain: &query}
 	if f.federated {
 		sent.federation = &meili.Federation{
@@ -144,6 +144,7 @@ func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searc
 	for i := range a.hits {
 		q.score(&a.hits[i], f)
 	}
+	a.hits = settleOrder(a.hits, f.reach)
 	return a, nil
 }
 
@@ -162,6 +163,7 @@ func (q *search) score(h *hit, f searchForm) {
 	if q.ix.PrimaryKey != "" {
 		h.key = memberOf(h.raw, q.ix.PrimaryKey)
 	}
+	h.order = orderOf(h.raw)
 	if !f.federated {
 		h.score = detailsScore(memberOf(h.raw, "_rankingScoreDetails"))
 		return

@@ -47,7 +47,8 @@ func listsByCount(settings *meili.Settings) bool {
 }
 
 // settingsForNode is the body of PATCH /settings that makes a client's change on a node. A change of
-// filterableAttributes gets the shard field's rule; nil is the change that gives a new index just that rule.
+// filterableAttributes gets the shard field's rule, a list of displayedAttributes the number that hits must tell; nil is
+// the change that gives a new index just that rule.
 func settingsForNode(delta *meili.Settings) json.RawMessage {
 	change := meili.Settings{}
 	if delta != nil {
@@ -56,11 +57,14 @@ func settingsForNode(delta *meili.Settings) json.RawMessage {
 	if delta == nil || !change.FilterableAttributes.IsZero() {
 		change.FilterableAttributes = meili.SetTo(append(slices.Clone(change.FilterableAttributes.Value), shardRule))
 	}
+	if shown := change.DisplayedAttributes; shown.Set && !slices.Contains(shown.Value, "*") {
+		change.DisplayedAttributes = meili.SetTo(append(slices.Clone(shown.Value), orderField))
+	}
 	text, _ := marshal(&change) // settings always marshal
 	return text
 }
 
-// checkReserved refuses settings that would show the shard field or make its characters searchable.
+// checkReserved refuses settings that would show the hidden fields or make their characters searchable.
 func checkReserved(delta *meili.Settings) *meili.Error {
 	lists := []struct {
 		name   string
@@ -84,8 +88,9 @@ func checkReserved(delta *meili.Settings) *meili.Error {
 	}
 	for _, list := range lists {
 		for _, value := range list.values {
-			if field, _, _ := strings.Cut(value, ":"); field == shardField || strings.HasPrefix(field, shardField+".") {
-				return miroirError(codeReservedField, "`%s` must not name `%s`: Miroir keeps that field for itself.", list.name, shardField)
+			field, _, _ := strings.Cut(value, ":")
+			if root, _, _ := strings.Cut(field, "."); isHidden(root) {
+				return miroirError(codeReservedField, "`%s` must not name `%s`: Miroir keeps that field for itself.", list.name, root)
 			}
 		}
 	}
@@ -95,9 +100,9 @@ func checkReserved(delta *meili.Settings) *meili.Error {
 func checkReservedTokens(delta *meili.Settings) *meili.Error {
 	for name, tokens := range map[string][]string{"nonSeparatorTokens": delta.NonSeparatorTokens.Value, "dictionary": delta.Dictionary.Value} {
 		for _, token := range tokens {
-			if strings.ContainsAny(token, strings.Join(shardDigits[:], "")) {
-				return miroirError(codeReservedField, "`%s` must not hold `%s`: Miroir keeps the characters %s for itself.",
-					name, token, strings.Join(shardDigits[:], " "))
+			if strings.ContainsFunc(token, isDigit) {
+				return miroirError(codeReservedField, "`%s` must not hold `%s`: Miroir keeps the characters %c to %c for itself.",
+					name, token, firstOrderDigit, lastOrderDigit)
 			}
 		}
 	}

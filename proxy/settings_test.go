@@ -31,7 +31,7 @@ func TestNodesGetTheShardRule(t *testing.T) {
 func TestReservedSettings(t *testing.T) {
 	for _, change := range []string{
 		`{"displayedAttributes":["_miroir_shard"]}`, `{"searchableAttributes":["a","_miroir_shard"]}`, `{"filterableAttributes":["_miroir_shard"]}`,
-		`{"filterableAttributes":[{"attributePatterns":["_miroir_shard"]}]}`, `{"sortableAttributes":["_miroir_shard"]}`,
+		`{"filterableAttributes":[{"attributePatterns":["_miroir_shard"]}]}`, `{"sortableAttributes":["_miroir_shard"]}`, `{"searchableAttributes":["_miroir_order.x"]}`, `{"dictionary":["a⹏b"]}`,
 		`{"distinctAttribute":"_miroir_shard"}`, `{"rankingRules":["_miroir_shard:asc"]}`, `{"nonSeparatorTokens":["⸱"]}`, `{"dictionary":["a⸳b"]}`,
 	} {
 		delta, err := meili.LoadSettings([]byte(change))

@@ -13,6 +13,12 @@ import (
 // shardField is the hidden field that names a stored document's shard on its nodes.
 const shardField = "_miroir_shard"
 
+// hiddenFields are those of stored documents that clients neither see nor set.
+var hiddenFields = [...]string{shardField, orderField}
+
+// isHidden reports whether a field is one of the hiddenFields.
+func isHidden(field string) bool { return field == shardField || field == orderField }
+
 // shardDigits are the base 4 digits of the hidden field's value. Meilisearch's tokenizer takes them for separators, so
 // the value matches no query, while equality filters on it work.
 var shardDigits = [4]string{"⸰", "⸱", "⸲", "⸳"}

@@ -91,8 +91,10 @@ func (s *splitter) finish(err error) (*batch, error) {
 
 // add routes one document. It is valid until add returns.
 func (s *splitter) add(document []byte) error {
-	if hasField(document, shardField) {
-		return miroirError(codeReservedField, "Documents must not have a field `%s`: Miroir keeps it for itself.", shardField)
+	for _, field := range hiddenFields {
+		if hasField(document, field) {
+			return miroirError(codeReservedField, "Documents must not have a field `%s`: Miroir keeps it for itself.", field)
+		}
 	}
 	s.batch.received++
 	id, failure := s.identify(document)

@@ -108,7 +108,7 @@ func TestResplit(t *testing.T) {
 	if again.primaryKey != "sku" || again.distinct != 2 || again.received != 2 {
 		t.Errorf("key %q, %d received, %d distinct", again.primaryKey, again.received, again.distinct)
 	}
-	text, _ := io.ReadAll(again.docs.reader(nil))
+	text, _ := io.ReadAll(again.docs.reader(nil, numbering{}))
 	want := fmt.Sprintf("{\"id\":1,\"sku\":\"a\",\"_miroir_shard\":%q}\n{\"id\":1,\"sku\":\"b\",\"_miroir_shard\":%q}\n", EncodeShard(ShardOf("a", 64)), EncodeShard(ShardOf("b", 64)))
 	if string(text) != want {
 		t.Errorf("got %s, want %s", text, want)

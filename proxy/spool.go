@@ -29,6 +29,7 @@ type spool struct {
 	// room for the newline), and how many they are.
 	shardBytes     []int64
 	shardDocuments []int
+	numDocuments   int
 	fields         [][]byte
 }
 
@@ -46,6 +47,7 @@ func newSpool(dir string, memory int64, shards uint32) *spool {
 func (s *spool) add(shard fsm.ShardID, document []byte) error {
 	s.shardBytes[shard] += int64(len(document) + len(s.field(shard)))
 	s.shardDocuments[shard]++
+	s.numDocuments++
 	var head [frameBytes]byte
 	binary.LittleEndian.PutUint32(head[:4], uint32(shard))
 	binary.LittleEndian.PutUint32(head[4:], uint32(len(document)))
@@ -96,7 +98,7 @@ func (s *spool) seal() error {
 	return wrapSpool(s.out.Flush())
 }
 
-// field is what replaces the closing brace of a document of the shard: the hidden shard field and the brace.
+// field is what ends a document of the shard in place of its closing brace: the hidden shard field and the brace.
 func (s *spool) field(shard fsm.ShardID) []byte {
 	if s.fields[shard] == nil {
 		s.fields[shard] = []byte(`,"` + shardField + `":"` + EncodeShard(shard) + `"}`)
@@ -104,9 +106,9 @@ func (s *spool) field(shard fsm.ShardID) []byte {
 	return s.fields[shard]
 }
 
-// bytesOf is the length of what reader gives for the same shards.
-func (s *spool) bytesOf(shards []fsm.ShardID) int64 {
-	var total int64
+// bytesOf is the length of what reader gives for the same shards and numbering.
+func (s *spool) bytesOf(shards []fsm.ShardID, numbers numbering) int64 {
+	total := int64(s.documentsOf(shards) * numbers.fieldBytes())
 	for _, shard := range s.shardsOrAll(shards) {
 		total += s.shardBytes[shard]
 	}
@@ -185,21 +187,23 @@ func readFrame(in *bufio.Reader) (fsm.ShardID, int, error) {
 	return fsm.ShardID(binary.LittleEndian.Uint32(head[:4])), int(binary.LittleEndian.Uint32(head[4:])), nil
 }
 
-// reader gives the documents of the given shards (nil: all) as NDJSON, each with its shard field.
-func (s *spool) reader(shards []fsm.ShardID) io.ReadCloser {
+// reader gives the documents of the given shards (nil: all) as NDJSON, each with its hidden fields.
+func (s *spool) reader(shards []fsm.ShardID, numbers numbering) io.ReadCloser {
 	wanted := make([]bool, len(s.shardBytes))
 	for _, shard := range s.shardsOrAll(shards) {
 		wanted[shard] = true
 	}
-	return &spoolReader{spool: s, in: s.raw(), wanted: wanted}
+	return &spoolReader{spool: s, in: s.raw(), wanted: wanted, numbers: numbers}
 }
 
 type spoolReader struct {
-	spool  *spool
-	in     *bufio.Reader
-	wanted []bool
-	body   int    // bytes of the current document still to come from in
-	tail   []byte // what follows them
+	spool   *spool
+	in      *bufio.Reader
+	wanted  []bool
+	numbers numbering
+	place   int    // in the batch, of the next document
+	body    int    // bytes of the current document still to come from in
+	tail    []byte // what follows them
 }
 
 func (r *spoolReader) Close() error { return nil }
@@ -234,9 +238,12 @@ func (r *spoolReader) next() error {
 		if err != nil {
 			return err
 		}
+		place := r.place
+		r.place++
 		if r.wanted[shard] {
 			r.body = length - 1
-			r.tail = append(append(make([]byte, 0, 64), r.spool.field(shard)...), '\n')
+			r.tail = r.numbers.appendField(make([]byte, 0, 128), place)
+			r.tail = append(append(r.tail, r.spool.field(shard)...), '\n')
 			return nil
 		}
 		if _, err := r.in.Discard(length); err != nil {

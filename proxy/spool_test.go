@@ -17,13 +17,14 @@ func TestSpoolGivesEachReaderItsShards(t *testing.T) {
 			dir := t.TempDir()
 			s := newSpool(dir, memory, 3)
 			var want [3]string
+			numbers := newNumbering(40, 60)
 			for i := range 60 {
 				shard := fsm.ShardID(i % 3)
 				document := fmt.Sprintf(`{"id":%d,"t":%q}`, i, strings.Repeat("x", i*7%50))
 				if err := s.add(shard, []byte(document)); err != nil {
 					t.Fatal(err)
 				}
-				want[shard] += document[:len(document)-1] + `,"_miroir_shard":"` + EncodeShard(shard) + `"}` + "\n"
+				want[shard] += string(numbers.appendField([]byte(document[:len(document)-1]), i)) + `,"_miroir_shard":"` + EncodeShard(shard) + `"}` + "\n"
 			}
 			if err := s.seal(); err != nil {
 				t.Fatal(err)
@@ -31,19 +32,19 @@ func TestSpoolGivesEachReaderItsShards(t *testing.T) {
 			var readers sync.WaitGroup
 			for shard := range want {
 				readers.Go(func() {
-					got, err := io.ReadAll(s.reader([]fsm.ShardID{fsm.ShardID(shard)}))
+					got, err := io.ReadAll(s.reader([]fsm.ShardID{fsm.ShardID(shard)}, numbers))
 					if err != nil || string(got) != want[shard] {
 						t.Errorf("shard %d, error %v: got %s, want %s", shard, err, got, want[shard])
 					}
-					if n := s.bytesOf([]fsm.ShardID{fsm.ShardID(shard)}); n != int64(len(want[shard])) {
+					if n := s.bytesOf([]fsm.ShardID{fsm.ShardID(shard)}, numbers); n != int64(len(want[shard])) {
 						t.Errorf("shard %d: announced %d bytes, gave %d", shard, n, len(want[shard]))
 					}
 				})
 			}
 			readers.Wait()
-			all, _ := io.ReadAll(s.reader(nil))
-			if int64(len(all)) != s.bytesOf(nil) || strings.Count(string(all), "\n") != 60 {
-				t.Errorf("all shards: %d bytes, %d announced", len(all), s.bytesOf(nil))
+			all, _ := io.ReadAll(s.reader(nil, numbering{}))
+			if int64(len(all)) != s.bytesOf(nil, numbering{}) || strings.Count(string(all), "\n") != 60 {
+				t.Errorf("all shards: %d bytes, %d announced", len(all), s.bytesOf(nil, numbering{}))
 			}
 			left, err := os.ReadDir(dir)
 			if err != nil || len(left) > 0 {

@@ -228,7 +228,9 @@ func sumStats(reports map[fsm.NodeID]indexStats) indexStats {
 			sum.InternalDatabaseSizes[name] += size
 		}
 	}
-	delete(sum.FieldDistribution, shardField)
+	for _, field := range hiddenFields {
+		delete(sum.FieldDistribution, field)
+	}
 	return sum
 }
 

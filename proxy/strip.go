@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// shape tells where in an answer the hidden field may stand: in the object itself, in members by name, in any other
+// shape tells where in an answer the hidden fields may stand: in the object itself, in members by name, in any other
 // member, or in the items of an array.
 type shape struct {
 	strip   bool
@@ -31,12 +31,13 @@ var (
 	multiShape = &shape{members: map[string]*shape{"results": {items: searchShape}}}
 )
 
-var shardFieldBytes = []byte(shardField)
+// hiddenPrefix is what the names of the hidden fields begin with.
+var hiddenPrefix = []byte("_miroir_")
 
-// strip removes the hidden field from an answer. All other bytes stay as they are; an answer without the field is
-// returned itself, otherwise the result is a new slice. Fields of that name nested in documents are the client's.
+// strip removes the hidden fields from an answer. All other bytes stay as they are; an answer without them is returned
+// itself, otherwise the result is a new slice. Fields of those names nested in documents are the client's.
 func strip(text []byte, s *shape) []byte {
-	if !s.drops() && !bytes.Contains(text, shardFieldBytes) {
+	if !s.drops() && !bytes.Contains(text, hiddenPrefix) {
 		return text
 	}
 	c := cutter{text: text}
@@ -126,10 +127,10 @@ func (c *cutter) object(at int, s *shape) int {
 }
 
 func (s *shape) cuts(key []byte) bool {
-	return s.strip && bytes.Equal(key, shardFieldBytes) || len(s.drop) > 0 && slices.Contains(s.drop, string(key))
+	return s.strip && isHidden(string(key)) || len(s.drop) > 0 && slices.Contains(s.drop, string(key))
 }
 
-// drops reports whether other members than the hidden field are removed somewhere.
+// drops reports whether other members than the hidden fields are removed somewhere.
 func (s *shape) drops() bool {
 	if s == nil {
 		return false

@@ -83,7 +83,7 @@ func noTaskDocuments(task *fsm.Task) error {
 		"Task `%d` does not contain any documents. Only `documentAdditionOrUpdate` tasks with the statuses `enqueued` or `processing` contain documents", task.UID)
 }
 
-// documentsOfTask joins the payloads that nodes got for a task, without the hidden field. It is not complete when for some
+// documentsOfTask joins the payloads that nodes got for a task, without the hidden fields. It is not complete when for some
 // shard no node gives them back: all have indexed them, or cannot be reached.
 func (s *Server) documentsOfTask(ctx context.Context, v *fsm.View, task *fsm.Task) (lines []byte, complete bool) {
 	wanted, whole := shardsOfTask(task)
@@ -138,7 +138,7 @@ func appendDocuments(lines, payload []byte, wanted map[string]bool) []byte {
 		if len(document) == 0 || wanted != nil && !wanted[shardIn(document)] {
 			continue
 		}
-		lines = append(append(lines, meili.Strip(document, shardField)...), '\n')
+		lines = append(append(lines, strip(document, documentShape)...), '\n')
 	}
 	return lines
 }

@@ -272,7 +272,7 @@ func (c *writeCluster) on(node, method, path, body string) map[string]any {
 	return object
 }
 
-// documentsOn are the documents of an index on one node by id; the shard field is left out.
+// documentsOn are the documents of an index on one node by id; the hidden fields are left out.
 func (c *writeCluster) documentsOn(node, nodeUID string) map[string]map[string]any {
 	c.t.Helper()
 	documents := map[string]map[string]any{}
@@ -283,7 +283,9 @@ func (c *writeCluster) documentsOn(node, nodeUID string) map[string]map[string]a
 		if document[shardField] == nil {
 			c.t.Errorf("node %s has a document without %s: %v", node, shardField, document)
 		}
-		delete(document, shardField)
+		for _, field := range hiddenFields {
+			delete(document, field)
+		}
 		documents[fmt.Sprint(document["id"])] = document
 	}
 	return documents

@@ -1,0 +1,89 @@
+package proxy
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestNumbersSortAsDocumentsCame: the bytes of numbers compare as (task, place) do, whatever the lengths of both.
+func TestNumbersSortAsDocumentsCame(t *testing.T) {
+	type placed struct {
+		task   uint32
+		place  int
+		number string
+	}
+	var all []placed
+	for _, task := range []uint32{0, 1, 31, 32, 1023, 1024, 70_000, 1<<32 - 1} {
+		for _, size := range []int{1, 31, 32, 1000, 40_000} {
+			numbers := newNumbering(task, size)
+			for _, place := range []int{0, 1, size / 2, size - 1} {
+				field := numbers.appendField(nil, place)
+				if len(field) != numbers.fieldBytes() {
+					t.Fatalf("task %d place %d: %d bytes, announced %d", task, place, len(field), numbers.fieldBytes())
+				}
+				var document map[string]string
+				if err := json.Unmarshal(append([]byte(`{"id":"x"`), append(field, '}')...), &document); err != nil {
+					t.Fatal(err)
+				}
+				if strings.ContainsFunc(document[orderField], func(r rune) bool { return !isDigit(r) }) {
+					t.Errorf("%q holds other characters than the reserved ones", document[orderField])
+				}
+				all = append(all, placed{task, place, document[orderField]})
+			}
+			break
+		}
+	}
+	for _, size := range []int{1, 33, 5000} { // one task has one payload
+		numbers := newNumbering(9, size)
+		before := ""
+		for place := range size {
+			number := string(numbers.appendField(nil, place))
+			if number <= before {
+				t.Fatalf("place %d of %d: %q is not behind %q", place, size, number, before)
+			}
+			before = number
+		}
+	}
+	for _, a := range all {
+		for _, b := range all {
+			if a.task < b.task && a.number >= b.number {
+				t.Errorf("task %d has %q, task %d has %q", a.task, a.number, b.task, b.number)
+			}
+		}
+	}
+}
+
+// TestSettledOrderKeepsPages: a list that is longer begins with what a shorter one has.
+func TestSettledOrderKeepsPages(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	list := func(n int) []hit {
+		random = rand.New(rand.NewPCG(1, 1))
+		hits := make([]hit, n)
+		for i := range hits {
+			hits[i] = hit{score: score{{value: 1 / float64(1+i/20)}}, order: []byte{byte(i)}}
+			if random.IntN(5) == 0 {
+				hits[i].order = []byte{byte(200 + random.IntN(50))} // written again
+			}
+		}
+		return hits
+	}
+	long := settleOrder(list(100), 96)
+	for reach := range 90 {
+		short := settleOrder(list(withLookahead(reach)), reach)
+		if len(short) != reach {
+			t.Fatalf("%d hits of %d", len(short), reach)
+		}
+		for i := range short {
+			if string(short[i].order) != string(long[i].order) {
+				t.Fatalf("hit %d of %d has %v, of 96 %v", i, reach, short[i].order, long[i].order)
+			}
+		}
+	}
+	rising := slices.IsSortedFunc(long[:20], func(a, b hit) int { return int(a.order[0]) - int(b.order[0]) })
+	if !rising {
+		t.Error("single documents that were written again still stand in the way of the next")
+	}
+}
