@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
+	"time"
 
+	"miroir/config"
 	"miroir/devnode"
 	"miroir/fsm"
 	"miroir/testdata"
@@ -16,17 +18,17 @@ import (
 func openTestPod(t testing.TB, numNodes int, change func(*podOptions)) *pod {
 	t.Helper()
 	nodes := map[string]*devnode.Node{}
-	var flags []nodeFlag
+	settings := config.Default()
 	for i := range numNodes {
 		id := "node-" + string(rune('a'+i))
 		nodes[id] = devnode.New(devnode.Options{MasterKey: "masterKey"})
 		t.Cleanup(nodes[id].Close)
-		flags = append(flags, nodeFlag{ID: fsm.NodeID(id), Address: "http://" + id})
+		settings.Nodes = append(settings.Nodes, config.Node{ID: fsm.NodeID(id), Address: "http://" + id})
 	}
-	o := podOptions{
-		DataDir: t.TempDir(), NodeID: "pod", MasterKey: "masterKey", NodeKey: "masterKey", Bind: "127.0.0.1", MetricsPort: -1,
-		Nodes: flags, ReplicationFactor: 1, Shards: 64, Spread: -1, NodeTransport: devnode.Transport(nodes), Logger: slog.New(slog.DiscardHandler),
-	}
+	settings.DataDir, settings.Raft.NodeID, settings.MasterKey = t.TempDir(), "pod", "masterKey"
+	settings.Server.Bind, settings.Server.Port, settings.Raft.Port, settings.Metrics.Enabled = "127.0.0.1", 0, 0, false
+	settings.Server.ShutdownGrace, settings.Cluster.Spread = 5*time.Second, fsm.SpreadAll
+	o := podOptions{Config: settings, NodeTransport: devnode.Transport(nodes), Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&o)
 	}

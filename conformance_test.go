@@ -85,7 +85,7 @@ func replayAlone(t *testing.T, c *conformance.Case) []conformance.Result {
 // replay runs a case through a new pod. alone[i] is what one node made of step i.
 func (l layout) replay(t *testing.T, c *conformance.Case, alone []conformance.Result) {
 	p := openTestPod(t, l.groups*l.nodes, func(o *podOptions) {
-		o.ReplicationFactor, o.Spread = l.rf, l.spread
+		o.Cluster.ReplicationFactor, o.Cluster.Spread = l.rf, l.spread
 		for i := range o.Nodes {
 			o.Nodes[i].Group = fsm.GroupID(i / l.nodes)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"miroir/config"
 	"miroir/fsm"
 	"miroir/testdata"
 )
@@ -73,12 +74,8 @@ func (c *demoCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	pod, err := openPod(ctx, podOptions{
-		DataDir: filepath.Join(dir, "pod"), NodeID: "demo", MasterKey: demoKey, NodeKey: demoKey,
-		Bind: "127.0.0.1", Port: c.Port, RaftPort: 0, MetricsPort: -1,
-		Nodes: nodeFlags(nodes), ReplicationFactor: c.RF, Shards: 64, Spread: -1, SearchPage: true,
-		HealthInterval: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	pod, err := openPod(ctx, podOptions{Config: c.config(dir, nodes),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return err
 	}
@@ -99,12 +96,16 @@ func (c *demoCommand) Run(ctx context.Context) (err error) {
 	return err
 }
 
-func nodeFlags(nodes []demoNode) []nodeFlag {
-	flags := make([]nodeFlag, len(nodes))
-	for i, n := range nodes {
-		flags[i] = nodeFlag{ID: fsm.NodeID(n.ID), Address: n.URL, Group: fsm.GroupID(n.Group)}
+func (c *demoCommand) config(dir string, nodes []demoNode) *config.Config {
+	o := config.Default()
+	o.DataDir, o.Raft.NodeID, o.MasterKey = filepath.Join(dir, "pod"), "demo", demoKey
+	o.Server.Bind, o.Server.Port, o.Raft.Port, o.Metrics.Enabled = "127.0.0.1", c.Port, 0, false
+	o.Server.ShutdownGrace, o.Health.Interval = 5*time.Second, 2*time.Second
+	o.Cluster.ReplicationFactor, o.Cluster.Spread, o.Cluster.SearchUI.Enabled = c.RF, fsm.SpreadAll, true
+	for _, n := range nodes {
+		o.Nodes = append(o.Nodes, config.Node{ID: fsm.NodeID(n.ID), Address: n.URL, Group: fsm.GroupID(n.Group)})
 	}
-	return flags
+	return o
 }
 
 // batchDocuments is how many documents the demo sends at once: enough batches for a bar that moves.

@@ -34,6 +34,9 @@ var errBadNews = errors.New("bad news")
 // errUnreachable marks that no pod answered.
 var errUnreachable = errors.New("no pod answered")
 
+// errUsage marks what the caller has to write differently.
+var errUsage = errors.New("usage")
+
 type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Start three nodes, one pod and a sample data set, and say what to try."`
 	Serve   serveCommand   `cmd:"" help:"Start a pod over existing Meilisearch servers."`
@@ -45,10 +48,10 @@ func main() { os.Exit(run(os.Args[1:])) }
 
 // run executes one command line and returns the exit code.
 func run(args []string) int {
-	var cli commands
+	cli := commands{Serve: newServeCommand()}
 	parser, err := kong.New(&cli, kong.Name("miroir"),
 		kong.Description("Makes N Meilisearch servers answer as one: sharded, replicated, same API."),
-		kong.UsageOnError(), kong.DefaultEnvars("MIROIR"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "miroir:", err)
 		return exitFailed
@@ -73,7 +76,10 @@ func exitCode(err error) int {
 		return exitBadNews
 	}
 	fmt.Fprintln(os.Stderr, "miroir:", err)
-	if errors.Is(err, errUnreachable) {
+	switch {
+	case errors.Is(err, errUsage):
+		return exitUsage
+	case errors.Is(err, errUnreachable):
 		return exitUnreachable
 	}
 	return exitFailed

@@ -75,7 +75,7 @@ type testServer struct {
 func openPair(t *testing.T, numNodes, rf int) *pair {
 	node := devnode.New(devnode.Options{MasterKey: "masterKey"})
 	t.Cleanup(node.Close)
-	p := openTestPod(t, numNodes, func(o *podOptions) { o.ReplicationFactor, o.Shards = rf, 16 })
+	p := openTestPod(t, numNodes, func(o *podOptions) { o.Cluster.ReplicationFactor, o.Cluster.Shards = rf, 16 })
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &pair{

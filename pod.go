@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,32 +17,21 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/google/uuid"
 
+	"miroir/config"
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy"
+	"miroir/proxy/node"
 	"miroir/raftnode"
 	"miroir/ui"
 	"miroir/workers"
 )
 
-// podOptions is what one pod needs. serve fills it from flags, demo and tests directly.
+// podOptions is what one pod needs. serve reads its configuration, demo and tests make it.
 type podOptions struct {
-	DataDir, NodeID               string
-	MasterKey, NodeKey, AdminKey  string
-	Bind                          string
-	Port, RaftPort, MetricsPort   int // 0: any free port; MetricsPort below 0: no such listener
-	Nodes                         []nodeFlag
-	ReplicationFactor             int
-	Shards                        uint32
-	Spread                        int
-	SearchPage                    bool
-	MaxBodyBytes, BodyMemoryBytes int64
-	MaxRequests, MaxQueued        int
-	MaxNodeQueue, MaxQueries      int
-	SearchTimeout, WriteTimeout   time.Duration
-	HealthInterval, ShutdownGrace time.Duration
-	NodeTransport                 http.RoundTripper // nil: TCP
-	Logger                        *slog.Logger
+	*config.Config
+	NodeTransport http.RoundTripper // nil: TCP
+	Logger        *slog.Logger
 }
 
 // pod is one running Miroir process: its share of the replicated state, the coordinator, workers and listeners.
@@ -70,13 +60,15 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 	}
 	p.metrics = metrics.NewSet()
 	commit, date := buildCommit()
+	cluster := p.raft.View().Config // what pods read at their start only
 	p.server, err = proxy.New(proxy.Options{
-		MasterKey: o.MasterKey, AdminKey: o.AdminKey, NodeKey: o.NodeKey, NodeTransport: o.NodeTransport,
-		Logger: o.Logger.With("component", "proxy"), Metrics: p.metrics,
-		MaxBodyBytes: o.MaxBodyBytes, BodyMemoryBytes: o.BodyMemoryBytes, TempDir: filepath.Join(o.DataDir, "spool"), DumpDir: filepath.Join(o.DataDir, "dumps"),
-		SearchTimeout: o.SearchTimeout, WriteTimeout: o.WriteTimeout, MaxNodeQueue: o.MaxNodeQueue, MaxQueries: o.MaxQueries,
-		MaxRequests: o.MaxRequests, MaxQueued: o.MaxQueued,
-		SearchPage: o.SearchPage, UI: ui.Handler(), Version: version, Commit: commit, CommitDate: date,
+		MasterKey: o.MasterKey, AdminKey: o.Admin.APIKey, NodeKey: o.NodeKey(), NodeTransport: o.nodeTransport(),
+		Logger: o.Logger.With("component", "proxy"), Metrics: p.metrics, Config: o.Config,
+		MaxBodyBytes: o.Server.MaxBodyBytes, BodyMemoryBytes: o.Server.BodyMemoryBytes, TempDir: filepath.Join(o.DataDir, "spool"), DumpDir: filepath.Join(o.DataDir, "dumps"),
+		SearchTimeout: milliseconds(cluster.Reads.NodeTimeoutMs), WriteTimeout: milliseconds(cluster.Writes.NodeTimeoutMs),
+		MaxNodeQueue: cluster.Writes.MaxNodeQueue, MaxRequests: o.Server.MaxConcurrentRequests, MaxQueued: o.Server.MaxQueuedRequests,
+		ReadyCoverageWait: o.Server.ReadyCoverageWait, SlowQuery: o.Log.SlowQuery, AdminOnMetricsPortOnly: !o.Admin.OnClientPort,
+		SearchPage: cluster.SearchUI.Enabled, UI: ui.Handler(), Version: version, Commit: commit, CommitDate: date,
 	}, p.raft)
 	if err != nil {
 		return nil, err
@@ -94,19 +86,22 @@ func (p *pod) openState(ctx context.Context) error {
 	if err := prepareDataDir(p.options.DataDir); err != nil {
 		return err
 	}
-	id := p.options.NodeID
+	id := p.options.Raft.NodeID
 	if id == "" {
 		host, err := os.Hostname()
 		if err != nil {
-			return fmt.Errorf("no --node-id and no host name: %w", err)
+			return fmt.Errorf("no raft.node_id and no host name: %w", err)
 		}
 		id = host
 	}
 	var err error
 	p.raft, err = raftnode.Open(raftnode.Options{
 		DataDir: p.options.DataDir, NodeID: id,
-		BindAddr:  net.JoinHostPort("127.0.0.1", strconv.Itoa(p.options.RaftPort)), // a pod alone listens to itself only
+		BindAddr:  net.JoinHostPort("127.0.0.1", strconv.Itoa(p.options.Raft.Port)), // a pod alone listens to itself only
 		Bootstrap: true, Logger: p.options.Logger.With("component", "raft"),
+		HeartbeatTimeout: p.options.Raft.HeartbeatTimeout, ElectionTimeout: p.options.Raft.ElectionTimeout,
+		SnapshotInterval: p.options.Raft.SnapshotInterval, SnapshotThreshold: p.options.Raft.SnapshotThreshold,
+		TrailingLogs: p.options.Raft.TrailingLogs,
 	})
 	if err != nil {
 		return fmt.Errorf("open the replicated state in %s: %w", p.options.DataDir, err)
@@ -119,6 +114,9 @@ func (p *pod) openState(ctx context.Context) error {
 	}
 	if p.raft.View().ClusterID == "" {
 		return p.bootstrap(ctx)
+	}
+	if differing := p.options.Differing(p.raft.View().Config); len(differing) > 0 {
+		p.options.Logger.Warn("configuration differs from the cluster's, which rules (change it by miroir config set)", "keys", differing)
 	}
 	return p.addNewNodes(ctx)
 }
@@ -140,13 +138,13 @@ func (p *pod) bootstrap(ctx context.Context) error {
 	now := time.Now().UTC()
 	command := fsm.Bootstrap{
 		Now: now, ClusterID: uuid.NewString(), Groups: []fsm.GroupID{0},
-		Config: fsm.Config{Shards: p.options.Shards, ReplicationFactor: p.options.ReplicationFactor, Spread: p.options.Spread, MinAcks: 1},
+		Config: p.options.Cluster,
 	}
 	if len(p.options.Nodes) > 0 {
 		command.Groups = nil // the nodes name theirs
 	}
 	for _, n := range p.options.Nodes {
-		command.Nodes = append(command.Nodes, fsm.Node{ID: n.ID, Address: n.Address, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1, Since: now})
+		command.Nodes = append(command.Nodes, fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1, Since: now})
 	}
 	for _, key := range meili.DefaultKeys(now, uuid.NewString) {
 		command.Keys = append(command.Keys, proxy.KeyToState(&key))
@@ -164,12 +162,12 @@ func (p *pod) addNewNodes(ctx context.Context) error {
 	for _, n := range p.options.Nodes {
 		if known := view.Node(n.ID); known != nil {
 			if known.Address != n.Address || known.Group != n.Group {
-				p.options.Logger.Warn("--node differs from the replicated state, which rules", "node", n.ID,
-					"flag", n.Address, "state", known.Address)
+				p.options.Logger.Warn("a node's configuration differs from the replicated state, which rules", "node", n.ID,
+					"configured", n.Address, "state", known.Address)
 			}
 			continue
 		}
-		_, err := fsm.Do(ctx, p.raft, fsm.AddNode{Now: time.Now().UTC(), Node: fsm.Node{ID: n.ID, Address: n.Address, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1}})
+		_, err := fsm.Do(ctx, p.raft, fsm.AddNode{Now: time.Now().UTC(), Node: fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1}})
 		if err != nil {
 			return fmt.Errorf("add node %s: %w", n.ID, err)
 		}
@@ -194,9 +192,12 @@ func (p *pod) prepareNodes(ctx context.Context) {
 
 // startWorkers starts the duties without a request. They end before the coordinator closes.
 func (p *pod) startWorkers(ctx context.Context) error {
+	health, polls := p.options.Health, p.raft.View().Config.Tasks
 	running, err := workers.Start(context.WithoutCancel(ctx), workers.Options{
 		Cluster: p.raft, Nodes: p.server.Nodes(), Coordinator: p.server,
-		HealthInterval: p.options.HealthInterval, Logger: p.options.Logger.With("component", "workers"),
+		HealthInterval: health.Interval, HealthTimeout: health.Timeout,
+		UnhealthyThreshold: health.UnhealthyThreshold, RecoveryThreshold: health.RecoveryThreshold,
+		PollMin: milliseconds(polls.PollMinMs), PollMax: milliseconds(polls.PollMaxMs), Logger: p.options.Logger.With("component", "workers"),
 		Repair: &workers.Repair{Metrics: p.metrics}, Drift: workers.Drift{Metrics: p.metrics},
 	})
 	if err != nil {
@@ -210,21 +211,32 @@ func (p *pod) startWorkers(ctx context.Context) error {
 // listen opens the client port and the port inside the network.
 func (p *pod) listen() error {
 	var err error
-	p.client, p.clientURL, err = p.serveOn(p.options.Port, p.server)
+	p.client, p.clientURL, err = p.serveOn(p.options.Server.Listener, p.server)
 	if err != nil {
 		return err
 	}
-	if p.options.MetricsPort >= 0 {
-		_, p.adminURL, err = p.serveOn(p.options.MetricsPort, p.server.AdminHandler())
+	if inside := p.options.Metrics; inside.Enabled {
+		inside.Bind = cmp.Or(inside.Bind, p.options.Server.Bind)
+		_, p.adminURL, err = p.serveOn(inside, p.server.AdminHandler())
 	}
 	return err
 }
 
-// serveOn serves h on a port and registers its graceful end: running requests may finish.
-func (p *pod) serveOn(port int, h http.Handler) (*http.Server, string, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(p.options.Bind, strconv.Itoa(port)))
+// nodeTransport reaches the nodes.
+func (o *podOptions) nodeTransport() http.RoundTripper {
+	if o.NodeTransport != nil {
+		return o.NodeTransport
+	}
+	return node.NewTransport(node.Pool{MaxIdle: o.Pool.MaxIdle, MaxTotal: o.Pool.MaxTotal, IdleTimeout: o.Pool.IdleTimeout})
+}
+
+func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// serveOn serves h on an address and registers its graceful end: running requests may finish.
+func (p *pod) serveOn(at config.Listener, h http.Handler) (*http.Server, string, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(at.Bind, strconv.Itoa(at.Port)))
 	if err != nil {
-		return nil, "", fmt.Errorf("%w (another port: --port, --metrics-port)", err)
+		return nil, "", fmt.Errorf("%w (another port: server.port, metrics.port)", err)
 	}
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
@@ -238,11 +250,7 @@ func (p *pod) serveOn(port int, h http.Handler) (*http.Server, string, error) {
 		}
 	}()
 	p.closers.Add("listener "+listener.Addr().String(), func() error {
-		grace := p.options.ShutdownGrace
-		if grace == 0 {
-			grace = 5 * time.Second
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		ctx, cancel := context.WithTimeout(context.Background(), p.options.Server.ShutdownGrace)
 		defer cancel()
 		err := server.Shutdown(ctx)
 		if err != nil { // the grace is over: cut what still runs

@@ -26,6 +26,40 @@ type Config struct {
 	Rebalancer       Rebalancer       `json:"rebalancer"`
 	AntiEntropy      AntiEntropy      `json:"antiEntropy"`
 	Raft             RaftConfig       `json:"raft"`
+	Writes           Writes           `json:"writes"`
+	Tasks            Tasks            `json:"tasks"`
+	MultiSearch      MultiSearch      `json:"multiSearch"`
+	SettingsDrift    SettingsDrift    `json:"settingsDrift"`
+	SearchUI         SearchUI         `json:"searchUi"`
+}
+
+// Writes bounds what a node may take for a sub-write, and how many wait for it.
+type Writes struct {
+	NodeTimeoutMs int `json:"nodeTimeoutMs"`
+	MaxNodeQueue  int `json:"maxNodeQueue"` // of one index on one node
+}
+
+// Tasks says how often open tasks are looked at.
+type Tasks struct {
+	PollMinMs int `json:"pollMinMs"`
+	PollMaxMs int `json:"pollMaxMs"`
+}
+
+// MultiSearch bounds /multi-search.
+type MultiSearch struct {
+	Enabled            bool `json:"enabled"`
+	MaxQueriesPerBatch int  `json:"maxQueriesPerBatch"`
+}
+
+// SettingsDrift says how settings are read back from nodes.
+type SettingsDrift struct {
+	IntervalS  int  `json:"intervalS"`
+	AutoRepair bool `json:"autoRepair"`
+}
+
+// SearchUI is the search page.
+type SearchUI struct {
+	Enabled bool `json:"enabled"`
 }
 
 // CatchUp bounds what the leader keeps of writes that an absent node missed.
@@ -117,7 +151,11 @@ func DefaultConfig() Config {
 		AntiEntropy: AntiEntropy{
 			Enabled: true, Schedule: "every 6h", MaxReadConcurrency: 2, FingerprintBatchSize: 1000, AutoRepair: true, MaxDutyPercent: 2,
 		},
-		Raft: RaftConfig{MaxVoters: 5, DeadPodCleanupS: 600},
+		Raft:          RaftConfig{MaxVoters: 5, DeadPodCleanupS: 600},
+		Writes:        Writes{NodeTimeoutMs: 30_000, MaxNodeQueue: 1000},
+		Tasks:         Tasks{PollMinMs: 25, PollMaxMs: 1000},
+		MultiSearch:   MultiSearch{Enabled: true, MaxQueriesPerBatch: 100},
+		SettingsDrift: SettingsDrift{IntervalS: 300, AutoRepair: true},
 	}
 }
 
@@ -203,6 +241,10 @@ func (c Config) withDefaults() Config {
 	c.Rebalancer = cmp.Or(c.Rebalancer, d.Rebalancer)
 	c.AntiEntropy = cmp.Or(c.AntiEntropy, d.AntiEntropy)
 	c.Raft = cmp.Or(c.Raft, d.Raft)
+	c.Writes = cmp.Or(c.Writes, d.Writes)
+	c.Tasks = cmp.Or(c.Tasks, d.Tasks)
+	c.MultiSearch = cmp.Or(c.MultiSearch, d.MultiSearch)
+	c.SettingsDrift = cmp.Or(c.SettingsDrift, d.SettingsDrift)
 	return c
 }
 

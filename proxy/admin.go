@@ -12,9 +12,16 @@ import (
 	"miroir/fsm"
 )
 
-// adminRoutes are Miroir's own endpoints. Those without a credential do their own checks.
-func (s *Server) adminRoutes(router *httprouter.Router) {
+// openAdminRoutes are those of Miroir's own endpoints that do their own checks of the caller.
+func (s *Server) openAdminRoutes(router *httprouter.Router) {
 	router.GET("/_miroir/ready", s.open("/_miroir/ready", s.handleReady))
+	if s.opts.SearchPage {
+		router.GET("/_miroir/ui/search/:index/session", s.open("/_miroir/ui/search/{index}/session", s.handlePageSession))
+	}
+}
+
+// adminRoutes are Miroir's own endpoints for who has the admin key.
+func (s *Server) adminRoutes(router *httprouter.Router) {
 	for _, rt := range []struct {
 		path   string
 		handle handler
@@ -23,6 +30,7 @@ func (s *Server) adminRoutes(router *httprouter.Router) {
 		{"/_miroir/topology", s.handleTopology},
 		{"/_miroir/shards", s.handleShards},
 		{"/_miroir/metrics", s.handleMetrics},
+		{"/_miroir/config", s.handleConfig},
 		{"/_miroir/indexes/:uid", s.handleIndexPlacement},
 		{"/_miroir/indexes/:uid/settings/version", s.handleSettingsVersion},
 		{"/_miroir/tasks/:task", s.handleTaskDetail},
@@ -30,9 +38,7 @@ func (s *Server) adminRoutes(router *httprouter.Router) {
 	} {
 		router.GET(rt.path, s.admin(rt.path, rt.handle))
 	}
-	if s.opts.SearchPage {
-		router.GET("/_miroir/ui/search/:index/session", s.open("/_miroir/ui/search/{index}/session", s.handlePageSession))
-	}
+	router.PATCH("/_miroir/config", s.admin("/_miroir/config", s.handlePatchConfig))
 }
 
 // AdminHandler serves /_miroir, /metrics and /health for the listener inside the network.
@@ -40,6 +46,7 @@ func (s *Server) AdminHandler() http.Handler {
 	router := httprouter.New()
 	router.GET("/health", s.open("/health", s.handleHealth))
 	router.GET("/metrics", s.open("/metrics", s.handleMetrics))
+	s.openAdminRoutes(router)
 	s.adminRoutes(router)
 	return router
 }

@@ -120,6 +120,10 @@ func (s *Server) observe(r *http.Request, info *requestInfo, status int, took ti
 		s.log.Error("request failed", append(attributes, "error", info.err)...)
 		return
 	}
+	if slow := s.opts.SlowQuery; slow > 0 && took > slow && strings.HasSuffix(info.template, "search") {
+		s.log.Warn("slow search", attributes...)
+		return
+	}
 	s.log.Debug("request", attributes...)
 }
 

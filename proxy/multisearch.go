@@ -22,9 +22,13 @@ func (s *Server) handleMultiSearch(w http.ResponseWriter, r *request) error {
 	if refused != nil {
 		return refused
 	}
-	if len(multi.Queries) > s.opts.MaxQueries {
+	limits := r.View.Config.MultiSearch
+	if !limits.Enabled {
+		return miroirError(codeFeatureDisabled, "Multi-search is switched off (multi_search.enabled).")
+	}
+	if len(multi.Queries) > limits.MaxQueriesPerBatch {
 		return miroirError(codeTooManyQueries, "%d queries in one multi-search; at most %d are allowed (multi_search.max_queries_per_batch).",
-			len(multi.Queries), s.opts.MaxQueries)
+			len(multi.Queries), limits.MaxQueriesPerBatch)
 	}
 	for i := range multi.Queries {
 		if !r.Grant.IndexAllowed(multi.Queries[i].IndexUID) {

@@ -62,7 +62,7 @@ func (c viewOnly) HasLeader() bool { return true }
 func newReadCluster(t *testing.T, rt http.RoundTripper, addresses []string, l layout) *readCluster {
 	t.Helper()
 	c := &readCluster{t: t, rt: rt, layout: l}
-	view := &fsm.View{Nodes: map[fsm.NodeID]*fsm.Node{}, Indexes: map[fsm.IndexID]*fsm.Index{}, Names: map[string]fsm.IndexID{}}
+	view := &fsm.View{Config: fsm.DefaultConfig(), Nodes: map[fsm.NodeID]*fsm.Node{}, Indexes: map[fsm.IndexID]*fsm.Index{}, Names: map[string]fsm.IndexID{}}
 	for g := range l.groups {
 		view.Groups = append(view.Groups, &fsm.Group{ID: fsm.GroupID(g), State: fsm.GroupActive})
 		for n := range l.nodes {

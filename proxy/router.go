@@ -163,7 +163,10 @@ func (s *Server) routes() http.Handler {
 	}
 	known := newResources(append([]route{{method: "GET", path: "/"}, {method: "GET", path: "/health"}}, table...))
 	router.MethodNotAllowed = http.HandlerFunc(known.refuseMethod)
-	s.adminRoutes(router)
+	s.openAdminRoutes(router)
+	if !s.opts.AdminOnMetricsPortOnly {
+		s.adminRoutes(router)
+	}
 	if s.opts.UI != nil && s.opts.SearchPage {
 		router.GET("/ui/*path", func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
 			s.serveUI(w, r, params)

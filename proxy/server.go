@@ -17,6 +17,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"miroir/config"
 	"miroir/fsm"
 	"miroir/proxy/node"
 	"miroir/tasks"
@@ -59,7 +60,6 @@ type Options struct {
 	SearchTimeout   time.Duration // 5 s: one node's answer to one read
 	WriteTimeout    time.Duration // 30 s: one node's answer to one sub-write
 	MaxNodeQueue    int           // 1000 sub-writes waiting per node and index
-	MaxQueries      int           // 100 queries in one multi-search
 	MaxRequests     int           // 500 requests served at once
 	MaxQueued       int           // 1000 requests waiting for their turn
 	QueueTimeout    time.Duration // 30 s: how long one may wait
@@ -68,6 +68,13 @@ type Options struct {
 
 	// OnWriteStep, when set, is called at every step of a write; tests end the pod there. It must be safe for concurrent use.
 	OnWriteStep func(WriteStep, fsm.NodeID)
+
+	// Config is what /_miroir/config shows and changes; nil: defaults.
+	Config *config.Config
+	// SlowQuery is what a search may take without being logged as a warning; 0: any time.
+	SlowQuery time.Duration
+	// AdminOnMetricsPortOnly takes /_miroir off the client port, save what pages and probes need.
+	AdminOnMetricsPortOnly bool
 
 	// SearchPage switches /ui/search and its token endpoint on.
 	SearchPage bool
@@ -84,13 +91,15 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.SearchTimeout, 5*time.Second)
 	setDefault(&o.WriteTimeout, 30*time.Second)
 	setDefault(&o.MaxNodeQueue, 1000)
-	setDefault(&o.MaxQueries, 100)
 	setDefault(&o.MaxRequests, 500)
 	setDefault(&o.MaxQueued, 1000)
 	setDefault(&o.QueueTimeout, 30*time.Second)
 	setDefault(&o.ReadyCoverageWait, time.Minute)
 	setDefault(&o.Version, "dev")
 	setDefault(&o.DumpDir, filepath.Join(cmp.Or(o.TempDir, os.TempDir()), "dumps"))
+	if o.Config == nil {
+		o.Config = config.Default()
+	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
@@ -124,9 +133,11 @@ type Server struct {
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
 	features sync.Mutex
 	// chats is held while a chat workspace's settings are changed, so that no change is lost.
-	chats   sync.Mutex
-	handler http.Handler
-	started time.Time
+	chats sync.Mutex
+	// configuring is held from reading the committed configuration until the one made of it is committed.
+	configuring sync.Mutex
+	handler     http.Handler
+	started     time.Time
 }
 
 // New builds a Server. It starts nothing but what a first request starts; call Close when done.

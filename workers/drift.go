@@ -17,8 +17,7 @@ import (
 // Drift configures how settings are read back from nodes and put right. The zero value of a field means the default
 // named beside it.
 type Drift struct {
-	Interval      time.Duration // 300 s between two checks of every index on every node
-	ReportOnly    bool          // what differs is not put right
+	Interval      time.Duration // settings_drift_check.interval_s between two checks of every index on every node
 	Retries       int           // 3: how often a node that differs is asked again, and put right in a row
 	Backoff       time.Duration // 250 ms before the first time it is asked again, twice as much before each further one
 	VerifyTimeout time.Duration // 60 s for the check that ends a change
@@ -30,7 +29,6 @@ type Drift struct {
 type driftMeter struct{ mismatches, repairs *metrics.Counter }
 
 func (d Drift) withDefaults() Drift {
-	d.Interval = cmp.Or(d.Interval, 300*time.Second)
 	d.Retries = cmp.Or(d.Retries, 3)
 	d.Backoff = cmp.Or(d.Backoff, 250*time.Millisecond)
 	d.VerifyTimeout = cmp.Or(d.VerifyTimeout, time.Minute)
@@ -77,9 +75,14 @@ func newDriftCheck(o Options) *driftCheck {
 
 // run checks until ctx ends.
 func (d *driftCheck) run(ctx context.Context) {
-	for sleep(ctx, d.opts.Drift.Interval) {
+	for sleep(ctx, d.interval()) {
 		d.checkAll(ctx)
 	}
+}
+
+// interval is the pause before the next check, as configured at this moment.
+func (d *driftCheck) interval() time.Duration {
+	return cmp.Or(d.opts.Drift.Interval, time.Duration(d.opts.Cluster.View().Config.SettingsDrift.IntervalS)*time.Second)
 }
 
 // checkAll checks every index once, one after another on each node, all nodes at once.
@@ -129,7 +132,7 @@ func (d *driftCheck) check(ctx context.Context, key driftKey) {
 		return
 	}
 	r.report()
-	if !d.opts.Drift.ReportOnly {
+	if d.opts.Cluster.View().Config.SettingsDrift.AutoRepair {
 		d.repair(ctx, key, r.last)
 	}
 }

@@ -11,12 +11,6 @@ import (
 	"miroir/proxy/node"
 )
 
-// How many checks in a row must agree before a node's committed state changes.
-const (
-	missesUntilFailed = 3
-	goodUntilActive   = 2
-)
-
 // healthCheck asks every node for its health and commits what it concludes.
 type healthCheck struct {
 	opts Options
@@ -27,16 +21,16 @@ type healthCheck struct {
 type checkRun struct{ missed, good int }
 
 // next is the run after one more check, and the state it leads to; "" for no change.
-func (r checkRun) next(state fsm.NodeState, good bool) (checkRun, fsm.NodeState) {
+func (o *Options) next(r checkRun, state fsm.NodeState, good bool) (checkRun, fsm.NodeState) {
 	if good {
 		r = checkRun{good: r.good + 1}
 	} else {
 		r = checkRun{missed: r.missed + 1}
 	}
 	switch {
-	case good && (state == fsm.NodeFailed || state == fsm.NodeDegraded) && r.good >= goodUntilActive:
+	case good && (state == fsm.NodeFailed || state == fsm.NodeDegraded) && r.good >= o.RecoveryThreshold:
 		return r, fsm.NodeActive
-	case !good && (state == fsm.NodeActive || state == fsm.NodeDegraded) && r.missed >= missesUntilFailed:
+	case !good && (state == fsm.NodeActive || state == fsm.NodeDegraded) && r.missed >= o.UnhealthyThreshold:
 		return r, fsm.NodeFailed
 	case !good && state == fsm.NodeActive:
 		return r, fsm.NodeDegraded
@@ -93,7 +87,7 @@ func (h *healthCheck) check(ctx context.Context, n *fsm.Node) error {
 
 // conclude commits a change of state. A node that comes back is read again only after a look at its task history.
 func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) {
-	run, state := h.runs[n.ID].next(n.State, checked == nil)
+	run, state := h.opts.next(h.runs[n.ID], n.State, checked == nil)
 	h.runs[n.ID] = run
 	if checked == nil && run.good == 1 {
 		if err := h.opts.Coordinator.PrepareNode(ctx, n); err != nil {

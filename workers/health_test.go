@@ -23,10 +23,11 @@ func TestNodeStateFollowsRunsOfChecks(t *testing.T) {
 		"a draining node is left alone":  {fsm.NodeDraining, "----++", fsm.NodeDraining},
 	} {
 		t.Run(name, func(t *testing.T) {
+			options := Options{}.withDefaults()
 			state, run := test.state, checkRun{}
 			for _, check := range test.checks {
 				var next fsm.NodeState
-				if run, next = run.next(state, check == '+'); next != "" {
+				if run, next = options.next(run, state, check == '+'); next != "" {
 					state = next
 				}
 			}

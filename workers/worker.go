@@ -4,6 +4,7 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -58,14 +59,16 @@ type Options struct {
 	Nodes       *node.Set
 	Coordinator Coordinator
 
-	HealthInterval time.Duration    // 5 s between two checks of a node
-	HealthTimeout  time.Duration    // 2 s for one
-	PollMin        time.Duration    // 25 ms between two looks at open tasks at first,
-	PollMax        time.Duration    // 1 s in the end
-	Now            func() time.Time // time.Now
-	Logger         *slog.Logger
-	Repair         *Repair // nil: replicas out of sync stay so
-	Drift          Drift   // how settings are read back
+	HealthInterval time.Duration // 5 s between two checks of a node
+	HealthTimeout  time.Duration // 2 s for one
+	// How many checks in a row must agree before a node's committed state changes: 3 missed, 2 good.
+	UnhealthyThreshold, RecoveryThreshold int
+	PollMin                               time.Duration    // 25 ms between two looks at open tasks at first,
+	PollMax                               time.Duration    // 1 s in the end
+	Now                                   func() time.Time // time.Now
+	Logger                                *slog.Logger
+	Repair                                *Repair // nil: replicas out of sync stay so
+	Drift                                 Drift   // how settings are read back
 }
 
 func (o Options) withDefaults() Options {
@@ -77,6 +80,8 @@ func (o Options) withDefaults() Options {
 			*d.field = d.value
 		}
 	}
+	o.UnhealthyThreshold = cmp.Or(o.UnhealthyThreshold, 3)
+	o.RecoveryThreshold = cmp.Or(o.RecoveryThreshold, 2)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
