@@ -167,6 +167,21 @@ func (f *FSM) publish(v *View) {
 	close(*f.published.Swap(newSignal()))
 }
 
+// WaitApplied returns once the published view is at index or later, or with ctx's error.
+func (f *FSM) WaitApplied(ctx context.Context, index uint64) error {
+	for {
+		signal := *f.published.Load()
+		if f.View().AppliedIndex >= index {
+			return nil
+		}
+		select {
+		case <-signal:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 func newSignal() *chan struct{} {
 	signal := make(chan struct{})
 	return &signal

@@ -1,7 +1,9 @@
 package raftnode
 
 import (
+	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -30,7 +32,7 @@ type Status struct {
 func (n *Node) Status() (Status, error) {
 	s := Status{
 		Role: roles[n.raft.State()], Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(),
-		CommitIndex: n.raft.CommitIndex(), AppliedIndex: n.raft.AppliedIndex(), LastContact: n.lastContact(),
+		CommitIndex: n.raft.CommitIndex(), AppliedIndex: n.raft.AppliedIndex(), LastContact: n.LastContact(),
 	}
 	future := n.raft.GetConfiguration()
 	if err := future.Error(); err != nil {
@@ -50,24 +52,14 @@ var roles = map[raft.RaftState]string{
 	raft.Leader: "leader", raft.Follower: "follower", raft.Candidate: "candidate", raft.Shutdown: "shutdown",
 }
 
-func (n *Node) lastContact() time.Duration {
-	if n.IsLeader() {
-		return 0
-	}
-	at := n.raft.LastContact()
-	if at.IsZero() {
-		return -1
-	}
-	return time.Since(at)
+func (n *Node) lastTerm() uint64 {
+	term, _ := strconv.ParseUint(n.raft.Stats()["last_log_term"], 10, 64) // Raft writes it so
+	return term
 }
 
 // AddMember makes a pod part of the cluster; only the leader can. A pod that is one already gets the new address.
 func (n *Node) AddMember(id, address string, voter bool) error {
-	add := n.raft.AddNonvoter
-	if voter {
-		add = n.raft.AddVoter
-	}
-	return translate(add(raft.ServerID(id), raft.ServerAddress(address), 0, 0).Error())
+	return n.setMember(context.Background(), id, address, voter)
 }
 
 // RemoveMember takes a pod out of the cluster; only the leader can. A leader that removes itself steps down.

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,24 +31,33 @@ var ErrUnknown = errors.New("leadership was lost before the command's fate was k
 type Options struct {
 	DataDir string // holds state.db (fsm) and raft.db (the log); created if missing
 	NodeID  string // stable name of this pod in the cluster
-	// Transport replaces TCP; tests use raft's in-memory one. With nil, BindAddr is listened on.
+	// Network carries Raft and what pods ask each other; nil: TCP on BindAddr. Memory is one without sockets.
+	Network       Network
+	BindAddr      string // without a Network: host:port to listen on
+	ClusterSecret string // what pods prove to each other on every stream
+	// Transport replaces Raft's own streams; without a Network there is no pod port then, and followers forward nothing.
 	Transport raft.Transport
-	BindAddr  string
-	Advertise net.Addr // what other pods dial; nil: the bound address
 	// LogStore and StableStore replace the file of the log, both or none; tests keep them in memory and open them again.
 	LogStore    raft.LogStore
 	StableStore raft.StableStore
+
 	// Bootstrap makes this pod a cluster of one if its log is empty.
 	Bootstrap bool
 	// Servers, with Bootstrap, is the first configuration of a cluster of several; empty: this pod alone.
 	Servers []raft.Server
-	Logger  *slog.Logger
+	// Join are addresses of other pods: a pod without a cluster joins theirs, one whose address changed tells them.
+	Join []string
+	// BootstrapExpect above 1 makes that many pods that find each other through Join a new cluster, once all are there.
+	BootstrapExpect int
+
+	Logger *slog.Logger
 
 	HeartbeatTimeout  time.Duration // 1 s
 	ElectionTimeout   time.Duration // 1 s
 	SnapshotInterval  time.Duration // 2 min
 	SnapshotThreshold uint64        // 8192 log entries
 	TrailingLogs      uint64        // 10240 log entries kept behind a snapshot
+	ReadLease         time.Duration // 2 s: how long after it last heard the leader a pod's reads count as fresh
 }
 
 // Node is one pod in the cluster. All methods are safe for concurrent use.
@@ -56,8 +65,16 @@ type Node struct {
 	id      string
 	address string
 	logger  *slog.Logger
+	options Options
 	raft    *raft.Raft
 	fsm     *fsm.FSM
+	stable  raft.StableStore
+	peers   *peers       // nil without a pod port
+	leases  leases       // what this pod, leading, promised the others
+	fresh   atomic.Int64 // when this pod last asked for the lease it has, since started; 0: never
+	index   readIndex    // questions for the leader's index under way
+	started time.Time
+	duties  duties
 	closers []func() error // run last to first
 	closed  chan struct{}  // closed once Raft has ended
 	once    sync.Once
@@ -72,7 +89,8 @@ func Open(o Options) (_ *Node, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{id: o.NodeID, logger: o.Logger, closed: make(chan struct{})}
+	o.ReadLease = orDuration(o.ReadLease, 2*time.Second)
+	n := &Node{id: o.NodeID, logger: o.Logger, options: o, closed: make(chan struct{}), started: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.closeAll())
@@ -81,32 +99,67 @@ func Open(o Options) (_ *Node, err error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if n.fsm, err = fsm.Open(filepath.Join(o.DataDir, "state.db")); err != nil {
+	if n.fsm, err = fsm.Open(filepath.Join(o.DataDir, stateFile)); err != nil {
 		return nil, err
 	}
 	n.closers = append(n.closers, n.fsm.Close)
 	if o.LogStore == nil {
-		log, err := raftboltdb.NewBoltStore(filepath.Join(o.DataDir, "raft.db"))
+		log, err := raftboltdb.NewBoltStore(filepath.Join(o.DataDir, logFile))
 		if err != nil {
 			return nil, fmt.Errorf("open the Raft log: %w", err)
 		}
 		n.closers = append(n.closers, log.Close)
 		o.LogStore, o.StableStore = log, log
 	}
-	return n, n.start(o)
+	n.stable = o.StableStore
+	if err := checkIdentity(n.stable, o.NodeID); err != nil {
+		return nil, err
+	}
+	if err := n.start(o); err != nil {
+		return nil, err
+	}
+	if err := n.stable.Set(keyNodeID, []byte(o.NodeID)); err != nil {
+		return nil, fmt.Errorf("note the pod's id: %w", err)
+	}
+	return n, n.startDuties()
 }
 
-// start opens the transport and runs Raft over the opened stores.
+// Files of the data directory.
+const (
+	stateFile = "state.db" // fsm
+	logFile   = "raft.db"  // the log
+)
+
+// keyNodeID is where the stable store keeps the id this data belongs to.
+var keyNodeID = []byte("miroir/node-id")
+
+// checkIdentity refuses data that another pod wrote: its place in the cluster goes by the id.
+func checkIdentity(stable raft.StableStore, id string) error {
+	known, err := getStable(stable, keyNodeID)
+	if err != nil {
+		return fmt.Errorf("read the pod's id: %w", err)
+	}
+	if known != nil && string(known) != id {
+		return fmt.Errorf("the data directory belongs to pod %q, this one is %q: start it with --node-id %s, or with an empty directory", known, id, known)
+	}
+	return nil
+}
+
+// getStable returns nil for a key that was never set.
+func getStable(stable raft.StableStore, key []byte) ([]byte, error) {
+	value, err := stable.Get(key)
+	if err != nil && err.Error() == "not found" { // raft's stores have no error value for it
+		return nil, nil
+	}
+	return value, err
+}
+
+// start opens the pod port and runs Raft over the opened stores.
 func (n *Node) start(o Options) error {
 	logger := newLogger(o.Logger)
-	transport := o.Transport
-	if transport == nil {
-		tcp, err := raft.NewTCPTransportWithLogger(o.BindAddr, o.Advertise, 3, 10*time.Second, logger)
-		if err != nil {
-			return fmt.Errorf("listen for pods on %s: %w", o.BindAddr, err)
-		}
-		n.closers = append(n.closers, tcp.Close)
-		transport = tcp
+	transport, err := n.openTransport(o, logger)
+	if err != nil {
+		return err
 	}
 	n.address = string(transport.LocalAddr())
 	snapshots := n.fsm.SnapshotStore()
@@ -116,11 +169,11 @@ func (n *Node) start(o Options) error {
 	}
 	config := o.config(logger)
 	if o.Bootstrap {
-		if err := bootstrap(config, o, cached, o.StableStore, snapshots, transport); err != nil {
+		if err := bootstrap(config, o, cached, n.stable, snapshots, transport); err != nil {
 			return err
 		}
 	}
-	if n.raft, err = raft.NewRaft(config, n.fsm, cached, o.StableStore, snapshots, transport); err != nil {
+	if n.raft, err = raft.NewRaft(config, n.fsm, cached, n.stable, snapshots, transport); err != nil {
 		return fmt.Errorf("start Raft: %w", err)
 	}
 	n.closers = append(n.closers, func() error {
@@ -128,6 +181,31 @@ func (n *Node) start(o Options) error {
 		return n.raft.Shutdown().Error()
 	})
 	return nil
+}
+
+// openTransport opens the pod port and Raft's streams on it, unless the options bring a transport.
+func (n *Node) openTransport(o Options, logger hclog.Logger) (raft.Transport, error) {
+	if o.Transport != nil && o.Network == nil {
+		return o.Transport, nil
+	}
+	network := o.Network
+	if network == nil {
+		network = TCP{Bind: o.BindAddr}
+	}
+	port, err := openPort(network, o.ClusterSecret, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	n.closers = append(n.closers, port.Close)
+	n.peers = newPeers(n, port)
+	if o.Transport != nil {
+		return o.Transport, nil
+	}
+	streams := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: raftStreams{port.kinds[streamRaft], port}, ServerAddressProvider: n.peers.book, MaxPool: 3, Timeout: 10 * time.Second, Logger: logger,
+	})
+	n.closers = append(n.closers, streams.Close)
+	return streams, nil
 }
 
 func bootstrap(config *raft.Config, o Options, log raft.LogStore, stable raft.StableStore, snapshots raft.SnapshotStore, transport raft.Transport) error {
@@ -152,7 +230,6 @@ func (o Options) config(logger hclog.Logger) *raft.Config {
 	config := raft.DefaultConfig()
 	config.LocalID = raft.ServerID(o.NodeID)
 	config.Logger = logger
-	config.BatchApplyCh = true
 	config.NoSnapshotRestoreOnStart = true // the state file is synced with every batch: it is never older than a snapshot
 	config.HeartbeatTimeout = orDuration(o.HeartbeatTimeout, time.Second)
 	config.ElectionTimeout = orDuration(o.ElectionTimeout, time.Second)
@@ -164,7 +241,7 @@ func (o Options) config(logger hclog.Logger) *raft.Config {
 	if o.TrailingLogs > 0 {
 		config.TrailingLogs = o.TrailingLogs
 	}
-	if alone := len(o.Servers) < 2; alone && o.Bootstrap && o.HeartbeatTimeout == 0 {
+	if alone := len(o.Servers) < 2 && o.Network == nil; alone && o.Bootstrap && o.HeartbeatTimeout == 0 {
 		// Nobody else can be leading: a pod alone need not wait a second to elect itself.
 		config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLeaseTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
 	}
@@ -220,9 +297,6 @@ func (n *Node) Pods() []string {
 	return ids
 }
 
-// Leading tells each change of this pod's leadership: true when it begins to lead.
-func (n *Node) Leading() <-chan bool { return n.raft.LeaderCh() }
-
 // WaitLeader returns once a leader is known and, if it is this pod, has applied everything committed before.
 func (n *Node) WaitLeader(ctx context.Context) error {
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -244,31 +318,13 @@ func (n *Node) WaitLeader(ctx context.Context) error {
 
 // Barrier returns once this pod, which must lead, has applied everything that was committed before the call.
 func (n *Node) Barrier(ctx context.Context) error {
-	return n.wait(ctx, n.raft.Barrier(0))
+	return n.wait(ctx, func() raft.Future { return n.raft.Barrier(0) })
 }
 
-// Apply commits cmd and returns its typed result. Errors: *fsm.Error when the state machine refuses it, ErrNotLeader,
-// ErrUnknown, ctx's. After ErrUnknown and ctx's error the command may have been applied.
-func (n *Node) Apply(ctx context.Context, cmd fsm.Command) (any, error) {
-	entry, err := fsm.Encode(cmd)
-	if err != nil {
-		return nil, err
-	}
-	future := n.raft.Apply(entry, 0)
-	if err := n.wait(ctx, future); err != nil {
-		return nil, err
-	}
-	if refused, ok := future.Response().(error); ok {
-		return nil, refused
-	}
-	return future.Response(), nil
-}
-
-// wait waits for a future, at most until ctx or Raft ends. Raft ends every future it has taken out of its queue; one that
-// it leaves there when it is shut down keeps its goroutine, which lasts no longer than the process is about to.
-func (n *Node) wait(ctx context.Context, future raft.Future) error {
+// wait waits for what begin asks of Raft, at most until ctx or Raft ends.
+func (n *Node) wait(ctx context.Context, begin func() raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- future.Error() }()
+	go func() { done <- begin().Error() }()
 	select {
 	case err := <-done:
 		return translate(err)

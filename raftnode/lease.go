@@ -1,0 +1,305 @@
+package raftnode
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Read leases. A pod reads from its own view, which may be behind; that must not show a replica that the leader has
+// called stale and told a client so. Each pod asks the leader for a lease every quarter of ReadLease and counts it from
+// the moment it asked: while it lasts, reads are fresh. The leader grants none to a pod that has not applied what
+// WaitEverywhere was called for, and counts it from the moment it answered, which is later. So once every lease of a pod
+// behind has run out, that pod marks its answers. A new leader assumes that its predecessor granted one to everybody.
+// See "Lease" in the Raft dissertation, section 6.4.1; here the pods hold the leases, not the leader alone.
+
+const (
+	// leaseMargin is what clocks of two pods may differ by within a lease.
+	leaseMargin = 250 * time.Millisecond
+	// deposedMargin is how long a deposed leader may still grant leases: it steps down when no majority answered it for
+	// the leader lease, at most half a second, which it checks as often.
+	deposedMargin = time.Second
+	// forgetAfter is how long the leader remembers a pod that has gone.
+	forgetAfter = 24 * time.Hour
+)
+
+// leaseRequest is what a pod tells the leader about itself, four times per lease.
+type leaseRequest struct {
+	ID        string        `json:"id"`
+	Address   string        `json:"address"`
+	Level     int           `json:"level"`   // the newest commands it knows
+	Applied   uint64        `json:"applied"` // of its view
+	LastIndex uint64        `json:"lastIndex"`
+	LastTerm  uint64        `json:"lastTerm"`
+	Lease     time.Duration `json:"lease"` // what it counts on, from now
+}
+
+type leaseAnswer struct {
+	Granted  bool   `json:"granted"`
+	Required uint64 `json:"required"` // what must be applied before one is granted
+}
+
+// podReport is what the leader knows of a pod.
+type podReport struct {
+	leaseRequest
+	seen    time.Time
+	expires time.Time // of its lease on the leader's clock, margin included
+}
+
+// leases are those this pod has granted as leader of a term. The zero value is ready.
+type leases struct {
+	mu       sync.Mutex
+	term     uint64               // guarded by mu, as all below
+	began    time.Time            // of the term, as this pod noticed
+	opened   bool                 // this pod has applied everything of earlier terms
+	required uint64               // index a pod must have applied to be granted one
+	pods     map[string]podReport // by id; those of earlier terms too
+}
+
+// enter begins a term if it is new; call with mu held.
+func (l *leases) enter(term uint64) {
+	if l.term == term {
+		return
+	}
+	l.term, l.began, l.opened, l.required = term, time.Now(), false, 0
+	if l.pods == nil {
+		l.pods = map[string]podReport{}
+	}
+	for id, pod := range l.pods { // what was granted in an earlier term is covered by began
+		if time.Since(pod.seen) > forgetAfter {
+			delete(l.pods, id)
+			continue
+		}
+		pod.expires = time.Time{}
+		l.pods[id] = pod
+	}
+}
+
+// allow opens the leases of a term to pods that have applied index.
+func (l *leases) allow(term, index uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.enter(term)
+	l.opened, l.required = true, max(l.required, index)
+}
+
+func (l *leases) open(term uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.opened && l.term == term
+}
+
+// grant answers a pod.
+func (l *leases) grant(term uint64, pod leaseRequest) leaseAnswer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.enter(term)
+	report := podReport{leaseRequest: pod, seen: time.Now(), expires: l.pods[pod.ID].expires}
+	granted := l.opened && pod.Applied >= l.required
+	if granted {
+		report.expires = report.seen.Add(pod.Lease + leaseMargin)
+	}
+	l.pods[pod.ID] = report
+	return leaseAnswer{granted, l.required}
+}
+
+// require grants no more leases of a term to pods behind index.
+func (l *leases) require(term, index uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.enter(term)
+	l.required = max(l.required, index)
+}
+
+// until is when the last lease of a pod has run out at the latest. A pod that has got none in this term may have one of
+// the last leader's, of the given length.
+func (l *leases) until(id string, length time.Duration) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	inherited := l.began.Add(deposedMargin + length + leaseMargin)
+	if granted := l.pods[id].expires; granted.After(inherited) {
+		return granted
+	}
+	return inherited
+}
+
+// reports returns what pods told of themselves, by id.
+func (l *leases) reports() map[string]podReport {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	reports := make(map[string]podReport, len(l.pods))
+	for id, pod := range l.pods {
+		reports[id] = pod
+	}
+	return reports
+}
+
+// keepLease renews this pod's lease until ctx ends.
+func (n *Node) keepLease(ctx context.Context) {
+	tick := time.NewTicker(n.options.ReadLease / 4)
+	defer tick.Stop()
+	for {
+		n.renewLease(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// renewLease asks for a lease; one that is denied because this pod is behind is asked for again once it is not.
+func (n *Node) renewLease(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, n.options.ReadLease)
+	defer cancel()
+	for {
+		asked := time.Since(n.started)
+		answer, err := n.askLease(ctx)
+		if err != nil {
+			return
+		}
+		if answer.Granted {
+			n.fresh.Store(int64(asked))
+			return
+		}
+		if answer.Required == 0 || n.fsm.WaitApplied(ctx, answer.Required) != nil {
+			return
+		}
+	}
+}
+
+func (n *Node) askLease(ctx context.Context) (answer leaseAnswer, err error) {
+	if n.IsLeader() { // a majority's confirmation is the leader's own lease
+		return leaseAnswer{Granted: true}, n.wait(ctx, n.raft.VerifyLeader)
+	}
+	err = n.askLeader(ctx, "lease", n.report(), &answer)
+	return answer, err
+}
+
+func (n *Node) report() leaseRequest {
+	return leaseRequest{
+		ID: n.id, Address: n.address, Level: 1, Applied: n.View().AppliedIndex, LastIndex: n.raft.LastIndex(),
+		LastTerm: n.lastTerm(), Lease: n.options.ReadLease,
+	}
+}
+
+func (n *Node) answerLease(w http.ResponseWriter, r *http.Request) error {
+	var pod leaseRequest
+	if err := readQuestion(r, &pod); err != nil {
+		return err
+	}
+	if !n.IsLeader() {
+		return ErrNotLeader
+	}
+	return writeAnswer(w, n.leases.grant(n.raft.CurrentTerm(), pod))
+}
+
+// Fresh reports whether this pod may answer reads unmarked: its lease lasts. It does not wait.
+func (n *Node) Fresh() bool {
+	asked := n.fresh.Load()
+	return asked != 0 && time.Since(n.started)-time.Duration(asked) < n.options.ReadLease
+}
+
+// LastContact is how long ago this pod asked the leader successfully: 0 on the leader, -1 when it never did.
+func (n *Node) LastContact() time.Duration {
+	if n.IsLeader() {
+		return 0
+	}
+	asked := n.fresh.Load()
+	if asked == 0 {
+		return -1
+	}
+	return time.Since(n.started) - time.Duration(asked)
+}
+
+// WaitEverywhere returns once no pod reads unmarked from a view older than index: each has applied it, or its read lease
+// has run out. On a follower the leader does the waiting. Errors: ErrNoLeader, ErrNotLeader, ctx's.
+func (n *Node) WaitEverywhere(ctx context.Context, index uint64) error {
+	if !n.IsLeader() {
+		return n.askLeader(ctx, "everywhere", applied{Index: index}, &struct{}{})
+	}
+	n.leases.require(n.raft.CurrentTerm(), index)
+	if n.peers == nil {
+		return nil // pods that share only Raft's transport serve nobody
+	}
+	behind := n.others()
+	done := make(chan error, len(behind))
+	for id, address := range behind {
+		go func() { done <- n.waitFor(ctx, id, address, index) }()
+	}
+	var failed error
+	for range behind {
+		if err := <-done; err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// others are the pods that may hold a lease, with their addresses.
+func (n *Node) others() map[string]string {
+	others := map[string]string{}
+	for id, pod := range n.leases.reports() {
+		others[id] = pod.Address
+	}
+	for _, server := range n.raft.GetConfiguration().Configuration().Servers {
+		if others[string(server.ID)] == "" {
+			others[string(server.ID)] = string(server.Address)
+		}
+	}
+	delete(others, n.id)
+	return others
+}
+
+// waitFor waits for one pod: until it says that it has applied index, or its lease has run out.
+func (n *Node) waitFor(ctx context.Context, id, address string, index uint64) error {
+	for {
+		end := n.leases.until(id, n.options.ReadLease)
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
+		}
+		asking, cancel := context.WithTimeout(ctx, left)
+		err := n.ask(asking, address, "applied", applied{Index: index}, &struct{}{})
+		if err != nil && asking.Err() == nil { // it does not answer: its lease runs out
+			select {
+			case <-asking.Done():
+			case <-n.closed:
+				cancel()
+				return ErrUnknown
+			case <-time.After(min(left, 100*time.Millisecond)):
+			}
+		}
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// answerApplied answers once this pod's view is at an index.
+func (n *Node) answerApplied(w http.ResponseWriter, r *http.Request) error {
+	var at applied
+	if err := readQuestion(r, &at); err != nil {
+		return err
+	}
+	if err := n.fsm.WaitApplied(r.Context(), at.Index); err != nil {
+		return err
+	}
+	return writeAnswer(w, struct{}{})
+}
+
+func (n *Node) answerEverywhere(w http.ResponseWriter, r *http.Request) error {
+	var at applied
+	if err := readQuestion(r, &at); err != nil {
+		return err
+	}
+	if !n.IsLeader() {
+		return ErrNotLeader
+	}
+	if err := n.WaitEverywhere(r.Context(), at.Index); err != nil {
+		return err
+	}
+	return writeAnswer(w, struct{}{})
+}

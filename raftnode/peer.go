@@ -1,0 +1,253 @@
+package raftnode
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"miroir/fsm"
+)
+
+// ErrNoLeader says that no pod is known to lead, or that it is out of reach.
+var ErrNoLeader = errors.New("no Raft leader is known")
+
+// peers is pod-to-pod HTTP: this pod's questions to others and its answers to theirs.
+type peers struct {
+	node   *Node
+	port   *port
+	book   *addressBook
+	client *http.Transport
+	server *http.Server
+	// serve answers what is not the pods' own business: forwarded requests. nil until Serve.
+	serve atomic.Pointer[http.Handler]
+	done  sync.WaitGroup
+	known introductions
+}
+
+func newPeers(n *Node, p *port) *peers {
+	ps := &peers{node: n, port: p, book: &addressBook{byID: map[raft.ServerID]raft.ServerAddress{}}}
+	ps.client = &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			return p.dial(ctx, address, streamHTTP)
+		},
+		MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, DisableCompression: true,
+	}
+	return ps
+}
+
+// start begins to answer. The node must be complete.
+func (ps *peers) start() {
+	mux := http.NewServeMux()
+	for path, handle := range map[string]func(w http.ResponseWriter, r *http.Request) error{
+		"POST /pod/hello": ps.node.answerHello, "POST /pod/agree": ps.node.answerAgree, "POST /pod/join": ps.node.answerJoin,
+		"POST /pod/apply": ps.node.answerApply, "POST /pod/index": ps.node.answerIndex,
+		"POST /pod/lease": ps.node.answerLease, "POST /pod/applied": ps.node.answerApplied, "POST /pod/everywhere": ps.node.answerEverywhere,
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if err := handle(w, r); err != nil {
+				writeFailure(w, err)
+			}
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		handler := ps.serve.Load()
+		if handler == nil {
+			writeFailure(w, ErrNoLeader)
+			return
+		}
+		(*handler).ServeHTTP(w, r)
+	})
+	ps.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(ps.node.logger.Handler(), slog.LevelDebug)}
+	ps.done.Go(func() { _ = ps.server.Serve(ps.port.kinds[streamHTTP]) }) // ends with Close
+}
+
+// Close ends both directions.
+func (ps *peers) Close() error {
+	err := ps.server.Close()
+	ps.done.Wait()
+	ps.client.CloseIdleConnections()
+	return err
+}
+
+// Serve lets h answer requests that other pods send here because this one leads; see ToLeader. h is called with
+// whatever a pod that knows the cluster secret sends.
+func (n *Node) Serve(h http.Handler) {
+	if n.peers != nil {
+		n.peers.serve.Store(&h)
+	}
+}
+
+// ToLeader sends a request to the leading pod, where the handler given to Serve answers it; the URL's scheme and host are
+// filled in. The body is streamed. The error is ErrNoLeader when none is known or it does not answer; the request may
+// have had its effect then if any of it was sent.
+func (n *Node) ToLeader(r *http.Request) (*http.Response, error) {
+	address, err := n.leaderAddress()
+	if err != nil {
+		return nil, err
+	}
+	r.URL.Scheme, r.URL.Host = "http", address
+	answer, err := n.peers.client.RoundTrip(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: ask the leader at %s: %w", ErrNoLeader, address, err)
+	}
+	return answer, nil
+}
+
+// leaderAddress is where the leader is, ErrNoLeader when that is not known, ErrNotLeader without a pod port.
+func (n *Node) leaderAddress() (string, error) {
+	if n.peers == nil {
+		return "", ErrNotLeader
+	}
+	address, id := n.raft.LeaderWithID()
+	if id == "" || string(id) == n.id {
+		return "", ErrNoLeader
+	}
+	if moved, err := n.peers.book.ServerAddr(id); err == nil {
+		address = moved
+	}
+	return string(address), nil
+}
+
+// askLeader is ask of the leading pod.
+func (n *Node) askLeader(ctx context.Context, question string, body any, answer any) error {
+	address, err := n.leaderAddress()
+	if err != nil {
+		return err
+	}
+	return n.ask(ctx, address, question, body, answer)
+}
+
+// ask puts a question to the pod at an address. body is sent as JSON, or as it is when it is []byte.
+// Errors: what the other pod answered (*fsm.Error, ErrNotLeader, ErrUnknown, others by their text), ErrNoLeader when it
+// was not reached.
+func (n *Node) ask(ctx context.Context, address, question string, body any, answer any) error {
+	raw, isRaw := body.([]byte)
+	if !isRaw {
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/pod/"+question, bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	response, err := n.peers.client.RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("%w: ask the pod at %s: %w", ErrNoLeader, address, err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	if err != nil {
+		return fmt.Errorf("%w: ask the pod at %s: %w", ErrUnknown, address, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return readFailure(text)
+	}
+	return json.Unmarshal(text, answer)
+}
+
+// maxAnswerBytes bounds an answer, and a command, between pods.
+const maxAnswerBytes = 256 << 20
+
+// failure is an error on its way to another pod: a code, with a text for people.
+type failure struct {
+	Kind    string        `json:"kind"` // refused, not_leader, no_leader, unknown or other
+	Code    fsm.ErrorCode `json:"code,omitempty"`
+	Message string        `json:"message"`
+}
+
+var failureKinds = []struct {
+	kind  string
+	value error
+}{{"not_leader", ErrNotLeader}, {"no_leader", ErrNoLeader}, {"unknown", ErrUnknown}}
+
+func writeFailure(w http.ResponseWriter, err error) {
+	f := failure{Kind: "other", Message: err.Error()}
+	var refused *fsm.Error
+	if errors.As(err, &refused) {
+		f = failure{Kind: "refused", Code: refused.Code, Message: refused.Message}
+	}
+	for _, known := range failureKinds {
+		if errors.Is(err, known.value) {
+			f.Kind = known.kind
+		}
+	}
+	w.WriteHeader(http.StatusConflict)
+	_ = json.NewEncoder(w).Encode(f) // the only error left is that the other pod has gone
+}
+
+func readFailure(text []byte) error {
+	var f failure
+	if err := json.Unmarshal(text, &f); err != nil {
+		return fmt.Errorf("%w: a pod answered what is no error of a pod", ErrUnknown)
+	}
+	if f.Kind == "refused" {
+		return &fsm.Error{Code: f.Code, Message: f.Message}
+	}
+	for _, known := range failureKinds {
+		if f.Kind == known.kind {
+			return fmt.Errorf("%w (asked another pod)", known.value)
+		}
+	}
+	return errors.New(f.Message)
+}
+
+// readQuestion decodes a question's JSON.
+func readQuestion(r *http.Request, into any) error {
+	text, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
+func writeAnswer(w http.ResponseWriter, answer any) error {
+	text, err := json.Marshal(answer)
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	return err
+}
+
+// addressBook has the addresses that pods gave themselves, which may be newer than those of the Raft configuration.
+// It is a raft.ServerAddressProvider.
+type addressBook struct {
+	mu   sync.Mutex
+	byID map[raft.ServerID]raft.ServerAddress // guarded by mu
+}
+
+var errNotInBook = errors.New("the pod has not told its address")
+
+// ServerAddr is the address a pod gave itself. An error makes Raft use the one of its configuration.
+func (b *addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if address, ok := b.byID[id]; ok {
+		return address, nil
+	}
+	return "", errNotInBook
+}
+
+// maxBook bounds the book; pods know the cluster secret, so they are few.
+const maxBook = 1000
+
+func (b *addressBook) note(id, address string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, known := b.byID[raft.ServerID(id)]; known || len(b.byID) < maxBook {
+		b.byID[raft.ServerID(id)] = raft.ServerAddress(address)
+	}
+}
