@@ -47,8 +47,8 @@ func (c BeginWrite) check(t *txn) error {
 		return refuse(CodeInvalid, "a write id has 1 to %d bytes", maxNameBytes)
 	case c.IndexUID == nil && (c.Effect.CreateIndex || c.Effect.DeleteIndex || c.Effect.PrimaryKey != nil || c.Effect.Settings != nil):
 		return refuse(CodeInvalid, "a write with an effect needs an index")
-	case c.NumShards > maxShards || c.Spread != nil && *c.Spread < SpreadAll:
-		return refuse(CodeInvalid, "an index has at most %d shards and a spread of auto, all or a number of nodes", maxShards)
+	case c.NumShards > MaxShards || c.Spread != nil && *c.Spread < SpreadAll:
+		return refuse(CodeInvalid, "an index has at most %d shards and a spread of auto, all or a number of nodes", MaxShards)
 	case c.WriteID != "" && t.tx.Bucket(bucketWrites).Get([]byte(c.WriteID)) != nil:
 		return refuse(CodeExists, "write %s is open already", c.WriteID)
 	}

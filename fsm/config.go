@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// maxShards bounds the shards of an index: every shard is a placement entry once the index is cut up.
-const maxShards = 4096
+// MaxShards bounds the shards of an index: every shard is a placement entry once the index is cut up.
+const MaxShards = 4096
 
 // Config are the cluster-wide values every pod must agree on.
 type Config struct {
@@ -173,7 +173,9 @@ type Bootstrap struct {
 
 // SetConfig replaces the configuration; it concerns new indexes and later decisions only.
 type SetConfig struct {
-	Config Config `json:"config"`
+	Config Config    `json:"config"`
+	Now    time.Time `json:"now,omitzero"`
+	Job    *Job      `json:"job,omitempty"` // started with it
 }
 
 func (Bootstrap) Result() (r None) { return }
@@ -250,8 +252,8 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	switch {
-	case c.Shards > maxShards:
-		return refuse(CodeInvalid, "%d shards are too many, the limit is %d", c.Shards, maxShards)
+	case c.Shards > MaxShards:
+		return refuse(CodeInvalid, "%d shards are too many, the limit is %d", c.Shards, MaxShards)
 	case c.ReplicationFactor < 1:
 		return refuse(CodeInvalid, "the replication factor is at least 1, not %d", c.ReplicationFactor)
 	case c.Spread < SpreadAll:
@@ -267,7 +269,11 @@ func (c SetConfig) apply(t *txn) (any, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
+	if err := t.checkJob(c.Job); err != nil {
+		return nil, err
+	}
 	t.setConfig(config)
+	t.startJob(c.Job, c.Now)
 	return None{}, nil
 }
 

@@ -68,7 +68,7 @@ func (in *Intent) copies(ix *Index, slot int, acks map[NodeID]ackState) []copySt
 	var copies []copyState
 	for _, g := range ix.groups() {
 		for _, r := range ix.Replicas(g, ShardID(slot)) {
-			c := copyState{Group: g, Node: r.Node, State: r.State, Target: in.reaches(r.Node, slot)}
+			c := copyState{Group: g, Node: r.Node, State: r.State, Fresh: r.Fresh, Target: in.reaches(r.Node, slot)}
 			if c.Target {
 				c.Ack = acks[r.Node]
 			}

@@ -18,18 +18,26 @@ func Rendezvous(key string, nodes []NodeID, n int) []NodeID {
 		node   NodeID
 		weight uint64
 	}
-	list := make([]weighted, len(nodes))
-	buf := append([]byte(key), 0)
-	for i, node := range nodes {
+	heavier := func(a, b weighted) int { return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.node, b.node)) }
+	var stack [8]weighted
+	heaviest := stack[:0] // n is small beside the number of nodes: an insertion beats sorting them all
+	var room [128]byte
+	buf := append(append(room[:0], key...), 0)
+	for _, node := range nodes {
 		buf = append(buf[:len(key)+1], node...)
-		list[i] = weighted{node, xxh3.Hash(buf)}
+		one := weighted{node, xxh3.Hash(buf)}
+		if len(heaviest) == n && (n == 0 || heavier(one, heaviest[n-1]) > 0) {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(heaviest, one, heavier)
+		if len(heaviest) == n {
+			heaviest = heaviest[:n-1]
+		}
+		heaviest = slices.Insert(heaviest, at, one)
 	}
-	slices.SortFunc(list, func(a, b weighted) int {
-		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.node, b.node))
-	})
-	best := make([]NodeID, min(n, len(list)))
+	best := make([]NodeID, len(heaviest))
 	for i := range best {
-		best[i] = list[i].node
+		best[i] = heaviest[i].node
 	}
 	return best
 }
@@ -55,22 +63,6 @@ func desiredSlots(name string, shards uint32, spread, rf int, nodes []NodeID) []
 	return slots
 }
 
-// DesiredNodes returns the nodes that should hold each placement entry of an index in a group, heaviest first, judged by
-// committed node states. For an auto index that lives whole there is one entry, and one per shard once it is expanded.
-func (v *View) DesiredNodes(ix *Index, g GroupID) [][]NodeID {
-	spread := ix.Spread
-	if spread == SpreadAuto && !ix.Whole() {
-		spread = SpreadAll
-	}
-	return desiredSlots(ix.NodeUID, ix.Shards, spread, v.Config.ReplicationFactor, v.candidates(g))
-}
-
-// candidates are the nodes of a group that may get replicas, sorted. A failed node counts until it is drained or removed:
-// a short absence moves nothing. Placing new indexes prefers live nodes, see placeNew.
-func (v *View) candidates(g GroupID) []NodeID {
-	return v.nodesIn(g, NodeJoining, NodeActive, NodeDegraded, NodeFailed)
-}
-
 func (v *View) nodesIn(g GroupID, states ...NodeState) []NodeID {
 	var ids []NodeID
 	for id, n := range v.Nodes {
@@ -82,12 +74,12 @@ func (v *View) nodesIn(g GroupID, states ...NodeState) []NodeID {
 	return ids
 }
 
-// placeNew returns the nodes of a new index in a group: live nodes first, failed ones only to fill up to rf.
+// placeNew returns the nodes of a new index in a group: nodes in service first, others only to fill up to rf.
 func (v *View) placeNew(name string, shards uint32, spread int, g GroupID) [][]NodeID {
 	rf := v.Config.ReplicationFactor
-	nodes := v.nodesIn(g, NodeJoining, NodeActive, NodeDegraded)
+	nodes := v.nodesIn(g, NodeActive, NodeDegraded)
 	if missing := rf - len(nodes); missing > 0 {
-		nodes = append(nodes, Rendezvous(name, v.nodesIn(g, NodeFailed), missing)...)
+		nodes = append(nodes, Rendezvous(name, v.nodesIn(g, NodeJoining, NodeFailed), missing)...)
 	}
 	return desiredSlots(name, shards, spread, rf, nodes)
 }

@@ -115,8 +115,10 @@ type ForgetLeftover struct {
 
 // SetSpread changes how many nodes of a group share an index; the rebalancer moves replicas afterwards.
 type SetSpread struct {
-	Index  IndexID `json:"index"`
-	Spread int     `json:"spread"`
+	Index  IndexID   `json:"index"`
+	Spread int       `json:"spread"`
+	Now    time.Time `json:"now,omitzero"`
+	Job    *Job      `json:"job,omitempty"` // started with it
 }
 
 // ExpandIndex turns a whole index into one placement entry per shard, each with the replicas it had; moves follow.
@@ -142,11 +144,14 @@ func (c SetSpread) apply(t *txn) (any, error) {
 	if c.Spread < SpreadAll {
 		return nil, refuse(CodeInvalid, "spread %d is neither auto, all nor a number of nodes", c.Spread)
 	}
-	ix := t.editIndex(c.Index)
-	if ix == nil {
+	if t.view.Indexes[c.Index] == nil {
 		return nil, refuse(CodeNotFound, "index %d does not exist", c.Index)
 	}
-	ix.Spread = c.Spread
+	if err := t.checkJob(c.Job); err != nil {
+		return nil, err
+	}
+	t.startJob(c.Job, c.Now)
+	t.editIndex(c.Index).Spread = c.Spread
 	return None{}, nil
 }
 

@@ -19,6 +19,7 @@ type copyState struct {
 	State  ReplicaState
 	Target bool // the write was to be sent there
 	Ack    ackState
+	Fresh  bool // it has never been in sync
 }
 
 // shardVerdict is what a write's acknowledgements mean for one shard.
@@ -106,7 +107,7 @@ func missedGroups(copies []copyState) []GroupID {
 }
 
 // placed reports whether the copy is one of the RF that should exist: not on its way in or out.
-func (c copyState) placed() bool { return c.State == Active || c.State == Stale }
+func (c copyState) placed() bool { return c.State == Active || c.State == Stale && !c.Fresh }
 
 func count(b bool) int {
 	if b {

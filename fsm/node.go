@@ -37,6 +37,8 @@ type Node struct {
 	Version     string    `json:"version,omitempty"`
 	Error       string    `json:"error,omitempty"` // last error, for people
 	Since       time.Time `json:"since"`           // when State was entered
+	// Dead says that an operator declared it dead: it is not waited for, and stays failed until they take it back.
+	Dead bool `json:"dead,omitempty"`
 }
 
 // GroupState is the state of a replica group.
@@ -58,9 +60,11 @@ type Group struct {
 
 // AddNode makes a node known. An empty State means active. A group that does not exist yet is created active when the
 // cluster has no index, else initializing. Error: CodeExists when the id is or was in use.
+// A Job is started with it; CodeOperationBusy when one runs on the node.
 type AddNode struct {
 	Now  time.Time `json:"now"`
 	Node Node      `json:"node"`
+	Job  *Job      `json:"job,omitempty"`
 }
 
 // SetNodeState changes what is committed about a node; empty State, Version, Address and Key mean unchanged; Error is always set.
@@ -72,6 +76,9 @@ type SetNodeState struct {
 	Address string    `json:"address,omitempty"`
 	Key     string    `json:"key,omitempty"`
 	Error   string    `json:"error,omitempty"`
+	Dead    *bool     `json:"dead,omitempty"`
+	Job     *Job      `json:"job,omitempty"`    // started with it
+	EndJob  string    `json:"endJob,omitempty"` // canceled with it
 }
 
 // RemoveNode forgets a node and its replicas. Without Force it is refused (CodeWrongState) while replicas are left there;
@@ -113,9 +120,11 @@ type RecordNodeTask struct {
 type AddGroup struct {
 	Now   time.Time `json:"now"`
 	Group GroupID   `json:"group"`
+	Job   *Job      `json:"job,omitempty"` // started with it
 }
 
-// SetGroupState changes a group's state. Activation is refused (CodeWrongState) while it has replicas that are not active.
+// SetGroupState changes a group's state. Activation is refused (CodeWrongState) while it has replicas that are not active,
+// draining (CodeLastCopy) when no other group could answer in its place.
 type SetGroupState struct {
 	Now   time.Time  `json:"now"`
 	Group GroupID    `json:"group"`
@@ -145,7 +154,11 @@ func (c AddNode) apply(t *txn) (any, error) {
 	if err := t.checkNewNode(c.Node); err != nil {
 		return nil, err
 	}
+	if err := t.checkJob(c.Job); err != nil {
+		return nil, err
+	}
 	t.addNode(c.Node, c.Now)
+	t.startJob(c.Job, c.Now)
 	return None{}, nil
 }
 
@@ -182,10 +195,19 @@ func (t *txn) addNode(n Node, now time.Time) {
 }
 
 func (c SetNodeState) apply(t *txn) (any, error) {
-	n := t.editNode(c.Node)
-	if n == nil {
+	if t.view.Nodes[c.Node] == nil {
 		return nil, refuse(CodeNotFound, "node %s does not exist", c.Node)
 	}
+	if err := t.checkJob(c.Job); err != nil {
+		return nil, err
+	}
+	if c.EndJob != "" {
+		if _, err := (EndJob{Now: c.Now, ID: c.EndJob, State: JobCanceled}).apply(t); err != nil {
+			return nil, err
+		}
+	}
+	t.startJob(c.Job, c.Now)
+	n := t.editNode(c.Node)
 	if c.State != "" && c.State != n.State {
 		n.State, n.Since = c.State, c.Now.UTC()
 	}
@@ -193,6 +215,9 @@ func (c SetNodeState) apply(t *txn) (any, error) {
 	n.Address = cmp.Or(c.Address, n.Address)
 	n.Key = cmp.Or(c.Key, n.Key)
 	n.Error = c.Error
+	if c.Dead != nil {
+		n.Dead = *c.Dead
+	}
 	return None{}, nil
 }
 
@@ -216,7 +241,7 @@ func (c MarkNodeStale) apply(t *txn) (any, error) {
 		return nil, refuse(CodeNotFound, "node %s does not exist", c.Node)
 	}
 	var result MarkNodeStaleResult
-	for _, ref := range t.replicasOn(c.Node) {
+	for _, ref := range t.view.replicasOn(c.Node) {
 		if t.makeStale(ref, c.Now) {
 			result.NumStale++
 			if !t.view.Indexes[ref.Index].hasInSync(ref.Shard) {
@@ -234,22 +259,19 @@ func (c RemoveNode) apply(t *txn) (any, error) {
 	if t.view.Nodes[c.Node] == nil {
 		return nil, refuse(CodeNotFound, "node %s does not exist", c.Node)
 	}
-	refs := t.replicasOn(c.Node)
+	refs := t.view.replicasOn(c.Node)
 	if len(refs) > 0 && !c.Force {
 		return nil, refuse(CodeWrongState, "node %s still has %d replicas; drain it first or remove it by force", c.Node, len(refs))
 	}
-	var result RemoveNodeResult
-	for _, ref := range refs {
-		ix := t.view.Indexes[ref.Index]
-		if ix.replica(ref).State == Active && !ix.hasInSync(ref.Shard, c.Node) {
-			result.Lost = append(result.Lost, ref)
-		}
-	}
+	result := RemoveNodeResult{Lost: t.view.OnlyCopies(c.Node)}
 	if len(result.Lost) > 0 && !c.AcceptLoss {
 		return nil, refuse(CodeLastCopy, "node %s holds the only copy in sync of %d shards", c.Node, len(result.Lost))
 	}
 	for _, ref := range refs {
 		t.dropReplica(ref)
+	}
+	for _, ref := range result.Lost {
+		t.replaceLost(ref, c.Now)
 	}
 	t.dropNode(c.Node)
 	t.view.Leftovers = slices.DeleteFunc(slices.Clone(t.view.Leftovers), func(l Leftover) bool { return l.Node == c.Node })
@@ -259,10 +281,51 @@ func (c RemoveNode) apply(t *txn) (any, error) {
 	return result, nil
 }
 
+// OnlyCopies lists the shards whose only replica in sync is on the node.
+func (v *View) OnlyCopies(id NodeID) (only []ReplicaRef) {
+	for _, ref := range v.replicasOn(id) {
+		ix := v.Indexes[ref.Index]
+		if ix.replica(ref).State == Active && !ix.hasInSync(ref.Shard, id) {
+			only = append(only, ref)
+		}
+	}
+	return only
+}
+
+// replaceLost makes another replica of a lost shard the one that counts, so that the shard can be used again: the one that
+// was in sync last, or an empty one on a node that should hold it. The operator has accepted what is lost by that.
+func (t *txn) replaceLost(lost ReplicaRef, now time.Time) {
+	ix := t.view.Indexes[lost.Index]
+	best, since := ReplicaRef{}, time.Time{}
+	for _, g := range ix.groups() {
+		for _, r := range ix.Replicas(g, lost.Shard) {
+			if !r.Fresh && r.State != Active && (best.Node == "" || r.Since.After(since)) {
+				best, since = ReplicaRef{lost.Index, g, lost.Shard, r.Node}, r.Since
+			}
+		}
+	}
+	if best.Node == "" {
+		p := t.view.Planner(now)
+		p.nodes[lost.Group] = slices.DeleteFunc(p.nodes[lost.Group], func(id NodeID) bool { return id == lost.Node })
+		want := p.Targets(ix, lost.Group)
+		if slot := ix.slot(lost.Shard); slot < len(want) && len(want[slot]) > 0 {
+			best = lost
+			best.Node = want[slot][0]
+		}
+	}
+	if best.Node != "" {
+		t.setReplica(best, Active, now)
+	}
+}
+
 func (c AddGroup) apply(t *txn) (any, error) {
 	if t.view.Group(c.Group) != nil {
 		return nil, refuse(CodeExists, "replica group %d exists already", c.Group)
 	}
+	if err := t.checkJob(c.Job); err != nil {
+		return nil, err
+	}
+	t.startJob(c.Job, c.Now)
 	t.setGroup(Group{ID: c.Group, State: GroupInitializing, Since: c.Now.UTC()})
 	return None{}, nil
 }
@@ -275,6 +338,11 @@ func (c SetGroupState) apply(t *txn) (any, error) {
 	if c.State == GroupActive && g.State == GroupInitializing {
 		if missing := t.notInSync(c.Group); missing > 0 {
 			return nil, refuse(CodeWrongState, "replica group %d still has %d shards without a replica in sync", c.Group, missing)
+		}
+	}
+	if c.State == GroupDraining {
+		if err := t.checkDispensable(g); err != nil {
+			return nil, err
 		}
 	}
 	t.setGroup(Group{ID: c.Group, State: c.State, Since: c.Now.UTC()})
@@ -316,23 +384,36 @@ func (c RemoveGroup) apply(t *txn) (any, error) {
 }
 
 func (t *txn) checkRemoveGroup(g *Group) error {
-	others := slices.ContainsFunc(t.view.Groups, func(o *Group) bool { return o.ID != g.ID && o.State == GroupActive })
-	if g.State == GroupActive && !others {
-		return refuse(CodeLastCopy, "replica group %d is the last active one", g.ID)
-	}
 	for _, n := range t.view.Nodes {
 		if n.Group == g.ID {
 			return refuse(CodeWrongState, "replica group %d still has nodes; remove them first", g.ID)
 		}
 	}
+	return t.checkDispensable(g)
+}
+
+// checkDispensable refuses to do without a group when the others do not have everything in sync.
+func (t *txn) checkDispensable(g *Group) error {
+	others := slices.ContainsFunc(t.view.Groups, func(o *Group) bool { return o.ID != g.ID && o.State == GroupActive })
+	if g.State == GroupActive && !others {
+		return refuse(CodeLastCopy, "replica group %d is the last active one", g.ID)
+	}
 	for _, ix := range t.view.Indexes {
 		for s := range ix.NumSlots() {
-			if !ix.hasInSyncOutside(ShardID(s), g.ID) {
+			if !t.readableOutside(ix, ShardID(s), g.ID) {
 				return refuse(CodeLastCopy, "the other replica groups have a shard of index %s without a replica in sync", ix.UID)
 			}
 		}
 	}
 	return nil
+}
+
+// readableOutside reports whether an active group other than one has a replica of the shard in sync.
+func (t *txn) readableOutside(ix *Index, s ShardID, group GroupID) bool {
+	return slices.ContainsFunc(t.view.Groups, func(o *Group) bool {
+		return o.ID != group && o.State == GroupActive &&
+			slices.ContainsFunc(ix.Replicas(o.ID, s), func(r Replica) bool { return r.State == Active })
+	})
 }
 
 // setGroup adds or replaces a group.

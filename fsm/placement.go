@@ -26,6 +26,8 @@ type Replica struct {
 	// Epoch is the Raft index of the command that last set the state, also when it set stale anew: a repair that began
 	// under another epoch must not activate the replica.
 	Epoch uint64 `json:"epoch"`
+	// Fresh says that it has never been in sync here: it is on its way in, by a move or to fill up.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // ReplicaRef names one replica. Shard is 0 for an index that lives whole.
@@ -104,15 +106,6 @@ func (ix *Index) hasInSync(s ShardID, apartFrom ...NodeID) bool {
 	return false
 }
 
-func (ix *Index) hasInSyncOutside(s ShardID, group GroupID) bool {
-	for g := range ix.Placement {
-		if g != group && slices.ContainsFunc(ix.Replicas(g, s), func(r Replica) bool { return r.State == Active }) {
-			return true
-		}
-	}
-	return false
-}
-
 // groups returns the groups that hold the index, sorted.
 func (ix *Index) groups() []GroupID { return slices.Sorted(maps.Keys(ix.Placement)) }
 
@@ -156,10 +149,10 @@ func clonePlacement(p map[GroupID][][]Replica) map[GroupID][][]Replica {
 }
 
 // replicasOn lists the replicas of a node, sorted by index, group and shard.
-func (t *txn) replicasOn(node NodeID) []ReplicaRef {
+func (v *View) replicasOn(node NodeID) []ReplicaRef {
 	var refs []ReplicaRef
-	for _, id := range slices.Sorted(maps.Keys(t.view.Indexes)) {
-		ix := t.view.Indexes[id]
+	for _, id := range slices.Sorted(maps.Keys(v.Indexes)) {
+		ix := v.Indexes[id]
 		for _, g := range ix.groups() {
 			for s, replicas := range ix.Placement[g] {
 				if position(replicas, node) >= 0 {
@@ -182,9 +175,11 @@ func (t *txn) setReplica(ref ReplicaRef, state ReplicaState, now time.Time) {
 	s := ix.slot(ref.Shard)
 	r := Replica{Node: ref.Node, State: state, Since: now.UTC(), Epoch: t.index}
 	if i := position(slots[s], ref.Node); i >= 0 {
+		r.Fresh = slots[s][i].Fresh && state != Active
 		slots[s][i] = r
 		return
 	}
+	r.Fresh = state != Active
 	slots[s] = append(slots[s], r)
 	slices.SortFunc(slots[s], func(a, b Replica) int { return cmp.Compare(a.Node, b.Node) })
 }

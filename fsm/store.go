@@ -44,6 +44,8 @@ var (
 	rowRetired    = []byte("retired")    // ids of removed nodes
 	rowWebhooks   = []byte("webhooks")   // []Webhook
 	rowChats      = []byte("chats")      // []ChatWorkspace
+	rowJobs       = []byte("jobs")       // []Job
+	rowRebalance  = []byte("rebalance")  // RebalanceState
 )
 
 // formatVersion is that of the file; a file of another version is refused.
@@ -122,6 +124,7 @@ func loadView(tx *bbolt.Tx) (*View, error) {
 		{rowApplied, &applied}, {rowCovered, &covered}, {rowCounters, &v.counters}, {rowConfig, &v.Config}, {rowGroups, &v.Groups},
 		{rowFeatures, &v.Features}, {rowLeftovers, &v.Leftovers}, {rowFlips, &v.flips}, {rowRetired, &v.retired},
 		{rowWebhooks, &v.Webhooks}, {rowChats, &v.ChatWorkspaces},
+		{rowJobs, &v.Jobs}, {rowRebalance, &v.Rebalance},
 	}
 	for _, r := range rows {
 		if err := getRow(tx, r.row, r.into); err != nil {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -21,6 +22,8 @@ type View struct {
 	Leftovers      []Leftover         // sorted by node, then name
 	Webhooks       []Webhook          // sorted by uuid
 	ChatWorkspaces []ChatWorkspace    // sorted by uid
+	Jobs           []Job              // in order of creation
+	Rebalance      RebalanceState
 
 	NumOpenIntents int
 	NumOpenTasks   int
@@ -55,6 +58,9 @@ func (v *View) lookup(names map[string]IndexID, uid string) *Index {
 
 // Node returns a node, nil if it is unknown.
 func (v *View) Node(id NodeID) *Node { return v.Nodes[id] }
+
+// Retired reports whether an id belonged to a node that was removed.
+func (v *View) Retired(id NodeID) bool { return slices.Contains(v.retired, id) }
 
 // Group returns a group, nil if it is unknown.
 func (v *View) Group(id GroupID) *Group {

@@ -391,7 +391,7 @@ func TestMoveAndExpansion(t *testing.T) {
 	source := ix.Nodes()[0]
 	do(m, ExpandIndex{ix.ID})
 	m.refused(ExpandIndex{ix.ID}, ErrWrongState)
-	want := m.fsm.View().DesiredNodes(m.fsm.View().Index("movies"), 0)
+	want := m.fsm.View().Planner(m.tick()).Targets(m.fsm.View().Index("movies"), 0)
 	if len(want) != 4 {
 		t.Fatalf("desired: %v", want)
 	}

@@ -20,25 +20,25 @@ func (s *Server) openAdminRoutes(router *httprouter.Router) {
 	}
 }
 
+// adminRoute is one line of the management API.
+type adminRoute struct {
+	method, path string
+	handle       handler
+}
+
 // adminRoutes are Miroir's own endpoints for who has the admin key.
 func (s *Server) adminRoutes(router *httprouter.Router) {
-	for _, rt := range []struct {
-		path   string
-		handle handler
-	}{
-		{"/_miroir/status", s.handleStatus},
-		{"/_miroir/topology", s.handleTopology},
-		{"/_miroir/shards", s.handleShards},
-		{"/_miroir/metrics", s.handleMetrics},
-		{"/_miroir/config", s.handleConfig},
-		{"/_miroir/indexes/:uid", s.handleIndexPlacement},
-		{"/_miroir/indexes/:uid/settings/version", s.handleSettingsVersion},
-		{"/_miroir/tasks/:task", s.handleTaskDetail},
-		{"/_miroir/rebalance/status", s.handleRebalanceStatus},
-	} {
-		router.GET(rt.path, s.admin(rt.path, rt.handle))
+	table := append(s.topologyRoutes(),
+		adminRoute{"GET", "/_miroir/status", s.handleStatus},
+		adminRoute{"GET", "/_miroir/metrics", s.handleMetrics},
+		adminRoute{"GET", "/_miroir/config", s.handleConfig},
+		adminRoute{"PATCH", "/_miroir/config", s.handlePatchConfig},
+		adminRoute{"GET", "/_miroir/indexes/:uid/settings/version", s.handleSettingsVersion},
+		adminRoute{"GET", "/_miroir/tasks/:task", s.handleTaskDetail},
+	)
+	for _, rt := range table {
+		router.Handle(rt.method, rt.path, s.admin(rt.path, rt.handle))
 	}
-	router.PATCH("/_miroir/config", s.admin("/_miroir/config", s.handlePatchConfig))
 }
 
 // AdminHandler serves /_miroir, /metrics and /health for the listener inside the network.
@@ -150,6 +150,7 @@ func (s *Server) topology(v *fsm.View) topology {
 	t := topology{
 		Shards: v.Config.Shards, ReplicationFactor: v.Config.ReplicationFactor,
 		ReplicaGroups: []groupStatus{}, Nodes: []nodeStatus{}, FullyCovered: uncovered == 0,
+		RebalanceInProgress: rebalanceState(v, s.plan(v)) == "running",
 	}
 	for _, group := range v.Groups {
 		t.ReplicaGroups = append(t.ReplicaGroups, groupStatus{group.ID, string(group.State)})

@@ -142,7 +142,7 @@ func (q *search) valuesOf(ctx context.Context, field string) *fieldValues {
 	parts := make([]*facets, len(answers))
 	total, uses := 0, 0
 	for i, a := range answers {
-		if parts[i] = a[0].facets; parts[i] == nil || len(parts[i].values[field]) >= nodeFacetValues {
+		if parts[i] = a[0].facets; parts[i] == nil || isCut(len(parts[i].values[field]), q.settings.MaxValuesPerFacet()) {
 			return nil
 		}
 		total += a[0].total

@@ -56,9 +56,23 @@ func (s *Server) join(ctx context.Context, index fsm.IndexID, to fsm.NodeID, cli
 	}
 	s.writer.lanes.enqueue(index, sub)
 	if len(changes) > 0 {
-		_, err = fsm.Do(ctx, s.cluster, fsm.MarkReplicas{Now: s.opts.Now(), Changes: changes})
+		if _, err = fsm.Do(ctx, s.cluster, fsm.MarkReplicas{Now: s.opts.Now(), Changes: changes}); err != nil {
+			return sub, err
+		}
+		// The next write goes to the node too. A pod that did not know could count its documents twice.
+		err = s.WaitEverywhere(ctx, s.cluster.View().AppliedIndex)
 	}
 	return sub, err
+}
+
+// WaitEverywhere returns once no pod reads by a picture older than the Raft index.
+func (s *Server) WaitEverywhere(ctx context.Context, index uint64) error {
+	if pods, several := s.cluster.(interface {
+		WaitEverywhere(ctx context.Context, index uint64) error
+	}); several {
+		return pods.WaitEverywhere(ctx, index)
+	}
+	return nil
 }
 
 // foundIndex is what a node has of an index. settings is nil when it has none.

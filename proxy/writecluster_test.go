@@ -112,6 +112,7 @@ type clusterShape struct {
 	groups, perGroup, rf int
 	shards               uint32
 	spread               int
+	spare                int // servers that are no nodes yet, named s<number>
 }
 
 func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
@@ -124,6 +125,11 @@ func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
 			t.Cleanup(nodes[id].Close)
 			addresses = append(addresses, "http://"+id)
 		}
+	}
+	for n := range top.spare {
+		id := fmt.Sprintf("s%d", n)
+		nodes[id] = devnode.New(devnode.Options{MasterKey: testMasterKey, PayloadLimitBytes: 200 << 20})
+		t.Cleanup(nodes[id].Close)
 	}
 	c := newWriteClusterOver(t, top, devnode.Transport(nodes), addresses)
 	c.nodes = nodes
@@ -197,6 +203,16 @@ func (c *writeCluster) send(method, path, contentType string, body []byte) *http
 	if method != http.MethodGet {
 		request.Header.Set("Content-Type", contentType)
 	}
+	answer := httptest.NewRecorder()
+	c.server.ServeHTTP(answer, request)
+	return answer
+}
+
+// manage sends a management request from a loopback address.
+func (c *writeCluster) manage(method, path, body string) *httptest.ResponseRecorder {
+	c.t.Helper()
+	request := httptest.NewRequest(method, path, strings.NewReader(body))
+	request.RemoteAddr = "127.0.0.1:1"
 	answer := httptest.NewRecorder()
 	c.server.ServeHTTP(answer, request)
 	return answer

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"miroir/fsm"
 	"miroir/proxy/node"
 	"miroir/tasks"
@@ -17,7 +19,8 @@ import (
 // since. And at the flip no write is open, so that what is noted can be copied and compared for good.
 type attempt struct {
 	opts   Options
-	repair *Repair
+	repair *Repair       // configured
+	rate   *rate.Limiter // of documents that are copied
 	job    *repairJob
 	meter  *repairMeter
 
@@ -33,6 +36,7 @@ type slot struct {
 	group  fsm.GroupID
 	shard  fsm.ShardID
 	epoch  uint64 // of the replica as joining
+	fresh  bool   // the replica has never been in sync
 	source copyNode
 	from   fsm.NodeID
 }
@@ -79,7 +83,7 @@ func (a *attempt) plan() error {
 	for group, entries := range ix.Placement {
 		for shard, replicas := range entries {
 			for _, replica := range replicas {
-				if replica.Node != to.ID || replica.State != fsm.Stale && replica.State != fsm.Joining {
+				if replica.Node != to.ID || !needsRepair(view, replica) {
 					continue
 				}
 				s := &slot{group: group, shard: fsm.ShardID(shard)}
@@ -129,22 +133,10 @@ func (a *attempt) join(ctx context.Context) error {
 // finished waits until the target has prepared the index. Some of its tasks may fail without harm: an index is
 // created that exists. What counts, the settings, is compared in the end.
 func (a *attempt) finished(ctx context.Context, uid int64) error {
-	for pause := time.Millisecond; uid >= 0; pause = min(2*pause, 200*time.Millisecond) {
-		list, err := a.target.tasks(ctx, []uint32{uint32(uid)})
-		if err != nil {
-			return err
-		}
-		if len(list) == 0 {
-			return fmt.Errorf("node %s does not know task %d any more", a.job.key.node, uid)
-		}
-		if list[0].Finished() {
-			return nil
-		}
-		if !sleep(ctx, pause) {
-			return ctx.Err()
-		}
+	if uid < 0 {
+		return nil
 	}
-	return nil
+	return a.target.finished(ctx, uint32(uid))
 }
 
 func (a *attempt) ref(s *slot) fsm.ReplicaRef {
@@ -173,16 +165,23 @@ func replicaOn(ix *fsm.Index, s *slot, id fsm.NodeID) fsm.Replica {
 var (
 	// errVoid says that the replicas are not what they were: the attempt has lost its point.
 	errVoid = errors.New("the replicas changed meanwhile")
+	// errStopped says that moves were paused or canceled.
+	errStopped = errors.New("moves are stopped")
 	// errAgain asks for another round.
 	errAgain = errors.New("the index was written too much meanwhile")
 )
 
 // stillJoining fails once a replica is no longer joining since this attempt, because it missed a write for example.
 func (a *attempt) stillJoining() error {
-	ix := a.opts.Cluster.View().Indexes[a.job.key.index]
+	view := a.opts.Cluster.View()
+	ix := view.Indexes[a.job.key.index]
 	for _, s := range a.slots {
-		if r := a.replica(ix, s); r.State != fsm.Joining || r.Epoch != s.epoch {
+		r := a.replica(ix, s)
+		if r.State != fsm.Joining || r.Epoch != s.epoch {
 			return fmt.Errorf("%w: shard %d is %q", errVoid, s.shard, r.State)
+		}
+		if !needsRepair(view, r) {
+			return errStopped
 		}
 	}
 	if ix.Whole() != a.whole {
@@ -379,11 +378,18 @@ func (a *attempt) compareSettings(ctx context.Context) error {
 		if err != nil {
 			return a.blame(s, err)
 		}
-		if ours != theirs {
+		if ours != theirs && !a.settingsFit(ctx) {
 			return fmt.Errorf("%w in their settings: node %s has %.2000s, node %s %.2000s", errNotEqual, s.from, ours, a.job.key.node, theirs)
 		}
 	}
 	return nil
+}
+
+// settingsFit reports that the target's settings are those of the state although the source shows others: an index that
+// has moved out over its group has longer lists of facet values on the nodes it came to than on those it was on.
+func (a *attempt) settingsFit(ctx context.Context) bool {
+	check, err := a.opts.Coordinator.CheckSettings(ctx, a.job.key.index, a.job.key.node)
+	return err == nil && check.Equal()
 }
 
 // checkTasks fails when a source did not do a write whose client task is still open: others may have done it, and then
@@ -426,8 +432,12 @@ func (a *attempt) activate(ctx context.Context) error {
 		return err
 	}
 	for _, s := range a.slots {
-		_, err := fsm.Do(ctx, a.opts.Cluster, fsm.ActivateReplica{Now: a.opts.Now(), ReplicaRef: a.ref(s), Epoch: s.epoch})
-		if err != nil {
+		now, view := a.opts.Now(), a.opts.Cluster.View()
+		activate := fsm.ActivateReplica{Now: now, ReplicaRef: a.ref(s), Epoch: s.epoch}
+		if ix := view.Indexes[a.job.key.index]; ix != nil {
+			activate.Displaced = view.Planner(now).Displaced(ix, a.ref(s))
+		}
+		if _, err := fsm.Do(ctx, a.opts.Cluster, activate); err != nil {
 			return fmt.Errorf("shard %d not activated: %w", s.shard, err)
 		}
 	}

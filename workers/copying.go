@@ -79,11 +79,24 @@ func (a *attempt) copyPart(ctx context.Context, p part) error {
 		}
 		pending, copied = append(pending, uids...), append(copied, differing...)
 		a.job.compared(len(page))
+		if err := a.pace(ctx, len(differing)); err != nil {
+			return err
+		}
 	}
 	if err := a.target.await(ctx, pending); err != nil {
 		return err
 	}
 	return a.verify(ctx, p.slot, copied)
+}
+
+// pace waits until as many documents may be copied as were.
+func (a *attempt) pace(ctx context.Context, documents int) error {
+	for range documents {
+		if err := a.rate.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // listBoth lists the ids that source and target have. The source's history is looked at afterwards: what a node lists

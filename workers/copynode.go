@@ -173,6 +173,17 @@ func (n copyNode) delete(ctx context.Context, ids []string) (uint32, error) {
 	})
 }
 
+// deleteMatching deletes the documents that match a filter.
+func (n copyNode) deleteMatching(ctx context.Context, filter string) (uint32, error) {
+	body, err := json.Marshal(map[string]string{"filter": filter})
+	if err != nil {
+		return 0, err
+	}
+	return n.enqueue(ctx, node.Request{
+		Method: http.MethodPost, Path: "/indexes/" + n.index + "/documents/delete", ContentType: "application/json", Body: body,
+	})
+}
+
 // lateAnswerPauses are the waits before a node is asked again for a request of ours whose answer was lost: it must not
 // turn up after newer writes.
 var lateAnswerPauses = []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond}
@@ -232,6 +243,25 @@ func (n copyNode) await(ctx context.Context, uids []uint32) error {
 		}
 	}
 	return nil
+}
+
+// finished waits until the node has finished a task, well or not.
+func (n copyNode) finished(ctx context.Context, uid uint32) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		list, err := n.tasks(ctx, []uint32{uid})
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("node %s does not know task %d any more", n.client.ID(), uid)
+		}
+		if list[0].Finished() {
+			return nil
+		}
+		if !sleep(ctx, pause) {
+			return ctx.Err()
+		}
+	}
 }
 
 func (n copyNode) tasks(ctx context.Context, uids []uint32) ([]node.Task, error) {

@@ -28,6 +28,8 @@ func (o *Options) next(r checkRun, state fsm.NodeState, good bool) (checkRun, fs
 		r = checkRun{missed: r.missed + 1}
 	}
 	switch {
+	case good && state == fsm.NodeJoining:
+		return r, fsm.NodeActive
 	case good && (state == fsm.NodeFailed || state == fsm.NodeDegraded) && r.good >= o.RecoveryThreshold:
 		return r, fsm.NodeActive
 	case !good && (state == fsm.NodeActive || state == fsm.NodeDegraded) && r.missed >= o.UnhealthyThreshold:
@@ -99,7 +101,7 @@ func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) 
 	if checked == nil && (run.good == 1 || state == fsm.NodeActive) && !h.checkHistory(ctx, n) {
 		return
 	}
-	if state == "" {
+	if state == "" || n.Dead {
 		return
 	}
 	command := fsm.SetNodeState{Now: h.opts.Now(), Node: n.ID, State: state}

@@ -7,21 +7,24 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/time/rate"
 
 	"miroir/fsm"
 	"miroir/tasks"
 )
 
-// Repair configures the repair of replicas. The zero value of a field means the default named beside it.
+// Repair configures the repair and the moves of replicas. The zero value of a field means what stands beside it; where
+// that is a setting, the replicated configuration is asked at every use.
 type Repair struct {
 	Interval       time.Duration // 1 s between two looks at the placement
-	MaxConcurrent  int           // 4 indexes on nodes are filled at once
-	PageSize       int           // 1000 documents of a request
-	MaxHold        time.Duration // 2 s: how long the writes of an index are held at most
-	Timeout        time.Duration // 1 h for one attempt
+	MaxConcurrent  int           // rebalancer.max_concurrent_migrations: indexes on nodes that are filled at once
+	PageSize       int           // rebalancer.page_size: documents of a request
+	MaxHold        time.Duration // rebalancer.write_hold_max_ms: how long the writes of an index are held at most
+	Timeout        time.Duration // rebalancer.migration_timeout_s for one attempt
 	RequestTimeout time.Duration // 30 s for one request
 	BackoffMin     time.Duration // 1 s before an attempt that failed is made again,
 	BackoffMax     time.Duration // 1 min in the end
@@ -30,10 +33,6 @@ type Repair struct {
 
 func (r Repair) withDefaults() *Repair {
 	r.Interval = cmp.Or(r.Interval, time.Second)
-	r.MaxConcurrent = cmp.Or(r.MaxConcurrent, 4)
-	r.PageSize = cmp.Or(r.PageSize, 1000)
-	r.MaxHold = cmp.Or(r.MaxHold, 2*time.Second)
-	r.Timeout = cmp.Or(r.Timeout, time.Hour)
 	r.RequestTimeout = cmp.Or(r.RequestTimeout, 30*time.Second)
 	r.BackoffMin = cmp.Or(r.BackoffMin, time.Second)
 	r.BackoffMax = cmp.Or(r.BackoffMax, time.Minute)
@@ -43,12 +42,23 @@ func (r Repair) withDefaults() *Repair {
 	return &r
 }
 
+// configured is r with the settings of the cluster where it has none of its own.
+func (r Repair) configured(view *fsm.View) *Repair {
+	c := view.Config.Rebalancer
+	r.MaxConcurrent = cmp.Or(r.MaxConcurrent, c.MaxConcurrentMigrations, 4)
+	r.PageSize = cmp.Or(r.PageSize, c.PageSize, 1000)
+	r.MaxHold = cmp.Or(r.MaxHold, time.Duration(c.WriteHoldMaxMs)*time.Millisecond, 2*time.Second)
+	r.Timeout = cmp.Or(r.Timeout, time.Duration(c.MigrationTimeoutS)*time.Second, time.Hour)
+	return &r
+}
+
 // repairer turns replicas that are stale or joining into active ones. It runs on the leader. What it knows of a copy
 // in progress is lost with it: the next leader starts that copy again, and finds most of it done.
 type repairer struct {
 	opts   Options
 	repair *Repair
 	meter  repairMeter
+	rate   *rate.Limiter // of documents that are copied
 
 	mu   sync.Mutex
 	jobs map[jobKey]*repairJob // guarded by mu: those known, running or waiting
@@ -69,7 +79,7 @@ type repairMeter struct {
 
 func newRepairer(o Options) *repairer {
 	set := o.Repair.Metrics
-	return &repairer{opts: o, repair: o.Repair, jobs: map[jobKey]*repairJob{}, meter: repairMeter{
+	return &repairer{opts: o, repair: o.Repair, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, meter: repairMeter{
 		active:    set.GetOrCreateGauge("miroir_repair_active", nil),
 		repaired:  set.GetOrCreateCounter(`miroir_repair_shards_total{result="repaired"}`),
 		failed:    set.GetOrCreateCounter(`miroir_repair_shards_total{result="failed"}`),
@@ -81,28 +91,40 @@ func newRepairer(o Options) *repairer {
 // run looks for replicas to repair until ctx ends, and waits for the copies in progress.
 func (r *repairer) run(ctx context.Context) {
 	var running sync.WaitGroup
-	slots := make(chan struct{}, r.repair.MaxConcurrent)
+	var numRunning atomic.Int32
 	var seen *fsm.View
 	for {
 		if view := r.opts.Cluster.View(); view != seen || r.pending() {
 			seen = view
+			r.throttle(view)
 			r.look(view)
 			for _, job := range r.ready() {
-				select {
-				case slots <- struct{}{}:
-					job.start()
-					running.Go(func() {
-						defer func() { <-slots }()
-						r.work(ctx, job)
-					})
-				default:
+				if int(numRunning.Load()) >= r.repair.configured(view).MaxConcurrent {
+					break
 				}
+				numRunning.Add(1)
+				job.start(r.opts.Now())
+				running.Go(func() {
+					defer numRunning.Add(-1)
+					r.work(ctx, job)
+				})
 			}
 		}
 		if !sleep(ctx, r.repair.Interval) {
 			running.Wait()
 			return
 		}
+	}
+}
+
+// throttle sets how many documents are copied per second.
+func (r *repairer) throttle(view *fsm.View) {
+	limit := rate.Inf
+	if perSecond := view.Config.Rebalancer.ThrottleDocsPerSec; perSecond > 0 {
+		limit = rate.Limit(perSecond)
+	}
+	if r.rate.Limit() != limit {
+		r.rate.SetLimit(limit)
 	}
 }
 
@@ -123,9 +145,9 @@ func (r *repairer) look(view *fsm.View) {
 		for group, entries := range ix.Placement {
 			for shard, replicas := range entries {
 				for _, replica := range replicas {
-					if replica.State == fsm.Stale || replica.State == fsm.Joining {
+					if needsRepair(view, replica) {
 						key := jobKey{ix.ID, replica.Node}
-						wanted[key] = append(wanted[key], &slot{group: group, shard: fsm.ShardID(shard)})
+						wanted[key] = append(wanted[key], &slot{group: group, shard: fsm.ShardID(shard), fresh: replica.Fresh})
 					}
 				}
 			}
@@ -144,6 +166,12 @@ func (r *repairer) look(view *fsm.View) {
 			delete(r.jobs, key)
 		}
 	}
+}
+
+// needsRepair reports whether a replica is to be brought in sync now. What is on its way in waits while moves are stopped.
+func needsRepair(view *fsm.View, replica fsm.Replica) bool {
+	out := replica.State == fsm.Stale || replica.State == fsm.Joining
+	return out && !(replica.Fresh && view.Rebalance != fsm.RebalanceOn)
 }
 
 // ready lists the jobs that may run now, oldest first.
@@ -169,10 +197,11 @@ func (r *repairer) ready() []*repairJob {
 func (r *repairer) work(ctx context.Context, job *repairJob) {
 	r.meter.active.Inc()
 	defer r.meter.active.Dec()
-	attempting, cancel := context.WithTimeout(ctx, r.repair.Timeout)
+	repair := r.repair.configured(r.opts.Cluster.View())
+	attempting, cancel := context.WithTimeout(ctx, repair.Timeout)
 	defer cancel()
 	began := r.opts.Now()
-	a := &attempt{opts: r.opts, repair: r.repair, job: job, meter: &r.meter}
+	a := &attempt{opts: r.opts, repair: repair, rate: r.rate, job: job, meter: &r.meter}
 	err := a.run(attempting)
 	log := r.opts.Logger.With("index", job.indexUID(), "node_id", job.key.node, "replicas", len(a.slots), "copied", job.copiedDocuments(),
 		"took", r.opts.Now().Sub(began))
@@ -195,7 +224,7 @@ func (r *repairer) status() []tasks.Repair {
 	r.mu.Unlock()
 	list := make([]tasks.Repair, len(jobs))
 	for i, job := range jobs {
-		list[i] = job.status()
+		list[i] = job.status(r.opts.Now())
 	}
 	slices.SortFunc(list, func(a, b tasks.Repair) int {
 		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.Index, b.Index), cmp.Compare(a.Node, b.Node))

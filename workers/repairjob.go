@@ -29,6 +29,8 @@ type repairJob struct {
 	done      int64
 	total     int64
 	copied    int64
+	began     time.Time // of the attempt
+	fresh     bool      // all slots are on their way in
 }
 
 // place notes which replicas are out of sync.
@@ -36,6 +38,7 @@ func (j *repairJob) place(view *fsm.View, slots []*slot) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.slots, j.index = slots, view.Indexes[j.key.index].UID
+	j.fresh = !slices.ContainsFunc(slots, func(s *slot) bool { return !s.fresh })
 }
 
 // mayRun reports whether the time of the next attempt has come.
@@ -51,10 +54,10 @@ func (j *repairJob) isRunning() bool {
 	return j.running
 }
 
-func (j *repairJob) start() {
+func (j *repairJob) start(now time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.running, j.finishing, j.copied = true, false, 0
+	j.running, j.finishing, j.copied, j.began = true, false, 0, now
 }
 
 // end notes how an attempt went.
@@ -127,12 +130,18 @@ func (j *repairJob) indexUID() string {
 	return j.index
 }
 
-func (j *repairJob) status() tasks.Repair {
+func (j *repairJob) status(now time.Time) tasks.Repair {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	status := tasks.Repair{
 		Kind: "repair", Index: j.index, Node: string(j.key.node), State: "waiting", StartedAt: j.since,
 		Done: j.done, Total: j.total, Copied: j.copied, Attempts: j.failures, Shards: []uint32{},
+	}
+	if j.fresh {
+		status.Kind = "move"
+	}
+	if took := now.Sub(j.began).Seconds(); j.running && took > 0 {
+		status.DocsPerSecond = float64(j.done) / took
 	}
 	for _, s := range j.slots {
 		status.Shards = append(status.Shards, uint32(s.shard))

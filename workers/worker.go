@@ -46,6 +46,8 @@ type Coordinator interface {
 	// JoinReplicas makes an index ready on a node and commits changes of its replicas there, at one point in the order
 	// of the index's writes.
 	JoinReplicas(ctx context.Context, index fsm.IndexID, to fsm.NodeID, changes []fsm.ReplicaChange) (nodeTaskUID int64, err error)
+	// WaitEverywhere returns once no pod reads by a picture older than the Raft index.
+	WaitEverywhere(ctx context.Context, index uint64) error
 	// ShardOf and ShardFilter tell the shard of a document, and what a node filters shards by.
 	ShardOf(id string, shards uint32) fsm.ShardID
 	ShardFilter(shards []fsm.ShardID) string
@@ -178,6 +180,7 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { newDriftCheck(w.opts).run(ctx) })
 	if w.opts.Repair != nil {
 		duties.Go(func() { w.keepRepaired(ctx) })
+		duties.Go(func() { newRebalancer(w.opts).run(ctx) })
 	}
 	duties.Go(func() { w.opts.Coordinator.RunJobs(ctx) })
 	duties.Wait()

@@ -75,11 +75,7 @@ func (s *Set) Get(n *fsm.Node) *Client {
 			return e.client
 		}
 	}
-	key := n.Key
-	if key == "" {
-		key = s.key
-	}
-	made := &entry{address: n.Address, key: n.Key, client: New(n.ID, n.Address, key, s.rt)}
+	made := &entry{address: n.Address, key: n.Key, client: s.New(n)}
 	if earlier, loaded := s.clients.LoadOrStore(n.ID, made); loaded {
 		if e := earlier.(*entry); e.address == n.Address && e.key == n.Key {
 			return e.client
@@ -87,6 +83,15 @@ func (s *Set) Get(n *fsm.Node) *Client {
 		s.clients.Store(n.ID, made)
 	}
 	return made.client
+}
+
+// New is a client of n that the set does not keep: n may be no node yet.
+func (s *Set) New(n *fsm.Node) *Client {
+	key := n.Key
+	if key == "" {
+		key = s.key
+	}
+	return New(n.ID, n.Address, key, s.rt)
 }
 
 // Client is the client of the node that view knows as id, nil when it knows none.

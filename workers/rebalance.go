@@ -1,0 +1,283 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"miroir/fsm"
+)
+
+// rebalancer brings the placement to where nodes, groups and the replication factor want it. It runs on the leader and
+// decides by committed states only: it has replicas join, which the repairer fills and activates, takes surplus ones out
+// of service and deletes their documents. What it keeps in memory only saves work; a new leader plans afresh.
+type rebalancer struct {
+	opts   Options
+	repair *Repair
+	meter  rebalanceMeter
+
+	settled map[fsm.IndexID]*fsm.Index // indexes that needed nothing when planned for nodes and config
+	nodes   map[fsm.NodeID]*fsm.Node
+	config  fsm.Config
+	planned time.Time // when all indexes were planned last
+	growth  growth
+
+	purges  sync.WaitGroup
+	mu      sync.Mutex
+	purging map[jobKey]bool // guarded by mu
+}
+
+type rebalanceMeter struct {
+	active   *metrics.Gauge
+	purged   *metrics.Counter
+	duration *metrics.Histogram
+	since    time.Time // when the moves in progress began, zero when there are none
+}
+
+func newRebalancer(o Options) *rebalancer {
+	set := o.Repair.Metrics
+	r := &rebalancer{opts: o, repair: o.Repair, purging: map[jobKey]bool{}, meter: rebalanceMeter{
+		active:   set.GetOrCreateGauge("miroir_rebalance_in_progress", nil),
+		purged:   set.GetOrCreateCounter("miroir_rebalance_replicas_removed_total"),
+		duration: set.GetOrCreateHistogram("miroir_rebalance_duration_seconds"),
+	}}
+	r.growth = growth{opts: o, expand: r.expand, seen: map[fsm.IndexID]growthCheck{}}
+	return r
+}
+
+// run plans and carries out until ctx ends.
+func (r *rebalancer) run(ctx context.Context) {
+	for {
+		r.turn(ctx)
+		if !sleep(ctx, r.repair.Interval) {
+			r.purges.Wait()
+			r.meter.active.Set(0)
+			return
+		}
+	}
+}
+
+// replanAfter is how often all indexes are planned although nothing changed: time alone makes a failed node one that is
+// not waited for any more.
+const replanAfter = 5 * time.Second
+
+// turn does what is possible now.
+func (r *rebalancer) turn(ctx context.Context) {
+	view, now := r.opts.Cluster.View(), r.opts.Now()
+	if !maps.Equal(r.nodes, view.Nodes) || r.config != view.Config || now.Sub(r.planned) > replanAfter {
+		r.settled, r.nodes, r.config, r.planned = map[fsm.IndexID]*fsm.Index{}, view.Nodes, view.Config, now
+	}
+	moves := view.Planner(now).Plan(func(ix *fsm.Index) bool { return r.settled[ix.ID] == ix })
+	r.settle(view, moves)
+	r.measure(moves, now)
+	r.change(ctx, moves, view)
+	for _, step := range moves.Steps {
+		if step.Kind == fsm.StepExpand {
+			r.expand(ctx, step.Index)
+		}
+	}
+	r.purge(ctx, moves)
+	r.advance(ctx, view, moves)
+	r.growth.look(ctx, view)
+}
+
+// settle notes the indexes that need nothing.
+func (r *rebalancer) settle(view *fsm.View, moves *fsm.Moves) {
+	if moves.NumSteps > len(moves.Steps) {
+		return // the plan does not name all that need something
+	}
+	unsettled := map[fsm.IndexID]bool{}
+	for _, step := range moves.Steps {
+		unsettled[step.Index] = true
+	}
+	for _, ref := range moves.Filling {
+		unsettled[ref.Index] = true
+	}
+	for _, ref := range moves.Waiting {
+		unsettled[ref.Index] = true
+	}
+	r.settled = maps.Clone(r.settled)
+	clear(r.settled)
+	for id, ix := range view.Indexes {
+		if !unsettled[id] {
+			r.settled[id] = ix
+		}
+	}
+}
+
+func (r *rebalancer) measure(moves *fsm.Moves, now time.Time) {
+	busy := moves.NumSteps+len(moves.Filling) > 0
+	switch {
+	case busy && r.meter.since.IsZero():
+		r.meter.since = now
+		r.meter.active.Set(1)
+	case !busy && !r.meter.since.IsZero():
+		r.meter.duration.Update(now.Sub(r.meter.since).Seconds())
+		r.meter.since = time.Time{}
+		r.meter.active.Set(0)
+	}
+}
+
+// change commits what needs no node: replicas that return, retire, and as many that join as may be filled at once.
+func (r *rebalancer) change(ctx context.Context, moves *fsm.Moves, view *fsm.View) {
+	room := r.repair.configured(view).MaxConcurrent - len(moves.Filling)
+	if view.Rebalance != fsm.RebalanceOn {
+		room = 0
+	}
+	changes := map[fsm.IndexID][]fsm.ReplicaChange{}
+	for _, step := range moves.Steps {
+		change := fsm.ReplicaChange{ReplicaRef: step.ReplicaRef, From: step.From}
+		switch step.Kind {
+		case fsm.StepJoin:
+			if room <= 0 {
+				continue
+			}
+			room--
+			change.To = fsm.Stale // the repair makes the index on the node before the first write goes there
+		case fsm.StepReturn:
+			change.To = fsm.Stale
+		case fsm.StepRetire:
+			change.To = fsm.Leaving
+		default:
+			continue
+		}
+		changes[step.Index] = append(changes[step.Index], change)
+	}
+	for _, index := range slices.Sorted(maps.Keys(changes)) {
+		_, err := fsm.Do(ctx, r.opts.Cluster, fsm.MarkReplicas{Now: r.opts.Now(), Changes: changes[index]})
+		if err != nil && ctx.Err() == nil {
+			r.opts.Logger.Warn("replicas not moved", "index_id", index, "error", err)
+		}
+	}
+}
+
+// expand gives an index that lives whole an entry per shard, and its nodes the settings of one that is spread.
+func (r *rebalancer) expand(ctx context.Context, index fsm.IndexID) {
+	hold := r.repair.configured(r.opts.Cluster.View()).MaxHold
+	err := r.opts.Coordinator.HoldIndex(ctx, index, hold, func(ctx context.Context) error {
+		_, err := fsm.Do(ctx, r.opts.Cluster, fsm.ExpandIndex{Index: index})
+		return err
+	})
+	if err != nil {
+		r.opts.Logger.Warn("index not spread yet", "index_id", index, "error", err)
+		return
+	}
+	ix := r.opts.Cluster.View().Indexes[index]
+	if ix == nil {
+		return
+	}
+	r.opts.Logger.Info("index moves out over its group", "index", ix.UID, "shards", ix.Shards)
+	for _, id := range ix.Nodes(fsm.Active) {
+		if _, err := r.opts.Coordinator.JoinReplicas(ctx, index, id, nil); err != nil {
+			r.opts.Logger.Warn("settings of a spread index not sent", "index", ix.UID, "node_id", id, "error", err)
+		}
+	}
+}
+
+// advance drains nodes and ends jobs.
+func (r *rebalancer) advance(ctx context.Context, view *fsm.View, moves *fsm.Moves) {
+	for i := range view.Jobs {
+		job := &view.Jobs[i]
+		if job.State != fsm.JobRunning {
+			continue
+		}
+		for _, command := range r.next(view, moves, job) {
+			if err := r.do(ctx, command); err != nil && ctx.Err() == nil {
+				r.opts.Logger.Warn("job not advanced", "job_id", job.ID, "job_type", job.Type, "error", err)
+				break
+			}
+		}
+	}
+}
+
+func (r *rebalancer) do(ctx context.Context, command fsm.Command) error {
+	_, err := r.opts.Cluster.Apply(ctx, command)
+	return err
+}
+
+// next are the commands that bring a job on, nil while it waits.
+func (r *rebalancer) next(view *fsm.View, moves *fsm.Moves, job *fsm.Job) []fsm.Command {
+	now := r.opts.Now()
+	end := func(state fsm.JobState, reason string) fsm.Command {
+		return fsm.EndJob{Now: now, ID: job.ID, State: state, Error: reason}
+	}
+	n := view.Node(job.Node)
+	if job.Node != "" && n == nil {
+		if job.Type == fsm.JobAddNode {
+			return []fsm.Command{end(fsm.JobFailed, "the node was removed")}
+		}
+		return []fsm.Command{end(fsm.JobSucceeded, "")}
+	}
+	switch job.Type {
+	case fsm.JobDrainNode, fsm.JobRemoveNode:
+		switch {
+		case n.State != fsm.NodeDraining && n.State != fsm.NodeDrained:
+			return []fsm.Command{end(fsm.JobCanceled, "")}
+		case holdsReplicas(view, n.ID):
+			return nil
+		case job.Type == fsm.JobRemoveNode:
+			return []fsm.Command{fsm.RemoveNode{Now: now, Node: n.ID}, end(fsm.JobSucceeded, "")}
+		}
+		return []fsm.Command{fsm.SetNodeState{Now: now, Node: n.ID, State: fsm.NodeDrained}, end(fsm.JobSucceeded, "")}
+	case fsm.JobAddNode:
+		if n.State == fsm.NodeJoining {
+			return nil
+		}
+	case fsm.JobAddGroup:
+		if job.Group != nil && view.Group(*job.Group) == nil {
+			return []fsm.Command{end(fsm.JobCanceled, "the group was removed")}
+		}
+	}
+	if moves.Remaining(job) > 0 {
+		return nil
+	}
+	return []fsm.Command{end(fsm.JobSucceeded, "")}
+}
+
+// holdsReplicas reports whether a node has a replica in any state.
+func holdsReplicas(view *fsm.View, id fsm.NodeID) bool {
+	for _, ix := range view.Indexes {
+		if slices.Contains(ix.Nodes(), id) {
+			return true
+		}
+	}
+	return false
+}
+
+// purge deletes the documents of leaving replicas, index by index and node by node.
+func (r *rebalancer) purge(ctx context.Context, moves *fsm.Moves) {
+	limit := r.repair.configured(r.opts.Cluster.View()).MaxConcurrent
+	for _, step := range moves.Steps {
+		key := jobKey{step.Index, step.Node}
+		r.mu.Lock()
+		start := step.Kind == fsm.StepPurge && !r.purging[key] && len(r.purging) < limit
+		if start {
+			r.purging[key] = true
+		}
+		r.mu.Unlock()
+		if start {
+			r.purges.Go(func() { r.purgeOne(ctx, key) })
+		}
+	}
+}
+
+func (r *rebalancer) purgeOne(ctx context.Context, key jobKey) {
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.purging, key)
+	}()
+	err := (&purge{opts: r.opts, repair: r.repair.configured(r.opts.Cluster.View()), key: key}).run(ctx)
+	switch {
+	case err == nil:
+		r.meter.purged.Inc()
+	case ctx.Err() == nil && !errors.Is(err, errVoid):
+		r.opts.Logger.Warn("documents of a leaving replica not deleted", "index_id", key.index, "node_id", key.node, "error", err)
+		sleep(ctx, r.repair.BackoffMin)
+	}
+}
