@@ -198,13 +198,14 @@ func (p *pod) startWorkers(ctx context.Context) error {
 		HealthInterval: health.Interval, HealthTimeout: health.Timeout,
 		UnhealthyThreshold: health.UnhealthyThreshold, RecoveryThreshold: health.RecoveryThreshold,
 		PollMin: milliseconds(polls.PollMinMs), PollMax: milliseconds(polls.PollMaxMs), Logger: p.options.Logger.With("component", "workers"),
-		Repair: &workers.Repair{Metrics: p.metrics}, Drift: workers.Drift{Metrics: p.metrics},
+		Repair: &workers.Repair{Metrics: p.metrics}, Drift: workers.Drift{Metrics: p.metrics}, AntiEntropy: &workers.AntiEntropy{Metrics: p.metrics},
 	})
 	if err != nil {
 		return err
 	}
 	p.closers.Add("workers", running.Close)
 	p.server.ShowRepairs(running.Repairs)
+	p.server.ShowAudits(running)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/julienschmidt/httprouter"
 
 	"miroir/fsm"
+	"miroir/meili"
 )
 
 // openAdminRoutes are those of Miroir's own endpoints that do their own checks of the caller.
@@ -36,7 +38,7 @@ func (s *Server) adminRoutes(router *httprouter.Router) {
 		adminRoute{"GET", "/_miroir/indexes/:uid/settings/version", s.handleSettingsVersion},
 		adminRoute{"GET", "/_miroir/tasks/:task", s.handleTaskDetail},
 	)
-	for _, rt := range table {
+	for _, rt := range append(table, s.auditRoutes()...) {
 		router.Handle(rt.method, rt.path, s.admin(rt.path, rt.handle))
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
@@ -320,6 +322,10 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *request) error {
 	}
 	if r.View.Config.ReplicationFactor < 2 {
 		warnings = append(warnings, "replication_factor is 1: a node that is lost takes its documents with it")
+	}
+	for _, found := range s.foreignTasks() {
+		warnings = append(warnings, fmt.Sprintf("somebody wrote to node %s directly: %d tasks, the last on index %s at %s",
+			found.Node, found.Count, found.Index, meili.FormatTime(found.Last)))
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
 		"version": s.opts.Version, "feature_level": 1, "leader": s.cluster.LeaderID(), "pods": s.cluster.Pods(),

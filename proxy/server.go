@@ -132,7 +132,8 @@ type Server struct {
 	writer   *writer
 	// repairing is what ShowRepairs was given.
 	repairing atomic.Pointer[func() []tasks.Repair]
-	jobs      chan struct{} // signalled when a job has been enqueued
+	auditor   atomic.Pointer[Auditor] // what ShowAudits was given
+	jobs      chan struct{}           // signalled when a job has been enqueued
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
 	features sync.Mutex
 	// chats is held while a chat workspace's settings are changed, so that no change is lost.

@@ -135,6 +135,9 @@ func (s *Server) ShardOf(id string, shards uint32) fsm.ShardID { return ShardOf(
 // ShardFilter is the filter that keeps the documents of shards on a node.
 func (s *Server) ShardFilter(shards []fsm.ShardID) string { return ShardFilter(shards) }
 
+// StrayFilter finds documents without a shard: Miroir never writes any.
+func (s *Server) StrayFilter() string { return shardField + " NOT EXISTS" }
+
 var errAnyDocument = errors.New("any document may be touched")
 
 // touched notes the documents that a deletion names; those of a filter nobody knows, and an edit may touch any.

@@ -16,6 +16,7 @@ import (
 
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/proxy/node"
 	"miroir/tasks"
 )
 
@@ -130,7 +131,7 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 }
 
 func (wr *writer) newWrite(p *proposal, ix *fsm.Index, guarded bool) *write {
-	w := &write{id: fsm.WriteID(uuid.Must(uuid.NewV7()).String()), begin: p.begin}
+	w := &write{id: fsm.WriteID(node.WriteMark + uuid.Must(uuid.NewV7()).String()), begin: p.begin}
 	w.begin.Now, w.begin.WriteID = wr.server.opts.Now(), w.id
 	if guarded {
 		w.begin.Expect = &fsm.Expect{}

@@ -55,6 +55,7 @@ type documentsQuery struct {
 	Fields          []string `json:"fields,omitempty"`
 	Filter          string   `json:"filter,omitempty"`
 	IDs             []string `json:"ids,omitempty"`
+	Offset          int64    `json:"offset,omitempty"`
 	Limit           int64    `json:"limit"`
 	RetrieveVectors bool     `json:"retrieveVectors,omitempty"`
 }
@@ -191,7 +192,7 @@ var lateAnswerPauses = []time.Duration{0, 100 * time.Millisecond, 400 * time.Mil
 // enqueue sends a write and returns the uid of its node task. It carries an id of its own, so that a lost answer is
 // settled by looking for it.
 func (n copyNode) enqueue(ctx context.Context, r node.Request) (uint32, error) {
-	mark := fsm.WriteID("repair-" + uuid.Must(uuid.NewV7()).String())
+	mark := fsm.WriteID(node.RepairMark + uuid.Must(uuid.NewV7()).String())
 	if r.Query == nil {
 		r.Query = url.Values{}
 	}

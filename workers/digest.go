@@ -22,9 +22,32 @@ func digest(document []byte) xxh3.Uint128 {
 	hash := xxh3.New()
 	for _, f := range fields {
 		hashBytes(hash, f.name)
+		if string(f.name) == "_vectors" {
+			f.value = givenVectors(f.value)
+		}
 		hashBytes(hash, f.value)
 	}
 	return hash.Sum128()
+}
+
+// givenVectors are the vectors of a document without those that each node computes for itself: models and remote
+// embedders need not give every node the same numbers.
+func givenVectors(vectors []byte) []byte {
+	var names []string
+	embedders := map[string][]byte{}
+	for name, value := range meili.Fields(vectors) {
+		if regenerate, _ := meili.Get(value, "regenerate"); string(regenerate) == "true" {
+			value = []byte("computed")
+		}
+		names = append(names, string(name))
+		embedders[string(name)] = value
+	}
+	slices.Sort(names)
+	var given []byte
+	for _, name := range names {
+		given = append(append(append(given, name...), ':'), embedders[name]...)
+	}
+	return given
 }
 
 func hashBytes(hash *xxh3.Hasher, part []byte) {

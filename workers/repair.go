@@ -62,6 +62,8 @@ type repairer struct {
 
 	mu   sync.Mutex
 	jobs map[jobKey]*repairJob // guarded by mu: those known, running or waiting
+	// suspects are replicas that differed, with the counter of what their repair writes; guarded by mu.
+	suspects map[fsm.ReplicaRef]*metrics.Counter
 }
 
 // jobKey names a job: all replicas of one index on one node.
@@ -79,7 +81,7 @@ type repairMeter struct {
 
 func newRepairer(o Options) *repairer {
 	set := o.Repair.Metrics
-	return &repairer{opts: o, repair: o.Repair, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, meter: repairMeter{
+	return &repairer{opts: o, repair: o.Repair, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
 		active:    set.GetOrCreateGauge("miroir_repair_active", nil),
 		repaired:  set.GetOrCreateCounter(`miroir_repair_shards_total{result="repaired"}`),
 		failed:    set.GetOrCreateCounter(`miroir_repair_shards_total{result="failed"}`),
@@ -125,6 +127,31 @@ func (r *repairer) throttle(view *fsm.View) {
 	}
 	if r.rate.Limit() != limit {
 		r.rate.SetLimit(limit)
+	}
+}
+
+// expect says that replicas became stale because they differed; counter counts what their repair writes.
+func (r *repairer) expect(refs []fsm.ReplicaRef, counter *metrics.Counter) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ref := range refs {
+		r.suspects[ref] = counter
+	}
+}
+
+// account counts what a repair wrote, if it was to undo a difference.
+func (r *repairer) account(a *attempt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var counter *metrics.Counter
+	for _, s := range a.slots {
+		if found := r.suspects[a.ref(s)]; found != nil {
+			counter = found
+			delete(r.suspects, a.ref(s))
+		}
+	}
+	if counter != nil {
+		counter.Add(int(a.job.copiedDocuments()))
 	}
 }
 
@@ -212,6 +239,7 @@ func (r *repairer) work(ctx context.Context, job *repairJob) {
 		log.Warn("replicas not repaired", "error", err)
 	default:
 		r.meter.repaired.Add(len(a.slots))
+		r.account(a)
 		log.Info("replicas repaired: in sync again")
 	}
 	job.end(err, r.opts.Now(), r.repair.BackoffMin, r.repair.BackoffMax)

@@ -51,6 +51,8 @@ type Coordinator interface {
 	// ShardOf and ShardFilter tell the shard of a document, and what a node filters shards by.
 	ShardOf(id string, shards uint32) fsm.ShardID
 	ShardFilter(shards []fsm.ShardID) string
+	// StrayFilter finds documents on a node that Miroir did not put there.
+	StrayFilter() string
 	// RunJobs works on tasks that the leader carries out itself, until ctx ends.
 	RunJobs(ctx context.Context)
 }
@@ -69,8 +71,9 @@ type Options struct {
 	PollMax                               time.Duration    // 1 s in the end
 	Now                                   func() time.Time // time.Now
 	Logger                                *slog.Logger
-	Repair                                *Repair // nil: replicas out of sync stay so
-	Drift                                 Drift   // how settings are read back
+	Repair                                *Repair      // nil: replicas out of sync stay so
+	AntiEntropy                           *AntiEntropy // nil: replicas are not compared
+	Drift                                 Drift        // how settings are read back
 }
 
 func (o Options) withDefaults() Options {
@@ -93,6 +96,9 @@ func (o Options) withDefaults() Options {
 	if o.Repair != nil {
 		o.Repair = o.Repair.withDefaults()
 	}
+	if o.AntiEntropy != nil {
+		o.AntiEntropy = o.AntiEntropy.withDefaults()
+	}
 	o.Drift = o.Drift.withDefaults()
 	return o
 }
@@ -103,7 +109,10 @@ type Workers struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	repairer atomic.Pointer[repairer] // of this term, nil while this pod does not lead
+	// Of this term; nil while this pod does not lead.
+	repairer atomic.Pointer[repairer]
+	auditor  atomic.Pointer[auditor]
+	foreign  atomic.Pointer[foreignWatch]
 }
 
 // Repairs lists the replicas that this pod, if it leads, is bringing in sync.
@@ -122,6 +131,9 @@ func Start(ctx context.Context, o Options) (*Workers, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	w := &Workers{opts: o.withDefaults(), cancel: cancel}
+	if w.opts.AntiEntropy != nil {
+		w.registerAge()
+	}
 	w.opts.Coordinator.HoldWrites()
 	w.done.Go(func() { w.supervise(ctx) })
 	return w, nil
@@ -178,20 +190,43 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
 	duties.Go(func() { newDriftCheck(w.opts).run(ctx) })
+	w.heal(ctx, &duties)
 	if w.opts.Repair != nil {
-		duties.Go(func() { w.keepRepaired(ctx) })
 		duties.Go(func() { newRebalancer(w.opts).run(ctx) })
 	}
 	duties.Go(func() { w.opts.Coordinator.RunJobs(ctx) })
 	duties.Wait()
 }
 
-// keepRepaired brings replicas in sync until ctx ends.
-func (w *Workers) keepRepaired(ctx context.Context) {
-	r := newRepairer(w.opts)
-	w.repairer.Store(r)
-	defer w.repairer.Store(nil)
-	r.run(ctx)
+// heal brings replicas in sync, compares them and looks for foreign writes until ctx ends.
+func (w *Workers) heal(ctx context.Context, duties *sync.WaitGroup) {
+	var r *repairer
+	if w.opts.Repair != nil {
+		r = newRepairer(w.opts)
+		w.repairer.Store(r)
+		duties.Go(func() {
+			defer w.repairer.Store(nil)
+			r.run(ctx)
+		})
+	}
+	if w.opts.AntiEntropy == nil {
+		return
+	}
+	a := newAuditor(w.opts)
+	if r != nil {
+		a.suspect = func(refs []fsm.ReplicaRef) { r.expect(refs, a.meter.repaired) }
+	}
+	f := newForeignWatch(w.opts, a.startPass)
+	w.auditor.Store(a)
+	w.foreign.Store(f)
+	duties.Go(func() {
+		defer w.auditor.Store(nil)
+		a.run(ctx)
+	})
+	duties.Go(func() {
+		defer w.foreign.Store(nil)
+		f.run(ctx)
+	})
 }
 
 // catchUp waits until this pod has applied everything its predecessors committed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,24 @@ func (t *Task) Finished() bool { return t.Status != "enqueued" && t.Status != "p
 
 // Failed reports that the node ended the task without doing it.
 func (t *Task) Failed() bool { return t.Status == "failed" || t.Status == "canceled" }
+
+// What Miroir's own document writes carry begins with one of these: writes of clients, and those of the repair.
+const (
+	WriteMark  = "miroir-"
+	RepairMark = "repair-"
+)
+
+// IsForeign reports a task that changes documents or indexes and was not created by Miroir. Tasks that carry no mark when
+// Miroir creates them are not told apart.
+func (t *Task) IsForeign() bool {
+	switch t.Type {
+	case "indexSwap":
+		return true // Miroir swaps names, not indexes
+	case "documentAdditionOrUpdate", "documentDeletion", "documentEdition":
+		return !strings.HasPrefix(t.CustomMetadata, WriteMark) && !strings.HasPrefix(t.CustomMetadata, RepairMark)
+	}
+	return false
+}
 
 type taskPage struct {
 	Results []Task  `json:"results"`
@@ -96,6 +115,58 @@ func (c *Client) FindWrite(ctx context.Context, nodeUID string, write fsm.WriteI
 		}
 		query.Set("from", strconv.FormatUint(uint64(*page.Next), 10))
 	}
+}
+
+// foreignKinds are the types of tasks that IsForeign looks at.
+const foreignKinds = writeKinds + ",indexSwap"
+
+// WrittenDirectly reports whether the node has a task of an index, enqueued after a time, that Miroir did not create.
+func (c *Client) WrittenDirectly(ctx context.Context, nodeUID string, since time.Time) (bool, error) {
+	query := url.Values{
+		"types": {foreignKinds}, "indexUids": {nodeUID}, "limit": {"200"}, "afterEnqueuedAt": {since.UTC().Format(time.RFC3339Nano)},
+	}
+	for {
+		page, err := c.taskPage(ctx, query)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(page.Results, func(t Task) bool { return t.IsForeign() }) {
+			return true, nil
+		}
+		if page.Next == nil {
+			return false, nil
+		}
+		query.Set("from", strconv.FormatUint(uint64(*page.Next), 10))
+	}
+}
+
+// ForeignTasks lists the tasks with a uid above after that Miroir did not create, newest first, the first 10,000 looked
+// at. newest is the highest uid of the node's tasks, -1 without any. Without a newer task it costs one small request.
+func (c *Client) ForeignTasks(ctx context.Context, after int64) (foreign []Task, newest int64, err error) {
+	newest, err = c.NewestTask(ctx)
+	if err != nil || newest <= after {
+		return nil, newest, err
+	}
+	query := url.Values{"types": {foreignKinds}, "limit": {"200"}}
+	for range 50 {
+		page, err := c.taskPage(ctx, query)
+		if err != nil {
+			return nil, newest, err
+		}
+		for _, task := range page.Results {
+			if int64(task.UID) <= after {
+				return foreign, newest, nil
+			}
+			if int64(task.UID) <= newest && task.IsForeign() {
+				foreign = append(foreign, task)
+			}
+		}
+		if page.Next == nil {
+			break
+		}
+		query.Set("from", strconv.FormatUint(uint64(*page.Next), 10))
+	}
+	return foreign, newest, nil
 }
 
 func (c *Client) taskPage(ctx context.Context, query url.Values) (*taskPage, error) {
