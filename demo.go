@@ -15,7 +15,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"miroir/cli"
 	"miroir/config"
 	"miroir/fsm"
 	"miroir/testdata"
@@ -82,14 +81,14 @@ func (c *demoCommand) Run(ctx context.Context) (err error) {
 	}
 	closers.Add("pod", pod.Close)
 
-	client := &cli.Client{URL: pod.ClientURL(), Key: demoKey, HTTP: &http.Client{Timeout: time.Minute}}
+	client := &apiClient{URL: pod.ClientURL(), Key: demoKey, HTTP: &http.Client{Timeout: time.Minute}}
 	dataset, _ := testdata.Find(c.Dataset)
 	if err := loadDataset(ctx, client, dataset); err != nil {
 		return err
 	}
 	c.printWelcome(os.Stdout, pod.ClientURL(), dataset, nodes)
 	if c.Once {
-		_, err := client.Call(ctx, http.MethodPost, "/indexes/"+dataset.Name+"/search", "application/json", []byte(`{}`))
+		_, err := client.call(ctx, http.MethodPost, "/indexes/"+dataset.Name+"/search", "application/json", []byte(`{}`))
 		return err
 	}
 	err = pod.Wait(ctx)
@@ -113,13 +112,13 @@ func (c *demoCommand) config(dir string, nodes []demoNode) *config.Config {
 const batchDocuments = 1000
 
 // loadDataset creates the index with its settings and adds the documents in batches, with a progress bar.
-func loadDataset(ctx context.Context, client *cli.Client, dataset testdata.Dataset) error {
+func loadDataset(ctx context.Context, client *apiClient, dataset testdata.Dataset) error {
 	create := fmt.Appendf(nil, `{"uid":%q,"primaryKey":%q}`, dataset.Name, dataset.PrimaryKey)
-	if err := client.DoTask(ctx, http.MethodPost, "/indexes", "application/json", create); err != nil {
+	if err := client.doTask(ctx, http.MethodPost, "/indexes", "application/json", create); err != nil {
 		return err
 	}
 	path := "/indexes/" + dataset.Name
-	if err := client.DoTask(ctx, http.MethodPatch, path+"/settings", "application/json", dataset.Settings); err != nil {
+	if err := client.doTask(ctx, http.MethodPatch, path+"/settings", "application/json", dataset.Settings); err != nil {
 		return err
 	}
 	documents, err := dataset.Open()
@@ -130,7 +129,7 @@ func loadDataset(ctx context.Context, client *cli.Client, dataset testdata.Datas
 		progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30),
 		progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
 	err = eachBatch(documents, batchDocuments, func(ndjson []byte, n int) error {
-		if err := client.DoTask(ctx, http.MethodPost, path+"/documents", "application/x-ndjson", ndjson); err != nil {
+		if err := client.doTask(ctx, http.MethodPost, path+"/documents", "application/x-ndjson", ndjson); err != nil {
 			return err
 		}
 		return bar.Add(n)

@@ -6,7 +6,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"miroir/fsm"
@@ -26,7 +25,6 @@ type Config struct {
 	Raft    Raft
 	Health  Health
 	Pool    Pool
-	Chats   Chats
 	Log     Log
 	Cluster fsm.Config
 
@@ -90,11 +88,6 @@ type Health struct {
 type Pool struct {
 	MaxIdle, MaxTotal int
 	IdleTimeout       time.Duration
-}
-
-// Chats says what conversations may reach.
-type Chats struct {
-	AllowedIPNetworks []netip.Prefix // internal ones where language models may be
 }
 
 // Log is what is logged and how.

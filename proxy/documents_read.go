@@ -114,6 +114,7 @@ type documentPage struct {
 
 func (l *documentList) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 	plan := planRead(l.request)
+	l.request.prepared = &plan
 	if len(plan.Calls) == 1 && len(plan.Missing) == 0 {
 		got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
 			return l.ask(ctx, c, call, l.query.Offset, l.query.Limit, nil)
@@ -165,7 +166,7 @@ func (l *documentList) keyOf(raw []byte) []byte {
 // unsorted asks every node for its total and, as far as already known, its part of the page; then the nodes the page
 // reaches into for the rest. No node sends documents that are not shown, except when a node fails in between.
 func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
-	first := planRead(l.request)
+	first := l.request.plan()
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
 		if len(first.Calls) > 0 && call.Node == first.Calls[0].Node {
 			return l.askPage(ctx, c, call, l.query.Offset, l.query.Limit)
@@ -199,13 +200,16 @@ func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, err
 	return l.page(appendHits(nil, hits, newHitCutter([]string{"_federation"}, nil)), total), got.Missing, nil
 }
 
-// again asks for a part of the page from the replicas of one call.
+// again asks for a part of the page from the replicas of one call; all of its shards answer or it fails.
 func (l *documentList) again(ctx context.Context, call Call, offset, limit int) (documentPage, error) {
 	r := l.request
-	r.Shards = call.Shards
+	r.Shards, r.prepared = call.Shards, nil
 	got, err := scatter(ctx, l.s, r, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
 		return l.askPage(ctx, c, call, offset, limit)
 	})
+	if err == nil && len(got.Missing) > 0 {
+		err = unavailable(got.Missing, nil)
+	}
 	if err != nil {
 		return documentPage{}, err
 	}

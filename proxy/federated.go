@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"miroir/fsm"
@@ -22,7 +22,8 @@ type federated struct {
 	s        *Server
 	view     *fsm.View
 	multi    *meili.MultiSearch
-	indexes  map[string]*fsm.Index // by client name, of all queries
+	indexes  map[string]*fsm.Index  // by client name, of all queries
+	requests map[string]planRequest // how each index is read, by client name
 	seed     uint64
 	metadata bool
 	started  time.Time
@@ -113,23 +114,32 @@ func (f *federated) check() error {
 func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string][]fsm.ShardID, error) {
 	missing := map[string][]fsm.ShardID{}
 	open := map[string][]fsm.ShardID{} // nil: all shards
-	for uid := range f.indexes {
+	f.requests = map[string]planRequest{}
+	hedges := &atomic.Int32{}
+	for uid, ix := range f.indexes {
 		open[uid] = nil
+		request := f.s.planRequest(f.view, ix, nil, f.seed)
+		if request.hedges != nil {
+			request.hedges = hedges
+		}
+		f.requests[uid] = request
 	}
 	var answers []*federatedAnswer
 	avoid := map[fsm.NodeID]bool{}
 	var failure error
 	for len(open) > 0 {
 		parts := f.parts(open, avoid, missing)
+		f.s.meter.fanOut.Update(float64(len(parts)))
 		open = map[string][]fsm.ShardID{}
 		for _, o := range f.ask(ctx, parts) {
 			if o.err == nil {
-				answers = append(answers, o.answer)
+				answers = append(answers, o.answers...)
 				continue
 			}
 			if done := final(ctx, o.err); done != nil {
 				return nil, nil, f.shownError(done)
 			}
+			f.s.meter.retries.Inc()
 			failure = o.err
 			avoid[o.part.node] = true
 			for uid, call := range o.part.calls {
@@ -137,9 +147,10 @@ func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string]
 			}
 		}
 	}
-	if len(answers) == 0 && len(missing) > 0 {
-		for _, uid := range slices.Sorted(maps.Keys(missing)) {
-			return nil, nil, unavailable(missing[uid], failure)
+	for _, uid := range slices.Sorted(maps.Keys(missing)) {
+		slices.Sort(missing[uid])
+		if err := f.s.judgeMissing(f.view, missing[uid], len(answers), failure); err != nil {
+			return nil, nil, err
 		}
 	}
 	return answers, missing, nil
@@ -147,15 +158,26 @@ func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string]
 
 // parts plans the open shards of every index and groups the calls by node, ordered by node.
 func (f *federated) parts(open map[string][]fsm.ShardID, avoid map[fsm.NodeID]bool, missing map[string][]fsm.ShardID) []federatedPart {
-	byNode := map[fsm.NodeID]map[string]Call{}
+	plans := map[string]Plan{}
 	for uid, shards := range open {
-		request := f.s.planRequest(f.view, f.indexes[uid], shards, f.seed)
-		request.Avoid = avoid
-		plan := planRead(request)
-		missing[uid] = append(missing[uid], plan.Missing...)
-		if len(missing[uid]) == 0 {
-			delete(missing, uid)
+		request := f.requests[uid]
+		request.Shards, request.Avoid = slices.Sorted(slices.Values(shards)), avoid
+		if shards == nil {
+			request.Shards = nil
 		}
+		plan := planRead(request)
+		if len(plan.Missing) > 0 {
+			missing[uid] = append(missing[uid], plan.Missing...)
+		}
+		plans[uid] = plan
+	}
+	return partsOf(plans)
+}
+
+// partsOf are the calls of several plans, by index, one part for each node.
+func partsOf(plans map[string]Plan) []federatedPart {
+	byNode := map[fsm.NodeID]map[string]Call{}
+	for uid, plan := range plans {
 		for _, call := range plan.Calls {
 			if byNode[call.Node] == nil {
 				byNode[call.Node] = map[string]Call{}
@@ -172,27 +194,58 @@ func (f *federated) parts(open map[string][]fsm.ShardID, avoid map[fsm.NodeID]bo
 }
 
 type federatedOutcome struct {
-	part   federatedPart
-	answer *federatedAnswer
-	err    error
+	part    federatedPart
+	answers []*federatedAnswer
+	err     error
 }
 
 func (f *federated) ask(ctx context.Context, parts []federatedPart) []federatedOutcome {
 	outcomes := make([]federatedOutcome, len(parts))
-	var running sync.WaitGroup
-	for i, part := range parts {
-		running.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, f.s.opts.SearchTimeout)
-			defer cancel()
-			answer, err := f.askPart(ctx, part)
-			outcomes[i] = federatedOutcome{part, answer, err}
-		})
-	}
-	running.Wait()
+	eachAtOnce(len(parts), func(i int) {
+		answers, err := f.askHedged(ctx, parts[i])
+		outcomes[i] = federatedOutcome{parts[i], answers, err}
+	})
 	return outcomes
 }
 
+// askHedged asks one node and, when it takes long, others for the same shards of the same indexes.
+func (f *federated) askHedged(ctx context.Context, p federatedPart) ([]*federatedAnswer, error) {
+	to := func(p federatedPart) part[*federatedAnswer] {
+		return func(ctx context.Context) (*federatedAnswer, error) { return f.askPart(ctx, p) }
+	}
+	var any planRequest
+	for uid := range p.calls {
+		any = f.requests[uid]
+	}
+	started := time.Now()
+	answers, hedged, err := race(ctx, f.s.hedgeOf(any, p.node), to(p), func() []part[*federatedAnswer] {
+		plans := map[string]Plan{}
+		for uid, call := range p.calls {
+			plan, ok := hedgePlan(f.requests[uid], call)
+			if !ok {
+				return nil
+			}
+			plans[uid] = plan
+		}
+		instead := partsOf(plans)
+		if !f.s.allowHedge(any, len(instead)) {
+			return nil
+		}
+		var asks []part[*federatedAnswer]
+		for _, substitute := range instead {
+			asks = append(asks, to(substitute))
+		}
+		return asks
+	})
+	if hedged {
+		f.s.selector.observe(f.s.nodes.Client(f.view, p.node), time.Since(started), false) // it would have taken longer still
+	}
+	return answers, err
+}
+
 func (f *federated) askPart(ctx context.Context, part federatedPart) (*federatedAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.s.readTimeout(f.view))
+	defer cancel()
 	body, err := marshal(f.request(part))
 	if err != nil {
 		return nil, err

@@ -151,7 +151,7 @@ func newBatcher(ctx context.Context, s *Server, searches []*search) *batcher {
 		if q == nil {
 			continue
 		}
-		plan := planRead(q.planRequest())
+		plan := q.planRequest().plan()
 		if (len(plan.Calls) > 1 || q.listsFurther()) && (q.kind != meili.KeywordSearch || q.form().federated) {
 			continue
 		}
@@ -231,7 +231,7 @@ func (b *batcher) sendIfComplete(batch *nodeBatch) {
 }
 
 func (b *batcher) exchange(batch *nodeBatch) (map[*search][]byte, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, b.s.opts.SearchTimeout)
+	ctx, cancel := context.WithTimeout(b.ctx, b.s.readTimeout(batch.joined[0].search.view))
 	defer cancel()
 	var multi meili.MultiSearch
 	send := node.Request{Method: "POST", Path: "/multi-search", ContentType: "application/json"}

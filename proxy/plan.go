@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/zeebo/xxh3"
 
@@ -37,9 +38,6 @@ func (c Call) filterShards() []fsm.ShardID {
 	return c.Shards
 }
 
-// direct reports that one node answers everything and needs no filter: its answer is the answer.
-func (p *Plan) direct() bool { return len(p.Calls) == 1 && p.Calls[0].Whole && len(p.Missing) == 0 }
-
 // planRequest is the input of planRead.
 type planRequest struct {
 	View  *fsm.View
@@ -58,7 +56,22 @@ type planRequest struct {
 	// Avoid are nodes not to ask at all: they failed during this request.
 	Avoid map[fsm.NodeID]bool
 
+	// Groups are the groups that may be read, in this order; nil: all active ones, in an order that follows the seed.
+	Groups []fsm.GroupID
+
+	prepared *Plan // the plan, when it was made before: what is sent must be what was foreseen
+	alone    bool  // one answer is expected: no hedge may take several
+	// hedges counts those of the whole query, over its rounds; nil forbids them.
+	hedges  *atomic.Int32
 	failure error // why the last node was avoided, for the message when none is left
+}
+
+// plan is the prepared plan, or a new one.
+func (r planRequest) plan() Plan {
+	if r.prepared != nil {
+		return *r.prepared
+	}
+	return planRead(r)
 }
 
 // standing is how willingly a node is asked.
@@ -117,6 +130,9 @@ func (r planRequest) lot(name string, weight float64) float64 {
 
 // groups are the groups that may be read, in the order in which they are tried.
 func (r planRequest) groups() []fsm.GroupID {
+	if r.Groups != nil {
+		return r.Groups
+	}
 	ids := make([]fsm.GroupID, 0, len(r.View.Groups))
 	for _, g := range r.View.Groups {
 		if g.State == fsm.GroupActive {

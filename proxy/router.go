@@ -93,7 +93,7 @@ func (s *Server) clientRoutes() []route {
 		{"GET", "/chats/:workspace/settings", meili.ActionChatsSettingsGet, chat(chatSettings.action, s.handleGetChatSettings)},
 		{"PATCH", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, s.handlePatchChatSettings},
 		{"DELETE", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, chat(chatSettings.action, s.handleResetChatSettings)},
-		{"POST", "/chats/:workspace/chat/completions", meili.ActionChatCompletions, s.handleChatCompletion},
+		{"POST", "/chats/:workspace/chat/completions", meili.ActionChatCompletions, handleChatCompletions},
 
 		{"POST", "/dynamic-search-rules", meili.ActionDynamicSearchRulesGet, refuse(searchRules("Calling the `POST /dynamic-search-rules` route"), "offset", "limit", "filter")},
 		{"DELETE", "/dynamic-search-rules", meili.ActionDynamicSearchRulesDelete, refuse(searchRules(anySearchRules))},

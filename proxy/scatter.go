@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"miroir/fsm"
@@ -44,38 +45,70 @@ func (e *refusal) Error() string {
 func firstBytes(text []byte, n int) []byte { return text[:min(n, len(text))] }
 
 // scatter asks the nodes of the plan at once and gathers their answers. A part that a node could not answer is planned
-// again over the replicas left, until none is. It returns an error only when the request itself is refused, ctx ends, or
-// nothing at all was answered.
+// again over the replicas left, until none is. It returns an error only when the request itself is refused, ctx ends,
+// nothing at all was answered, or parts are missing and the configuration wants an error then.
 func scatter[T any](ctx context.Context, s *Server, r planRequest, ask asker[T]) (gathered[T], error) {
-	plan := planRead(r)
+	plan := r.plan()
+	s.meter.fanOut.Update(float64(len(plan.Calls)))
 	if len(plan.Calls) == 1 && len(plan.Missing) == 0 {
-		if got, err := s.askAlone(ctx, r, plan.Calls[0], asAny(ask)); err == nil {
-			return gathered[T]{Answers: []answered[T]{{plan.Calls[0], got.(T)}}}, nil
-		} else if done := final(ctx, err); done != nil {
-			return gathered[T]{}, done
-		} else {
-			r = r.without(plan.Calls[0], err)
-			plan = planRead(r)
+		answers, err := askHedged(ctx, s, r, plan.Calls[0], ask)
+		if err == nil {
+			return gathered[T]{Answers: answers}, nil
 		}
+		if done := final(ctx, err); done != nil {
+			return gathered[T]{}, done
+		}
+		s.meter.retries.Inc()
+		r = r.without(plan.Calls[0], err)
+		plan = planRead(r)
 	}
 	return gather(ctx, s, r, plan, ask)
 }
 
-func asAny[T any](ask asker[T]) asker[any] {
-	return func(ctx context.Context, c *node.Client, call Call) (any, error) { return ask(ctx, c, call) }
+// readTimeout bounds one node's answer to one read.
+func (s *Server) readTimeout(view *fsm.View) time.Duration {
+	if ms := view.Config.Reads.NodeTimeoutMs; ms > 0 {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return s.opts.SearchTimeout
 }
 
-func (s *Server) askAlone(ctx context.Context, r planRequest, call Call, ask asker[any]) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.SearchTimeout)
+// askFor asks one node for its part within the time it has.
+func askFor[T any](ctx context.Context, s *Server, r planRequest, call Call, ask asker[T]) (answered[T], error) {
+	ctx, cancel := context.WithTimeout(ctx, s.readTimeout(r.View))
 	defer cancel()
-	return ask(ctx, s.nodes.Client(r.View, call.Node), call)
+	value, err := ask(ctx, s.nodes.Client(r.View, call.Node), call)
+	return answered[T]{call, value}, err
 }
 
-// outcome is the end of one call.
+// askHedged asks one node and, when it takes long, others for the same shards: answers are the node's or theirs.
+func askHedged[T any](ctx context.Context, s *Server, r planRequest, call Call, ask asker[T]) ([]answered[T], error) {
+	to := func(call Call) part[answered[T]] {
+		return func(ctx context.Context) (answered[T], error) { return askFor(ctx, s, r, call, ask) }
+	}
+	started := time.Now()
+	answers, hedged, err := race(ctx, s.hedgeOf(r, call.Node), to(call), func() []part[answered[T]] {
+		plan, ok := hedgePlan(r, call)
+		if !ok || r.alone && len(plan.Calls) > 1 || !s.allowHedge(r, len(plan.Calls)) {
+			return nil
+		}
+		var parts []part[answered[T]]
+		for _, substitute := range plan.Calls {
+			parts = append(parts, to(substitute))
+		}
+		return parts
+	})
+	if hedged {
+		s.selector.observe(s.nodes.Client(r.View, call.Node), time.Since(started), false) // it would have taken longer still
+	}
+	return answers, err
+}
+
+// outcome is the end of one call: the answers for its shards, or why there are none.
 type outcome[T any] struct {
-	call  Call
-	value T
-	err   error
+	call    Call
+	answers []answered[T]
+	err     error
 }
 
 func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask asker[T]) (gathered[T], error) {
@@ -83,24 +116,20 @@ func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask
 	defer cancel()
 	outcomes := make(chan outcome[T], 4)
 	running := 0
-	start := func(calls []Call) {
+	start := func(r planRequest, calls []Call) {
 		for _, call := range calls {
 			running++
-			client := s.nodes.Client(r.View, call.Node)
 			go func() { // ends when the call does: its context is canceled when gather returns
-				callCtx, cancel := context.WithTimeout(ctx, s.opts.SearchTimeout)
-				defer cancel()
-				value, err := ask(callCtx, client, call)
+				answers, err := askHedged(ctx, s, r, call, ask)
 				select {
-				case outcomes <- outcome[T]{call, value, err}:
+				case outcomes <- outcome[T]{call, answers, err}:
 				case <-ctx.Done():
 				}
 			}()
 		}
 	}
 	got := gathered[T]{Missing: plan.Missing}
-	var lastFailure error = r.failure
-	start(plan.Calls)
+	start(r, plan.Calls)
 	for running > 0 {
 		var o outcome[T]
 		select {
@@ -110,31 +139,40 @@ func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask
 		}
 		running--
 		if o.err == nil {
-			got.Answers = append(got.Answers, answered[T]{o.call, o.value})
+			got.Answers = append(got.Answers, o.answers...)
 			continue
 		}
 		if done := final(ctx, o.err); done != nil {
 			return got, done
 		}
-		lastFailure = o.err
+		s.meter.retries.Inc()
 		r = r.without(o.call, o.err)
 		again := planRead(r)
 		got.Missing = append(got.Missing, again.Missing...)
-		start(again.Calls)
+		start(r, again.Calls)
 	}
-	return got.finish(lastFailure)
+	got.sort()
+	return got, s.judgeMissing(r.View, got.Missing, len(got.Answers), r.failure)
 }
 
-// finish orders what was gathered. Nothing at all is an error: an empty answer would look like an empty index.
-func (g gathered[T]) finish(lastFailure error) (gathered[T], error) {
+func (g gathered[T]) sort() {
 	slices.Sort(g.Missing)
 	slices.SortFunc(g.Answers, func(a, b answered[T]) int {
 		return cmp.Or(cmp.Compare(a.Call.Node, b.Call.Node), slices.Compare(a.Call.Shards, b.Call.Shards))
 	})
-	if len(g.Answers) == 0 && len(g.Missing) > 0 {
-		return g, unavailable(g.Missing, lastFailure)
+}
+
+// judgeMissing decides whether a read that misses shards is answered. Nothing at all is an error: an empty answer would
+// look like an empty index.
+func (s *Server) judgeMissing(view *fsm.View, missing []fsm.ShardID, numAnswers int, lastFailure error) error {
+	if len(missing) == 0 {
+		return nil
 	}
-	return g, nil
+	if numAnswers == 0 || view.Config.Reads.UnavailableShardPolicy == "error" {
+		return unavailable(missing, lastFailure)
+	}
+	s.meter.partial.Inc()
+	return nil
 }
 
 // unavailable is the error of a read that no node could answer. What a node said, such as being too busy, is passed on.
@@ -158,7 +196,7 @@ func (r planRequest) without(failed Call, err error) planRequest {
 	for id := range r.Avoid {
 		avoid[id] = true
 	}
-	r.Avoid, r.Shards, r.failure = avoid, failed.Shards, err
+	r.Avoid, r.Shards, r.failure, r.prepared = avoid, failed.Shards, err, nil
 	return r
 }
 
@@ -181,6 +219,7 @@ func (s *Server) exchange(ctx context.Context, c *node.Client, r node.Request) (
 		return nil, errors.New("the node is not known any more")
 	}
 	r.Read = true
+	s.hedger.earn(s.cluster.View().Config.Hedging)
 	started := time.Now()
 	response, err := c.Do(ctx, r)
 	if err != nil {
@@ -189,8 +228,14 @@ func (s *Server) exchange(ctx context.Context, c *node.Client, r node.Request) (
 		}
 		return nil, err
 	}
-	s.selector.observe(c, response.Took, response.Status >= 500)
-	if response.OK() {
+	garbage := response.OK() && !plausible(r.Path, response.Body)
+	s.selector.observe(c, response.Took, garbage || response.Status >= 500)
+	switch {
+	case garbage:
+		failure := &refusal{node: c.ID(), status: response.Status, body: response.Body}
+		c.Report(failure)
+		return nil, failure
+	case response.OK():
 		return response, nil
 	}
 	if known := errorOf(response.Status, response.Body); known != nil && !nodeIsAtFault(known) {
@@ -209,4 +254,34 @@ func nodeIsAtFault(err *meili.Error) bool {
 		return true
 	}
 	return err.Code == meili.CodeIndexNotFound
+}
+
+// plausible reports whether a body can be the answer to a read: one whole JSON object with the list that such an answer
+// has. A node that answers something else, such as a proxy's page or half an answer, must not pass for an empty one.
+func plausible(path string, body []byte) bool {
+	path, _, _ = strings.Cut(path, "?")
+	wants := []string(nil)
+	switch {
+	case strings.HasSuffix(path, "/multi-search"):
+		wants = []string{"results", "hits"}
+	case strings.HasSuffix(path, "/facet-search"):
+		wants = []string{"facetHits"}
+	case strings.HasSuffix(path, "/search"), strings.HasSuffix(path, "/similar"):
+		wants = []string{"hits"}
+	case strings.HasSuffix(path, "/documents/fetch"):
+		wants = []string{"results"}
+	}
+	start := skipSpace(body, 0)
+	if start == len(body) || body[start] != '{' {
+		return false
+	}
+	found, complete := wants == nil, true
+	end := eachMember(body, start, func(m member) bool {
+		complete = m.end < len(body) && m.value < m.end
+		if complete && slices.Contains(wants, string(m.key)) {
+			found = body[m.value] == '['
+		}
+		return complete
+	})
+	return found && complete && body[end-1] == '}' && skipSpace(body, end) == len(body)
 }

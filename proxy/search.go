@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -124,12 +125,16 @@ func wantsMetadata(r *request) bool {
 // planRequest is the input of planRead for one read of this pod.
 func (s *Server) planRequest(view *fsm.View, ix *fsm.Index, shards []fsm.ShardID, seed uint64) planRequest {
 	r := planRequest{View: view, Index: ix, Shards: shards, Seed: seed, Alive: func(id fsm.NodeID) bool { return s.alive(view, id) }}
+	if view.Config.Hedging.Enabled {
+		r.hedges = new(atomic.Int32)
+	}
 	s.selector.choose(&r)
 	return r
 }
 
 // passThrough asks one node that holds the whole index and returns its answer stripped of what is ours.
 func (s *Server) passThrough(r *request, plan planRequest, send node.Request) (*node.Response, error) {
+	plan.alone = true
 	got, err := scatter(r.Context(), s, plan, func(ctx context.Context, c *node.Client, _ Call) (*node.Response, error) {
 		return s.exchange(ctx, c, send)
 	})

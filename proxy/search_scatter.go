@@ -23,7 +23,8 @@ type search struct {
 	seed     uint64
 	metadata bool
 	send     sender
-	within   string // a filter that further counts of candidates must satisfy, "" for none
+	request  *planRequest // set by planRequest
+	within   string       // a filter that further counts of candidates must satisfy, "" for none
 }
 
 // sender asks one node for a search and returns the body of its answer. call is nil when the client's query is sent as it
@@ -49,15 +50,16 @@ func (s *Server) newSearch(view *fsm.View, ix *fsm.Index, query *meili.SearchQue
 func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) {
 	started := time.Now()
 	request := q.planRequest()
-	plan := planRead(request)
+	plan := request.plan()
 	if len(plan.Calls) == 1 && len(plan.Missing) == 0 && !q.listsFurther() {
-		body, err := q.askOne(ctx, plan.Calls[0])
+		body, err := q.runAlone(ctx, request, plan.Calls[0])
 		if err == nil {
 			return &searchAnswer{raw: body}, nil, nil
 		}
 		if done := final(ctx, err); done != nil {
 			return nil, nil, shownError(done, q.ix)
 		}
+		q.s.meter.retries.Inc()
 		request = request.without(plan.Calls[0], err)
 	}
 	answer, missing, err := q.runParts(ctx, request)
@@ -81,6 +83,7 @@ func (q *search) runParts(ctx context.Context, request planRequest) (*searchAnsw
 	if err != nil {
 		return nil, nil, err
 	}
+	defer q.s.meter.merged(time.Now())
 	return q.merge(ctx, got.Answers, f), got.Missing, nil
 }
 
@@ -90,8 +93,14 @@ func (q *search) scatter(ctx context.Context, request planRequest, f searchForm)
 	})
 }
 
+// planRequest is the same each time: what is sent must be what other queries of a batch were told to wait for.
 func (q *search) planRequest() planRequest {
-	return q.s.planRequest(q.view, q.ix, atLeastOne(narrow(q.query.Filter, q.ix)), q.seed)
+	if q.request == nil {
+		r := q.s.planRequest(q.view, q.ix, atLeastOne(narrow(q.query.Filter, q.ix)), q.seed)
+		plan := planRead(r)
+		r.prepared, q.request = &plan, &r
+	}
+	return *q.request
 }
 
 // listsFurther reports that nodes may list more facet values than the client is to see.
@@ -99,17 +108,20 @@ func (q *search) listsFurther() bool {
 	return !q.ix.Whole() && q.query.Facets != nil && listsByCount(q.settings)
 }
 
-// askOne sends the client's query, at most with the shard filter, to the one node that answers all of it.
-func (q *search) askOne(ctx context.Context, call Call) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
-	defer cancel()
-	query := *q.query
-	query.Filter = withShards(query.Filter, call.filterShards())
-	body, err := q.send(ctx, q.s.nodes.Client(q.view, call.Node), &call, nodeQuery{plain: &query, metadata: q.metadata})
+// runAlone sends the client's query, at most with the shard filter, to the one node that answers all of it, or to another
+// one that does.
+func (q *search) runAlone(ctx context.Context, r planRequest, call Call) ([]byte, error) {
+	q.s.meter.fanOut.Update(1)
+	r.alone = true
+	answers, err := askHedged(ctx, q.s, r, call, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
+		query := *q.query
+		query.Filter = withShards(query.Filter, call.filterShards())
+		return q.send(ctx, c, &call, nodeQuery{plain: &query, metadata: q.metadata})
+	})
 	if err != nil {
 		return nil, err
 	}
-	return renameMetadata(strip(body, searchShape), q.ix), nil
+	return renameMetadata(strip(answers[0].Value, searchShape), q.ix), nil
 }
 
 // askPart asks a node for the hits that the merge needs of it, from the first on.
@@ -309,7 +321,7 @@ func (q *search) errorOfQuery(ctx context.Context, err error) error {
 		return err
 	}
 	for _, id := range q.ix.Nodes(fsm.Active) {
-		askCtx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+		askCtx, cancel := context.WithTimeout(ctx, q.s.readTimeout(q.view))
 		_, again := q.sendAlone(askCtx, q.s.nodes.Client(q.view, id), nil, nodeQuery{plain: q.query})
 		cancel()
 		if refused, ok := again.(*meili.Error); ok {
@@ -334,12 +346,12 @@ func (q *search) embedOnce(ctx context.Context, r planRequest) error {
 	query.RetrieveVectors, query.AttributesToRetrieve = new(true), &[]string{}
 	query.Hybrid = &meili.Hybrid{Embedder: q.query.Hybrid.Embedder, SemanticRatio: new(1.0)}
 	for {
-		plan := planRead(r)
+		plan := r.plan()
 		if len(plan.Calls) == 0 {
 			return nil // the scatter will say so
 		}
 		call := plan.Calls[0]
-		askCtx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+		askCtx, cancel := context.WithTimeout(ctx, q.s.readTimeout(q.view))
 		body, err := q.sendAlone(askCtx, q.s.nodes.Client(r.View, call.Node), nil, nodeQuery{plain: &query})
 		cancel()
 		if err == nil {
@@ -354,7 +366,7 @@ func (q *search) embedOnce(ctx context.Context, r planRequest) error {
 			}
 			return done
 		}
-		r.Avoid = r.without(call, err).Avoid
+		r.Avoid, r.prepared = r.without(call, err).Avoid, nil
 	}
 }
 

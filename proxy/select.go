@@ -187,14 +187,15 @@ func (sel *selector) show(old, fresh *scores) {
 
 // choose fills in what decides among a request's replicas, by the configured strategy.
 func (sel *selector) choose(r *planRequest) {
+	known := sel.scores(r.View)
 	switch r.View.Config.ReplicaSelection.Strategy {
 	case "random":
 		r.Seed = rand.Uint64()
 	case "round_robin":
 		r.Turn = sel.turn.Add(1)
 	default:
-		r.Scores = sel.scores(r.View)
-		if r.Scores.explores(r.Seed) {
+		r.Scores = known
+		if known.explores(r.Seed) {
 			sel.metrics.GetOrCreateCounter("miroir_replica_selection_exploration_total").Inc()
 		}
 	}

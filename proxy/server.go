@@ -9,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,8 +48,6 @@ type Options struct {
 	NodeKey string
 	// NodeTransport reaches the nodes; nil means pooled TCP connections. Tests pass devnode's transport.
 	NodeTransport http.RoundTripper
-	// ModelNetworks are the internal networks in which language models of chats may be.
-	ModelNetworks []netip.Prefix
 	Logger        *slog.Logger
 	Metrics       *metrics.Set
 	// Now is the clock; nil means time.Now.
@@ -125,6 +122,8 @@ type Server struct {
 	cluster  Cluster
 	nodes    *node.Set
 	selector selector
+	hedger   hedger
+	meter    readMeter
 	log      *slog.Logger
 	router   http.Handler
 	limit    *limiter
@@ -137,8 +136,7 @@ type Server struct {
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
 	features sync.Mutex
 	// chats is held while a chat workspace's settings are changed, so that no change is lost.
-	chats  sync.Mutex
-	models *http.Client // language models of chats
+	chats sync.Mutex
 	// configuring is held from reading the committed configuration until the one made of it is committed.
 	configuring sync.Mutex
 	handler     http.Handler
@@ -155,13 +153,14 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 		opts:    opts,
 		cluster: cluster,
 		nodes:   node.NewSet(opts.NodeKey, opts.NodeTransport),
-		models:  &http.Client{Transport: modelTransport(opts.ModelNetworks)},
 		log:     opts.Logger,
 		jobs:    make(chan struct{}, 1),
 		limit:   newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),
 		started: opts.Now(),
 	}
 	s.selector.nodes, s.selector.metrics = s.nodes, opts.Metrics
+	s.hedger.meter = sync.OnceValue(func() *hedgeMeter { return newHedgeMeter(opts.Metrics) })
+	s.meter = newReadMeter(opts.Metrics)
 	s.writer = newWriter(s)
 	s.router = s.routes()
 	s.handler = s.middleware(s.router)

@@ -71,7 +71,8 @@ func (q *similar) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 		owner = ShardOf(id, q.ix.Shards)
 	}
 	request := q.s.planRequest(q.view, q.ix, nil, seedOf(q.ix.UID, id, q.query.Embedder))
-	if plan := planRead(request); plan.direct() {
+	if q.ix.Whole() {
+		request.alone = true
 		return q.runDirect(ctx, request, id)
 	}
 	vector, err := q.reference(ctx, request, owner, id)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -155,7 +154,7 @@ func newWriteClusterOver(t *testing.T, top clusterShape, rt http.RoundTripper, a
 		t.Fatal(err)
 	}
 	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, TempDir: t.TempDir(),
-		WriteTimeout: 2 * time.Second, Logger: discard, ModelNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+		WriteTimeout: 2 * time.Second, Logger: discard}
 	for id := range c.state.View().Nodes {
 		c.on(string(id), "PATCH", "/experimental-features", `{"network":true}`)
 	}
