@@ -74,7 +74,7 @@ func (h *history) planFaults(r *rand.Rand) {
 		if r.IntN(2) == 0 {
 			kind = faultRollback
 		}
-		h.faults = append(h.faults, fault{kind: kind, node: r.IntN(h.groups * h.perGroup), at: span(h.length), last: 20*time.Millisecond + span(12*time.Second)})
+		h.faults = append(h.faults, fault{kind: kind, node: r.IntN(h.groups * h.perGroup), at: span(h.length), last: minAbsence + span(12*time.Second)})
 	default:
 		for node := range h.groups * h.perGroup {
 			for at := span(h.length); at < h.length && r.IntN(3) > 0; {
@@ -132,3 +132,7 @@ func newOperation(r *rand.Rand, h *history, marker string) *operation {
 	}
 	return op
 }
+
+// minAbsence is how long a node is away at least when its disk is exchanged: one health check misses it. A faster exchange
+// shows to whoever writes to the node next, and to readers only then.
+const minAbsence = 1600 * time.Millisecond
