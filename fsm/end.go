@@ -14,6 +14,9 @@ func (c EndWrite) apply(t *txn) (any, error) {
 			return nil, refuse(CodeUndecided, "a node that cannot be asked may be the only one that has write %s", c.WriteID)
 		}
 		c.commit(t, in, verdicts, &result)
+		if result.Accepted && t.deletes(in) {
+			c.leaveOver(t, in, ix.NodeUID)
+		}
 	}
 	t.closeIntent(in)
 	task := t.task(in.TaskUID)
@@ -50,7 +53,20 @@ func (c EndWrite) judge(t *txn, in *Intent, ix *Index) (verdicts []slotVerdict, 
 		undecided = undecided || v.Undecided
 		verdicts = append(verdicts, v)
 	}
+	if t.deletes(in) && slices.ContainsFunc(verdicts, func(v slotVerdict) bool { return v.Acks > 0 }) {
+		for i := range verdicts {
+			verdicts[i].Accepted = true
+		}
+		undecided = false
+	}
 	return verdicts, undecided
+}
+
+// deletes reports whether a write deletes its index. What one node has deleted nobody brings back, so a deletion that
+// some node has accepted is accepted as a whole, and the nodes that missed it do it when they return.
+func (t *txn) deletes(in *Intent) bool {
+	task := t.task(in.TaskUID)
+	return task != nil && task.Effect.DeleteIndex
 }
 
 func (a Ack) state() ackState {
@@ -99,6 +115,16 @@ func (c EndWrite) commit(t *txn, in *Intent, verdicts []slotVerdict, result *End
 	}
 	slices.Sort(result.MissedGroups)
 	result.MissedGroups = slices.Compact(result.MissedGroups)
+}
+
+// leaveOver remembers the nodes that missed a deletion.
+func (c EndWrite) leaveOver(t *txn, in *Intent, nodeUID string) {
+	for _, target := range in.Targets {
+		acknowledged := slices.ContainsFunc(c.Acks, func(a Ack) bool { return a.Node == target.Node && a.state() == acked })
+		if !acknowledged {
+			t.addLeftover(Leftover{Node: target.Node, NodeUID: nodeUID})
+		}
+	}
 }
 
 // recordNodeTasks notes who acknowledged under which node task uid.

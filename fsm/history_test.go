@@ -191,7 +191,7 @@ func (r *run) noteCopies(o *op, truth map[NodeID]bool, result EndWriteResult) {
 				r.copyOf(shard, target.Node)[o.write] = true
 			}
 		}
-		if result.Accepted {
+		if result.Accepted && !o.delete { // a deletion is accepted once any node has done it
 			r.mo.happened[shard][o.write] = true
 		}
 	}

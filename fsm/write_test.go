@@ -99,6 +99,28 @@ func TestANodeThatMissedADeletionIsRemembered(t *testing.T) {
 	m.refused(ForgetLeftover{left}, ErrNotFound)
 }
 
+// A deletion that one node has done cannot be refused for the sake of a shard whose only node is down: the documents are
+// gone. Red when it is, or when the node that was down keeps the index.
+func TestADeletionHappensAsAWhole(t *testing.T) {
+	m := newMachine(t)
+	m.bootstrap(1, 2, 1, SpreadAll)
+	m.create("movies")
+	r, id := m.begin("movies", "indexDeletion", Effect{DeleteIndex: true})
+	end := do(m, EndWrite{Now: m.tick(), WriteID: id, Acks: []Ack{{Node: nodeID(0, 0)}, {Node: nodeID(0, 1), Unknown: true}}})
+	if !end.Accepted {
+		t.Fatalf("end: %+v", end)
+	}
+	m.finish(r.TaskUID, StatusSucceeded)
+	if v := m.fsm.View(); len(v.Leftovers) != 1 || v.Leftovers[0] != (Leftover{nodeID(0, 1), "movies"}) || len(v.Indexes) != 0 {
+		t.Fatalf("leftovers %v, indexes %v", v.Leftovers, v.Indexes)
+	}
+	m.create("actors")
+	_, id = m.begin("actors", "indexDeletion", Effect{DeleteIndex: true})
+	if end := do(m, EndWrite{Now: m.tick(), WriteID: id}); end.Accepted {
+		t.Fatal("a deletion that no node took is accepted")
+	}
+}
+
 func TestMissedWriteMakesStaleAndRepairActivates(t *testing.T) {
 	m := newMachine(t)
 	m.bootstrap(1, 2, 2, SpreadAuto)

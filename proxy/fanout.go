@@ -22,6 +22,9 @@ type fanout struct {
 	pauses  []time.Duration // before each look for a write whose answer was lost
 	log     *slog.Logger
 	step    func(WriteStep, fsm.NodeID)
+	// newest is the newest task that a node is known to have had; lost is told of a node that has begun to count anew.
+	newest func(fsm.NodeID) int64
+	lost   func(ctx context.Context, id fsm.NodeID, newest int64) error
 
 	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
@@ -69,6 +72,7 @@ func newFanout(s *Server) *fanout {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &fanout{
 		limit: s.opts.MaxNodeQueue, timeout: s.opts.WriteTimeout, pauses: settlePauses, log: s.opts.Logger, step: s.step,
+		newest: s.newestTask, lost: s.MarkDiskLost,
 		ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{},
 	}
 }
@@ -123,7 +127,11 @@ func (f *fanout) send(key laneKey) {
 func (f *fanout) deliver(sub *subWrite) delivery {
 	done := delivery{ack: fsm.Ack{Node: sub.target.Node}}
 	for i := range sub.steps {
+		known := f.newest(sub.target.Node)
 		uid, err := f.attempt(sub, &sub.steps[i])
+		if err == nil && uid <= known {
+			err = f.diskLost(sub, uid, known)
+		}
 		if err == nil {
 			done.ack.NodeTaskUID = uid
 			continue
@@ -135,6 +143,15 @@ func (f *fanout) deliver(sub *subWrite) delivery {
 		return done
 	}
 	return done
+}
+
+// diskLost deals with a node that numbers a task as it has numbered an earlier one: it lost its disk or has an older one,
+// and what it accepted stands on documents that it no longer has. All its replicas are stale before anybody is answered.
+func (f *fanout) diskLost(sub *subWrite, uid, known int64) error {
+	if err := f.lost(f.ctx, sub.target.Node, uid); err != nil {
+		return fmt.Errorf("%w: it lost its disk, which could not be committed: %w", errFateUnknown, err)
+	}
+	return fmt.Errorf("the node lost its disk or has an older one: it had task %d before and numbers a new one %d", known, uid)
 }
 
 // errFateUnknown marks a request that may have arrived at a node which cannot be asked.

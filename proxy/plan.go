@@ -163,7 +163,7 @@ func (r planRequest) standing(id fsm.NodeID) standing {
 	switch {
 	case n == nil || r.Avoid[id] || n.State == fsm.NodeJoining || n.State == fsm.NodeDrained:
 		return never
-	case n.State == fsm.NodeFailed || r.Alive != nil && !r.Alive(id):
+	case n.State == fsm.NodeFailed || n.State == fsm.NodeDegraded || r.Alive != nil && !r.Alive(id):
 		return suspect
 	case r.Scores.of(id).excluded:
 		return excluded

@@ -302,6 +302,13 @@ func TestGateHoldsWritesBack(t *testing.T) {
 	})
 }
 
+// loneFanout is a fanout without a cluster.
+func loneFanout(timeout time.Duration) *fanout {
+	f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, WriteTimeout: timeout, Logger: discard}})
+	f.newest = func(fsm.NodeID) int64 { return -1 }
+	return f
+}
+
 // A node that hangs on to a request past its time limit may register the write a moment later: it is asked several times.
 func TestLateWriteIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -316,7 +323,7 @@ func TestLateWriteIsFound(t *testing.T) {
 			}
 			return jsonAnswer(fmt.Sprintf(`{"results":[{"uid":9,"customMetadata":"w","enqueuedAt":%q}],"total":1,"next":null}`, meili.FormatTime(time.Now()))), nil
 		})
-		f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, WriteTimeout: time.Second, Logger: discard}})
+		f := loneFanout(time.Second)
 		defer f.close()
 		sub := &subWrite{target: fsm.Target{Node: "n"}, client: node.New("n", "http://n", "", transport), write: "w", began: time.Now(), index: "m",
 			steps: []step{{marked: true, request: node.Request{Method: http.MethodPost, Path: "/indexes/m/documents"}}}, answer: make(chan delivery, 1)}
@@ -341,7 +348,7 @@ func TestLanesKeepOrderAndDoNotBlockEachOther(t *testing.T) {
 			order = append(order, r.URL.Path)
 			return jsonAnswer(`{"taskUid":1}`), nil
 		})
-		f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, WriteTimeout: time.Minute, Logger: discard}})
+		f := loneFanout(time.Minute)
 		defer f.close()
 		client := node.New("n", "http://n", "", transport)
 		var last *subWrite

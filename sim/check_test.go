@@ -66,6 +66,7 @@ func (w *world) replay() *model {
 		}
 		done := byUID[t.UID]
 		delete(byUID, t.UID)
+		t.IndexUID = nameWhenSent(list.Results[i+1:], t.IndexUID)
 		op := w.operationOf(&t, done, byMarker)
 		if op == nil {
 			continue
@@ -85,6 +86,21 @@ func (w *world) replay() *model {
 		w.wrong("task %d of %s was acknowledged and is not there", uid, done.marker)
 	}
 	return m
+}
+
+// nameWhenSent is the name a task was sent to: since, later swaps made it show under others.
+func nameWhenSent(later []task, name string) string {
+	for _, t := range slices.Backward(later) {
+		if t.Type == "indexSwap" && t.Status == "succeeded" {
+			switch pair := t.Details.Swaps[0].Indexes; name {
+			case pair[0]:
+				name = pair[1]
+			case pair[1]:
+				name = pair[0]
+			}
+		}
+	}
+	return name
 }
 
 var taskTypes = map[string]string{
@@ -108,7 +124,7 @@ func (w *world) operationOf(t *task, done *write, byMarker map[string]*write) *o
 		}
 	}
 	if done != nil {
-		if taskTypes[done.kind] != t.Type || t.Metadata != "" && t.Metadata != done.marker || t.IndexUID != "" && t.IndexUID != done.index && !w.swaps() {
+		if taskTypes[done.kind] != t.Type || t.Metadata != "" && t.Metadata != done.marker || t.IndexUID != "" && t.IndexUID != done.index {
 			w.wrong("task %d of %s is %+v", t.UID, done.marker, t)
 		}
 		return done.operation
@@ -131,11 +147,6 @@ func (w *world) operationOf(t *task, done *write, byMarker map[string]*write) *o
 		return nil
 	}
 	return op
-}
-
-// swaps reports that names were exchanged: tasks then show under their index's new name.
-func (w *world) swaps() bool {
-	return slices.ContainsFunc(w.writes, func(done *write) bool { return done.kind == opSwap })
 }
 
 // checkRead holds a read against the model.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,11 @@ func histories() int {
 		return n
 	}
 	return 200
+}
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // histories are small and short-lived
+	os.Exit(m.Run())
 }
 
 // TestHistories runs histories, one seed after another. A seed that fails is run again alone with

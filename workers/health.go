@@ -125,17 +125,13 @@ func (h *healthCheck) checkHistory(ctx context.Context, n *fsm.Node) bool {
 		h.opts.Logger.Warn("task history not read", "node_id", n.ID, "error", err)
 		return false
 	}
-	recorded := n.LastTaskUID
-	if newest >= recorded {
+	if newest >= n.LastTaskUID {
 		return true
 	}
-	marked, err := fsm.Do(ctx, h.opts.Cluster, fsm.MarkNodeStale{Now: h.opts.Now(), Node: n.ID, LastTaskUID: &newest})
-	if err != nil {
+	if err := h.opts.Coordinator.MarkDiskLost(ctx, n.ID, newest); err != nil {
 		h.opts.Logger.Warn("lost disk not committed", "node_id", n.ID, "error", err)
 		return false
 	}
-	h.opts.Logger.Error("node lost its disk or was restored from an older one: its replicas are stale",
-		"node_id", n.ID, "newest_task_uid", newest, "recorded_task_uid", recorded, "replicas", marked.NumStale, "lost", len(marked.Lost))
 	return true
 }
 

@@ -98,17 +98,17 @@ func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
 	}
 	view := w.opts.Cluster.View()
 	answers := w.askNodes(ctx, view, list)
-	blocked := map[fsm.IndexID]bool{} // indexes with an earlier task that is still open
+	turn := turns{blocked: map[fsm.IndexID]bool{}, moves: nameMoves(view)}
 	started := fsm.StartTasks{Now: w.opts.Now()}
 	finished := 0
 	for _, task := range list {
-		done, running := w.advance(ctx, view, task, answers, blocked)
+		done, running := w.advance(ctx, view, task, answers, turn)
 		if done {
 			finished++
 			progress = true
 			continue
 		}
-		blocked[task.Index] = task.Index != 0
+		turn.blocked[task.Index] = task.Index != 0
 		if running && task.Status == fsm.StatusEnqueued {
 			started.TaskUIDs = append(started.TaskUIDs, task.UID)
 		}
@@ -123,7 +123,7 @@ func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
 }
 
 // advance finishes a task whose time has come. Tasks of one index finish in order. running reports that a node is at it.
-func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task, answers answers, blocked map[fsm.IndexID]bool) (done, running bool) {
+func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task, answers answers, turn turns) (done, running bool) {
 	switch meili.TaskKind(task.Kind) {
 	case meili.TaskTaskCancelation:
 		return w.cancel(ctx, view, task), false
@@ -135,13 +135,51 @@ func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task,
 		return false, false // its nodes have not all answered yet, or it waits for others
 	}
 	result := tasks.Merge(task, reportsOf(view, ix, task, answers), ix.NodeUID)
-	if result.Status == "" || blocked[task.Index] {
+	if result.Status == "" || turn.waits(task) {
 		return false, result.Started
 	}
 	if !w.verifier.verified(ctx, view, task, &result) {
 		return false, result.Started
 	}
 	return w.finish(ctx, task, result), result.Started
+}
+
+// turns says which tasks must wait for others to end.
+type turns struct {
+	blocked map[fsm.IndexID]bool // indexes with an earlier task that is still open
+	moves   map[string]uint32    // see nameMoves
+}
+
+// waits reports that an earlier task of the index is open, or that the name the task was sent to is still to be moved by
+// an earlier one: whoever sees the task end must find what it did under that name.
+func (t turns) waits(task *fsm.Task) bool {
+	if t.blocked[task.Index] {
+		return true
+	}
+	mover, moving := t.moves[*task.IndexUID]
+	return moving && mover < task.UID
+}
+
+// nameMoves are the names that are still to lead to another index or to none, with the oldest task that is to move them.
+func nameMoves(view *fsm.View) map[string]uint32 {
+	moves := map[string]uint32{}
+	note := func(name string, task uint32) {
+		if oldest, known := moves[name]; !known || task < oldest {
+			moves[name] = task
+		}
+	}
+	for _, ix := range view.Indexes {
+		for _, p := range ix.Pending {
+			if p.Delete {
+				note(ix.UID, p.Task)
+			}
+			for _, s := range p.Swaps {
+				note(s.A, p.Task)
+				note(s.B, p.Task)
+			}
+		}
+	}
+	return moves
 }
 
 func (w *taskWatch) finish(ctx context.Context, task *fsm.Task, result tasks.Result) bool {

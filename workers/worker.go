@@ -37,6 +37,8 @@ type Coordinator interface {
 	TaskBegun() <-chan struct{}
 	// PrepareNode brings a node that has (re)appeared in line before it is used.
 	PrepareNode(ctx context.Context, n *fsm.Node) error
+	// MarkDiskLost deals with a node whose newest task is older than one it is known to have had.
+	MarkDiskLost(ctx context.Context, id fsm.NodeID, newest int64) error
 	// UndoChange takes a failed change of an index back on nodes that made it.
 	UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) error
 	// WatchWrites notes what writes to an index touch from now on.
