@@ -121,6 +121,9 @@ func (c FinishTask) apply(t *txn) (any, error) {
 	if ix := t.view.Indexes[task.Index]; ix != nil {
 		result.Stale = t.failNodes(ix, task.Shards, c.FailedNodes, c.Now)
 	}
+	if c.StaleOnly {
+		return result, nil
+	}
 	if c.NodeTasks != nil {
 		task.NodeTasks = c.NodeTasks
 	}

@@ -71,6 +71,8 @@ type FinishTask struct {
 	NodeTasks   []NodeTask      `json:"nodeTasks,omitempty"`   // nil: as recorded
 	// IndexExists says that the index was created on the nodes although the task failed.
 	IndexExists bool `json:"indexExists,omitempty"`
+	// StaleOnly makes the replicas of FailedNodes stale and leaves the task as it is: the pods are to know before clients.
+	StaleOnly bool `json:"staleOnly,omitempty"`
 }
 
 // FinishTaskResult tells what a FinishTask did.

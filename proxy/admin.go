@@ -60,6 +60,9 @@ func (s *Server) admin(template string, h handler) httprouter.Handle {
 			if err := s.authorizeAdmin(req.Request); err != nil {
 				return err
 			}
+			if leadersCall(r.Method, template) && s.away(r) {
+				return s.passOn(w, req)
+			}
 			return h(w, req)
 		})
 	}

@@ -187,18 +187,31 @@ func (s *Server) client(rt route) httprouter.Handle {
 	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
 		req := &request{Request: r, Params: params, View: s.cluster.View(), Template: rt.path}
 		s.run(w, req, func(w http.ResponseWriter, req *request) error {
-			grant, err := s.authorize(req, rt.action)
-			if err != nil {
+			switch {
+			case !rt.changes():
+				return s.read(w, req, s.authorized(rt))
+			case s.away(r):
+				return s.passOn(w, req)
+			}
+			return s.authorized(rt)(w, req)
+		})
+	}
+}
+
+// authorized is a route's handler for callers whose key holds its action.
+func (s *Server) authorized(rt route) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		grant, err := s.authorize(r, rt.action)
+		if err != nil {
+			return err
+		}
+		r.Grant = grant
+		if uid := r.uid(); uid != "" && rt.path != fieldsPath {
+			if err := meili.CheckIndexUID(uid); err != nil {
 				return err
 			}
-			req.Grant = grant
-			if uid := req.uid(); uid != "" && rt.path != fieldsPath {
-				if err := meili.CheckIndexUID(uid); err != nil {
-					return err
-				}
-			}
-			return rt.handle(w, req)
-		})
+		}
+		return rt.handle(w, r)
 	}
 }
 

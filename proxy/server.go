@@ -120,6 +120,7 @@ func setDefault[T comparable](field *T, value T) {
 type Server struct {
 	opts     Options
 	cluster  Cluster
+	peers    Peers // nil for a pod alone
 	nodes    *node.Set
 	selector selector
 	hedger   hedger
@@ -158,6 +159,7 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 		limit:   newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),
 		started: opts.Now(),
 	}
+	s.peers, _ = cluster.(Peers)
 	s.selector.nodes, s.selector.metrics = s.nodes, opts.Metrics
 	s.hedger.meter = sync.OnceValue(func() *hedgeMeter { return newHedgeMeter(opts.Metrics) })
 	s.meter = newReadMeter(opts.Metrics)
@@ -168,7 +170,10 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 }
 
 // ServeHTTP answers one client request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	dropPodHeaders(r.Header)
+	s.handler.ServeHTTP(w, r)
+}
 
 // Nodes returns the clients of all nodes; the workers share them with the coordinator.
 func (s *Server) Nodes() *node.Set { return s.nodes }

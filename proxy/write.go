@@ -274,6 +274,9 @@ func (wr *writer) commitResult(w *write, end fsm.EndWrite) (fsm.EndWriteResult, 
 	if err != nil {
 		return ended, wr.commitError(err)
 	}
+	if err := wr.server.everywhere(context.Background(), ended.Stale); err != nil {
+		return ended, wr.commitError(err)
+	}
 	wr.wakeUp()
 	if ended.Accepted {
 		return ended, nil

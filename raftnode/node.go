@@ -230,7 +230,8 @@ func (o Options) config(logger hclog.Logger) *raft.Config {
 	config := raft.DefaultConfig()
 	config.LocalID = raft.ServerID(o.NodeID)
 	config.Logger = logger
-	config.NoSnapshotRestoreOnStart = true // the state file is synced with every batch: it is never older than a snapshot
+	config.NoSnapshotRestoreOnStart = true       // the state file is synced with every batch: it is never older than a snapshot
+	config.CommitTimeout = 10 * time.Millisecond // how late followers learn of a commit
 	config.HeartbeatTimeout = orDuration(o.HeartbeatTimeout, time.Second)
 	config.ElectionTimeout = orDuration(o.ElectionTimeout, time.Second)
 	config.LeaderLeaseTimeout = min(config.LeaderLeaseTimeout, config.HeartbeatTimeout)

@@ -183,16 +183,20 @@ func nameMoves(view *fsm.View) map[string]uint32 {
 }
 
 func (w *taskWatch) finish(ctx context.Context, task *fsm.Task, result tasks.Result) bool {
-	ended, err := fsm.Do(ctx, w.opts.Cluster, fsm.FinishTask{
+	end := fsm.FinishTask{
 		Now: w.opts.Now(), TaskUID: task.UID, Status: result.Status, Details: result.Details, Error: result.Error,
 		StartedAt: result.StartedAt, FinishedAt: result.FinishedAt, FailedNodes: result.FailedNodes,
 		NodeTasks: result.NodeTasks, IndexExists: result.IndexExists,
-	})
+	}
+	stale, err := w.staleFirst(ctx, task, end)
+	if err == nil {
+		_, err = fsm.Do(ctx, w.opts.Cluster, end)
+	}
 	if err != nil {
 		w.opts.Logger.Warn("end of a task not committed", "task_uid", task.UID, "error", err)
 		return false
 	}
-	for _, ref := range ended.Stale {
+	for _, ref := range stale {
 		w.opts.Logger.Warn("replica is stale: its node did not do what others did", "task_uid", task.UID, "node_id", ref.Node, "shard", ref.Shard)
 	}
 	if len(result.Undo) > 0 {
@@ -201,6 +205,27 @@ func (w *taskWatch) finish(ctx context.Context, task *fsm.Task, result tasks.Res
 		}
 	}
 	return true
+}
+
+// staleFirst makes the replicas stale that failed a task, and returns once no pod reads stale replicas of its index any
+// more: only then may the task be shown as finished.
+func (w *taskWatch) staleFirst(ctx context.Context, task *fsm.Task, end fsm.FinishTask) ([]fsm.ReplicaRef, error) {
+	var result fsm.FinishTaskResult
+	if len(end.FailedNodes) > 0 {
+		var err error
+		end.StaleOnly = true
+		if result, err = fsm.Do(ctx, w.opts.Cluster, end); err != nil {
+			return nil, err
+		}
+	}
+	view := w.opts.Cluster.View()
+	pods, several := w.opts.Cluster.(interface {
+		WaitEverywhere(ctx context.Context, index uint64) error
+	})
+	if ix := view.Indexes[task.Index]; !several || ix == nil || len(ix.Nodes(fsm.Stale)) == 0 {
+		return result.Stale, nil
+	}
+	return result.Stale, pods.WaitEverywhere(ctx, view.AppliedIndex)
 }
 
 // answers is what the nodes said in one look.
