@@ -124,6 +124,7 @@ func TestPlausible(t *testing.T) {
 		{"/indexes/x/documents/1", `{}`, true},
 		{"/indexes/x/documents/1", `{"id":1}`, true},
 		{"/indexes/x/documents/1", `null`, false},
+		{"/tasks/1/documents", "{}\n{}", true},
 	} {
 		if got := plausible(test.path, []byte(test.body)); got != test.want {
 			t.Errorf("%s %s: %v", test.path, test.body, got)
