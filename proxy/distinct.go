@@ -94,7 +94,7 @@ func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f s
 // countWinners counts the candidates that share no value with a winner, and the winners. It reports whether it could.
 func (q *search) countWinners(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, c *counts) bool {
 	_, rule := meili.MatchFilterable(q.settings.Filterable(), f.distinct)
-	if !f.distinctFederated || rule == nil || !rule.Equality || q.kind == meili.HybridSearch || q.query.RankingScoreThreshold != nil {
+	if !f.distinctFederated || rule == nil || !rule.Equality || q.kind == meili.HybridSearch || q.query.RankingScoreThreshold != nil && !q.unranked() {
 		return false
 	}
 	lists, to := hitLists(answers), f.reach
@@ -137,7 +137,8 @@ func (q *search) countWinners(ctx context.Context, answers []answered[*nodeAnswe
 	return true
 }
 
-// unranked reports whether nothing ranks the documents of the search: it has no words, and no rule sorts.
+// unranked reports whether nothing ranks the documents of the search: it has no words, and no rule sorts. No document is
+// below a threshold then.
 func (q *search) unranked() bool {
 	if !q.query.IsPlaceholder() || q.kind != meili.KeywordSearch {
 		return false

@@ -97,8 +97,7 @@ func shardsOfList(query *meili.DocumentsQuery, ix *fsm.Index) []fsm.ShardID {
 	return atLeastOne(shards)
 }
 
-// documentList is one list of documents on its way. Documents come in the order of the nodes asked and, on each, in its
-// own; sorted lists and lists of ids are merged.
+// documentList is one list of documents on its way. Documents come as they were inserted, or by sort.
 type documentList struct {
 	s       *Server
 	ix      *fsm.Index
@@ -163,41 +162,88 @@ func (l *documentList) keyOf(raw []byte) []byte {
 	return memberOf(raw, l.ix.PrimaryKey)
 }
 
-// unsorted asks every node for its total and, as far as already known, its part of the page; then the nodes the page
-// reaches into for the rest. No node sends documents that are not shown, except when a node fails in between.
+// orderedHead is how many documents of a list without a sort come in the order of insertion over all nodes. Those behind
+// them come node by node: to merge a page deep in the list all documents before it would have to be looked at.
+const orderedHead = 1000
+
+// unsorted asks every node for its total and the numbers of its first documents, then the nodes that the page reaches into
+// for their parts. No node sends documents that are not shown.
 func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
-	first := l.request.plan()
+	numbers := *l
+	query := *l.query
+	query.Fields, query.RetrieveVectors = &[]string{}, false
+	numbers.query = &query
+	head := min(l.query.Offset+l.query.Limit, orderedHead)
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
-		if len(first.Calls) > 0 && call.Node == first.Calls[0].Node {
-			return l.askPage(ctx, c, call, l.query.Offset, l.query.Limit)
-		}
-		return l.askPage(ctx, c, call, 0, 0)
+		return numbers.askPage(ctx, c, call, 0, head)
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	var results [][]byte
-	skip, want, total := l.query.Offset, l.query.Limit, 0
-	for _, a := range got.Answers {
-		total += a.Value.total
-		take := min(want, max(0, a.Value.total-skip))
-		if take > 0 {
-			page := a.Value
-			if len(page.results) < take {
-				if page, err = l.again(ctx, a.Call, skip, take); err != nil {
-					return nil, nil, err
-				}
-			}
-			results = append(results, page.results[:min(take, len(page.results))]...)
-			want -= take
+	lists, totals, total := make([][]hit, len(got.Answers)), make([]int, len(got.Answers)), 0
+	for i, a := range got.Answers {
+		for _, raw := range a.Value.results {
+			lists[i] = append(lists[i], hit{order: orderOf(raw)})
 		}
-		skip = max(0, skip-a.Value.total)
+		totals[i] = a.Value.total
+		total += a.Value.total
 	}
-	hits := make([]hit, len(results))
-	for i, raw := range results {
-		hits[i].raw = raw
+	sources, spans := documentSpans(lists, totals, head, l.query.Offset, l.query.Limit)
+	parts := make([][][]byte, len(spans))
+	for i, span := range spans {
+		if span.count == 0 {
+			continue
+		}
+		page, err := l.again(ctx, got.Answers[i].Call, span.from, span.count)
+		if err != nil {
+			return nil, nil, err
+		}
+		parts[i] = page.results
+	}
+	var hits []hit
+	for _, i := range sources {
+		if len(parts[i]) > 0 {
+			hits = append(hits, hit{raw: parts[i][0]})
+			parts[i] = parts[i][1:]
+		}
 	}
 	return l.page(appendHits(nil, hits, newHitCutter([]string{"_federation"}, nil)), total), got.Missing, nil
+}
+
+// documentSpan is a part of a node's list.
+type documentSpan struct{ from, count int }
+
+// documentSpans says for each document of a page which list it comes from, and which part of each list the page holds.
+// lists are the beginnings of the nodes' lists, totals how long those are; the first head documents of all are merged.
+func documentSpans(lists [][]hit, totals []int, head, offset, limit int) (sources []int, spans []documentSpan) {
+	spans, heads := make([]documentSpan, len(lists)), make([]int, len(lists))
+	next := func(i, position int) {
+		switch {
+		case position < offset:
+			spans[i].from++
+		case len(sources) < limit:
+			spans[i].count++
+			sources = append(sources, i)
+		}
+	}
+	position := 0
+	for ; position < head; position++ {
+		best := bestHead(lists, heads, compareHits)
+		if best < 0 {
+			break
+		}
+		heads[best]++
+		next(best, position)
+	}
+	for i, total := range totals {
+		skipped := max(0, min(total-heads[i], offset-position)) // no need to count them one by one
+		spans[i].from, position, heads[i] = spans[i].from+skipped, position+skipped, heads[i]+skipped
+		for ; heads[i] < total && len(sources) < limit; heads[i]++ {
+			next(i, position)
+			position++
+		}
+	}
+	return sources, spans
 }
 
 // again asks for a part of the page from the replicas of one call; all of its shards answer or it fails.

@@ -87,3 +87,34 @@ func TestSettledOrderKeepsPages(t *testing.T) {
 		t.Error("single documents that were written again still stand in the way of the next")
 	}
 }
+
+// TestDocumentPagesMeet: pages of any length make up one list, the first documents of which are merged.
+func TestDocumentPagesMeet(t *testing.T) {
+	const head = 10
+	lists, totals := make([][]hit, 3), []int{9, 2, 17}
+	for i, total := range totals {
+		for place := range min(total, head) {
+			lists[i] = append(lists[i], hit{order: []byte{byte(place*3 + i)}})
+		}
+	}
+	for limit := 1; limit < 30; limit++ {
+		taken := make([]int, len(lists))
+		var all []int
+		for offset := 0; offset < 28; offset += limit {
+			sources, spans := documentSpans(lists, totals, min(offset+limit, head), offset, limit)
+			for i, span := range spans {
+				if span.count > 0 && span.from != taken[i] {
+					t.Fatalf("limit %d offset %d: list %d from %d, want %d", limit, offset, i, span.from, taken[i])
+				}
+				taken[i] += span.count
+			}
+			all = append(all, sources...)
+		}
+		if !slices.Equal(taken, totals) || len(all) != 28 {
+			t.Fatalf("limit %d: %v documents of %v", limit, taken, totals)
+		}
+		if want := []int{0, 1, 2, 0, 1, 2, 0, 2, 0, 2, 0, 0}; !slices.Equal(all[:len(want)], want) {
+			t.Fatalf("limit %d: order %v, want %v", limit, all[:len(want)], want)
+		}
+	}
+}
