@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -256,7 +257,59 @@ func (f *federated) askPart(ctx context.Context, part federatedPart) (*federated
 	if err != nil {
 		return nil, err
 	}
-	return f.read(response.Body), nil
+	a := f.read(response.Body)
+	return a, f.askDistinct(ctx, part, a)
+}
+
+// askDistinct asks for the hits of those queries again that their index's distinctAttribute cuts down: alone and distinct
+// by that attribute, which makes the node tell its values, so that duplicates on several nodes are found.
+func (f *federated) askDistinct(ctx context.Context, part federatedPart, a *federatedAnswer) error {
+	var positions []int
+	for i := range f.multi.Queries {
+		if _, asked := part.calls[f.multi.Queries[i].IndexUID]; asked && f.distinctOf(i) != "" {
+			positions = append(positions, i)
+		}
+	}
+	errs := make([]error, len(positions))
+	lists := make([][]hit, len(positions))
+	eachAtOnce(len(positions), func(n int) {
+		i := positions[n]
+		alone := *f
+		federation, multi := *f.multi.Federation, *f.multi
+		federation.Distinct, federation.FacetsByIndex = new(f.distinctOf(i)), nil
+		multi.Federation, multi.Queries = &federation, slices.Clone(f.multi.Queries)
+		alone.multi = &multi
+		request := alone.request(part)
+		request.Queries = slices.DeleteFunc(request.Queries, func(q meili.MultiQuery) bool { return *q.FederationOptions.QueryPosition != i })
+		body, err := marshal(request)
+		if err != nil {
+			errs[n] = err
+			return
+		}
+		response, err := f.s.exchange(ctx, f.s.nodes.Client(f.view, part.node), node.Request{
+			Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json", Header: proxyHeader,
+		})
+		if err != nil {
+			errs[n] = err
+			return
+		}
+		lists[n] = f.read(response.Body).hits[i]
+	})
+	for n, i := range positions {
+		a.hits[i] = lists[n]
+	}
+	return errors.Join(errs...)
+}
+
+// distinctOf is the distinctAttribute of a query's index if it removes duplicates on several nodes, "" otherwise. One that
+// is not filterable is left to the nodes: they do not tell its values.
+func (f *federated) distinctOf(query int) string {
+	ix := f.indexes[f.multi.Queries[query].IndexUID]
+	settings := settingsOf(ix)
+	if f.multi.Federation.Distinct != nil || ix.Whole() || !isFilterable(settings, settings.Distinct()) {
+		return ""
+	}
+	return settings.Distinct()
 }
 
 // request is the federated search of one node: its part of each query, from the first hit on, facets not merged.

@@ -30,7 +30,9 @@ func (f *federated) merge(answers []*federatedAnswer) []byte {
 		}
 		maps.Copy(vectors, a.queryVectors)
 	}
-	merged := mergeHits(f.lists(answers), from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
+	lists, duplicates := f.lists(answers)
+	merged := mergeHits(lists, from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
+	merged.rejected = append(merged.rejected, duplicates...)
 	total -= len(merged.rejected)
 	out := []byte(`{"hits":[`)
 	numSemantic := 0
@@ -63,8 +65,9 @@ func (f *federated) merge(answers []*federatedAnswer) []byte {
 }
 
 // lists are the hits of each query over all nodes, in the order of Meilisearch's merge: indexes by name, then queries. No
-// query gives more hits than its index's maxTotalHits.
-func (f *federated) lists(answers []*federatedAnswer) [][]hit {
+// query gives more hits than its index's maxTotalHits. The second result are the hits that the distinctAttribute of their
+// index removes from every query that found them.
+func (f *federated) lists(answers []*federatedAnswer) (lists [][]hit, duplicates []hit) {
 	order := make([]int, len(f.multi.Queries))
 	for i := range order {
 		order[i] = i
@@ -72,17 +75,33 @@ func (f *federated) lists(answers []*federatedAnswer) [][]hit {
 	slices.SortStableFunc(order, func(a, b int) int {
 		return strings.Compare(f.multi.Queries[a].IndexUID, f.multi.Queries[b].IndexUID)
 	})
-	lists := make([][]hit, 0, len(order))
+	kept, removed := map[string]bool{}, map[string]hit{} // by what numbers the document
 	for _, i := range order {
 		parts := make([][]hit, 0, len(answers))
 		for _, a := range answers {
 			parts = append(parts, settleOrder(a.hits[i], len(a.hits[i])))
 		}
 		length := settingsOf(f.indexes[f.multi.Queries[i].IndexUID]).MaxTotalHits()
-		lists = append(lists, mergeHits(parts, 0, length, "", false, f.partCompare(i)).hits)
+		distinct := f.distinctOf(i)
+		m := mergeHits(parts, 0, length, distinct, distinct != "", f.partCompare(i))
+		lists = append(lists, m.hits)
+		for _, h := range m.hits {
+			kept[h.document()] = true
+		}
+		for _, h := range m.rejected {
+			removed[h.document()] = h
+		}
 	}
-	return lists
+	for _, document := range slices.Sorted(maps.Keys(removed)) {
+		if !kept[document] {
+			duplicates = append(duplicates, removed[document])
+		}
+	}
+	return lists, duplicates
 }
+
+// document names the document of a hit among those of all nodes, as well as the hit tells.
+func (h *hit) document() string { return string(orderOf(h.raw)) }
 
 // partCompare compares hits of one query: in hybrid searches by scores weighted with the semantic ratio.
 func (f *federated) partCompare(i int) func(a, b *hit) int {

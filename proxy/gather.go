@@ -9,6 +9,7 @@ import (
 
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/tasks"
 )
 
 // errorOf reads an error body of a node, nil when it is none.
@@ -20,7 +21,7 @@ func errorOf(status int, body []byte) *meili.Error {
 	return known
 }
 
-// clientError is a node's error as the client may see it: with the index's own name and without the hidden field.
+// clientError is a node's error as the client may see it: with the index's own name and without the hidden names.
 func clientError(err *meili.Error, ix *fsm.Index) *meili.Error {
 	if ix == nil {
 		return err
@@ -31,28 +32,8 @@ func clientError(err *meili.Error, ix *fsm.Index) *meili.Error {
 		shown.Message = strings.ReplaceAll(shown.Message, "."+ix.NodeUID+"`", "."+ix.UID+"`")
 		shown.Message = strings.ReplaceAll(shown.Message, "."+ix.NodeUID+":", "."+ix.UID+":")
 	}
-	shown.Message = withoutShardField(shown.Message)
+	shown.Message = tasks.WithoutHidden(shown.Message)
 	return &shown
-}
-
-// noFilterable is what a message says in place of an empty list of filterable attributes.
-const noFilterable = "This index does not have configured filterable attributes."
-
-// withoutShardField removes the hidden field from lists of attributes in a message.
-func withoutShardField(message string) string {
-	if !strings.Contains(message, shardField) {
-		return message
-	}
-	for _, form := range []struct{ with, without string }{
-		{", `" + shardField + "`", ""}, {"`" + shardField + "`, ", ""},
-		{", " + shardField, ""}, {shardField + ", ", ""},
-	} {
-		message = strings.ReplaceAll(message, form.with, form.without)
-	}
-	for _, list := range []string{"attribute patterns", "attributes patterns"} {
-		message = strings.Replace(message, "Available filterable "+list+" are: `"+shardField+"`.", noFilterable, 1)
-	}
-	return strings.ReplaceAll(message, shardField, "")
 }
 
 func joinShards(shards []fsm.ShardID) string {

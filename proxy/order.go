@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"miroir/fsm"
+	"miroir/tasks"
 )
 
 // orderField is the hidden field of a spread index's documents that numbers them in the order they came: by the task
@@ -15,7 +16,7 @@ import (
 // document that is replaced or updated gets a newer number, while one server leaves it in its place, and after deletions
 // one server gives the ids that became free to new documents. A node does the same with its own ids, so the order of its
 // list is believed and numbers decide between lists only (see settleOrder).
-const orderField = "_miroir_order"
+const orderField = tasks.OrderField
 
 // The characters of a number are 32 digits from firstOrderDigit on. Like those of the shard field, which are among
 // them, Meilisearch takes them for separators, so they match no query. Their bytes sort as the digits do.

@@ -11,8 +11,8 @@ import (
 	"miroir/tasks"
 )
 
-// shardRule makes the hidden shard field filterable on the nodes, by equality and nothing else.
-var shardRule = meili.FilterableRule{Patterns: []string{shardField}, Equality: true}
+// shardRule makes the hidden shard field filterable on the nodes, by equality and nothing else, and with it tasks.NoField.
+var shardRule = meili.FilterableRule{Patterns: []string{shardField, tasks.NoField}, Equality: true}
 
 // nodeFacetValues is how many values the nodes of a spread index list of each facet when some facet is listed by count:
 // a list cut at the client's maximum does not tell how often the rest of its values occurs on that node.

@@ -7,7 +7,7 @@ import (
 )
 
 func TestNodesGetTheShardRule(t *testing.T) {
-	const rule = `{"attributePatterns":["_miroir_shard"],"features":{"facetSearch":false,"filter":{"equality":true,"comparison":false}}}`
+	const rule = `{"attributePatterns":["_miroir_shard","_miroir_none"],"features":{"facetSearch":false,"filter":{"equality":true,"comparison":false}}}`
 	for name, test := range map[string]struct{ change, want string }{
 		"untouched": {`{"stopWords":["a"]}`, `{"stopWords":["a"]}`},
 		"set":       {`{"filterableAttributes":["a"]}`, `{"filterableAttributes":["a",` + rule + `]}`},

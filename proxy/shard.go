@@ -8,16 +8,19 @@ import (
 
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/tasks"
 )
 
 // shardField is the hidden field that names a stored document's shard on its nodes.
-const shardField = "_miroir_shard"
+const shardField = tasks.ShardField
 
-// hiddenFields are those of stored documents that clients neither see nor set.
-var hiddenFields = [...]string{shardField, orderField}
+// hiddenFields are those of nodes' documents and settings that clients neither see nor set.
+var hiddenFields = [...]string{shardField, orderField, tasks.NoField}
 
 // isHidden reports whether a field is one of the hiddenFields.
-func isHidden(field string) bool { return field == shardField || field == orderField }
+func isHidden(field string) bool {
+	return field == shardField || field == orderField || field == tasks.NoField
+}
 
 // shardDigits are the base 4 digits of the hidden field's value. Meilisearch's tokenizer takes them for separators, so
 // the value matches no query, while equality filters on it work.

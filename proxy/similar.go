@@ -10,6 +10,7 @@ import (
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy/node"
+	"miroir/tasks"
 )
 
 // handleSimilar answers GET and POST /indexes/{uid}/similar. The node that holds the document answers as it is; the others
@@ -181,6 +182,7 @@ func (q *similar) askSimilar(ctx context.Context, c *node.Client, call Call, rea
 	part := *q.query
 	part.Filter = withShards(part.Filter, call.filterShards())
 	part.Offset, part.Limit, part.ShowRankingScoreDetails = new(0), &reach, new(true)
+	part.AttributesToRetrieve = retrieveOrder(part.AttributesToRetrieve)
 	body, err := q.post(ctx, c, "/similar", part)
 	if err != nil {
 		return nil, err
@@ -189,13 +191,14 @@ func (q *similar) askSimilar(ctx context.Context, c *node.Client, call Call, rea
 }
 
 func (q *similar) askVector(ctx context.Context, c *node.Client, call Call, vector json.RawMessage, reach int) (*nodeAnswer, error) {
-	if vector == nil {
-		return &nodeAnswer{}, nil // a document without a vector is similar to nothing
+	if vector == nil { // a document without a vector is similar to nothing, but candidates are counted
+		total, err := q.count(ctx, c, call)
+		return &nodeAnswer{total: total}, err
 	}
 	body, err := q.post(ctx, c, "/search", meili.SearchQuery{
 		Vector: vector, Hybrid: &meili.Hybrid{Embedder: q.query.Embedder, SemanticRatio: new(1.0)},
-		Filter: withShards(q.query.Filter, call.filterShards()), Limit: &reach,
-		AttributesToRetrieve: q.query.AttributesToRetrieve, RetrieveVectors: q.query.RetrieveVectors,
+		Filter: withShards(q.query.Filter, call.filterShards()), Limit: &reach, Distinct: new(tasks.NoField),
+		AttributesToRetrieve: retrieveOrder(q.query.AttributesToRetrieve), RetrieveVectors: q.query.RetrieveVectors,
 		ShowRankingScore: q.query.ShowRankingScore, ShowRankingScoreDetails: new(true),
 		RankingScoreThreshold: q.query.RankingScoreThreshold, ShowPerformanceDetails: q.query.ShowPerformanceDetails,
 	})
@@ -205,12 +208,21 @@ func (q *similar) askVector(ctx context.Context, c *node.Client, call Call, vect
 	return scoredBySimilarity(body, q.ix.NodeUID), nil
 }
 
+// count is the number of documents of a call that satisfy the filter.
+func (q *similar) count(ctx context.Context, c *node.Client, call Call) (int, error) {
+	page, err := q.post(ctx, c, "/documents/fetch", meili.DocumentsQuery{
+		Filter: withShards(q.query.Filter, call.filterShards()), Fields: &[]string{},
+	})
+	return int(number(memberOf(page, "total"))), err
+}
+
 // scoredBySimilarity reads an answer whose hits rank by their similarity alone.
 func scoredBySimilarity(body []byte, nodeUID string) *nodeAnswer {
 	a := readAnswer(body, nodeUID)
 	for i := range a.hits {
 		similarity := memberOf(memberOf(memberOf(a.hits[i].raw, "_rankingScoreDetails"), "vectorSort"), "similarity")
 		a.hits[i].score = score{{kind: vectorEntry, value: number(similarity)}}
+		a.hits[i].order = orderOf(a.hits[i].raw)
 	}
 	return a
 }
@@ -231,7 +243,7 @@ func (q *similar) merge(answers []answered[*nodeAnswer], id string, reach int) [
 	if !isTrue(q.query.ShowRankingScoreDetails) {
 		cut = []string{"_rankingScoreDetails"}
 	}
-	merged := mergeHits(lists, q.query.EffectiveOffset(), reach, "", false, byScore)
+	merged := mergeHits(lists, q.query.EffectiveOffset(), reach, "", false, compareHits)
 	out := appendHits([]byte(`{"hits":`), merged.hits, newHitCutter(cut, nil))
 	out = meili.AppendString(append(out, `,"id":`...), id)
 	out = strconv.AppendInt(append(out, `,"processingTimeMs":`...), int64(took), 10)

@@ -256,7 +256,7 @@ func (m *merger) firstError() json.RawMessage {
 	return nil
 }
 
-// clientError is a node's error without what clients must not see: the node-side name and the shard field.
+// clientError is a node's error without what clients must not see: the node-side name and hidden fields.
 func (m *merger) clientError(raw json.RawMessage) json.RawMessage {
 	var e meili.Error
 	if json.Unmarshal(raw, &e) != nil {
@@ -265,7 +265,7 @@ func (m *merger) clientError(raw json.RawMessage) json.RawMessage {
 	if m.task.IndexUID != nil && m.nodeUID != *m.task.IndexUID {
 		e.Message = strings.ReplaceAll(e.Message, "`"+m.nodeUID+"`", "`"+*m.task.IndexUID+"`")
 	}
-	e.Message = strings.NewReplacer(", `_miroir_shard`", "", "`_miroir_shard`, ", "").Replace(e.Message)
+	e.Message = WithoutHidden(e.Message)
 	text, err := json.Marshal(e)
 	if err != nil {
 		return raw
