@@ -67,10 +67,12 @@ type AddNode struct {
 	Job  *Job      `json:"job,omitempty"`
 }
 
-// SetNodeState changes what is committed about a node; empty State, Version, Address and Key mean unchanged; Error is always set.
+// SetNodeState changes what is committed about a node; empty State, Version, Address and Key mean unchanged; Error is always
+// set. Refused (CodeChanged) when From is not empty and not the node's state.
 type SetNodeState struct {
 	Now     time.Time `json:"now"`
 	Node    NodeID    `json:"node"`
+	From    NodeState `json:"from,omitempty"`
 	State   NodeState `json:"state,omitempty"`
 	Version string    `json:"version,omitempty"`
 	Address string    `json:"address,omitempty"`
@@ -197,6 +199,9 @@ func (t *txn) addNode(n Node, now time.Time) {
 func (c SetNodeState) apply(t *txn) (any, error) {
 	if t.view.Nodes[c.Node] == nil {
 		return nil, refuse(CodeNotFound, "node %s does not exist", c.Node)
+	}
+	if now := t.view.Nodes[c.Node].State; c.From != "" && c.From != now {
+		return nil, refuse(CodeChanged, "node %s is %s, not %s", c.Node, now, c.From)
 	}
 	if err := t.checkJob(c.Job); err != nil {
 		return nil, err

@@ -132,6 +132,7 @@ func loadView(tx *bbolt.Tx) (*View, error) {
 		}
 	}
 	v.AppliedIndex = max(applied.Index, covered.Index)
+	v.PlacedAt = v.AppliedIndex
 	v.publishCounters()
 	return v, loadTables(tx, v)
 }

@@ -135,6 +135,7 @@ func (t *txn) editPlacement(id IndexID) *Index {
 	if ix == nil {
 		return nil
 	}
+	t.view.PlacedAt = t.index
 	if _, ok := t.replaced[id]; !ok {
 		ix.Placement = clonePlacement(ix.Placement)
 		t.replaced[id] = struct{}{}

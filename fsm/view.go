@@ -9,6 +9,8 @@ import (
 // View is the replicated state that requests are routed by, as of one log index. It and everything it points to are
 // immutable: load it once per request and pass it down.
 type View struct {
+	// PlacedAt differs between two views of a pod when a placement may: the Raft index of the last command that changed one.
+	PlacedAt       uint64
 	AppliedIndex   uint64 // Raft index of the last command in it
 	ClusterID      string // "" before Bootstrap
 	Config         Config

@@ -286,17 +286,42 @@ func (s *Server) handleIndexPlacement(w http.ResponseWriter, r *request) error {
 	if ix == nil {
 		return miroirError(codeNotFound, "There is no index `%s`.", r.uid())
 	}
-	effective := len(r.View.Nodes)
-	if ix.Whole() {
-		effective = 1
-	} else if ix.Spread > 0 {
-		effective = ix.Spread
-	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"uid": ix.UID, "shards": ix.Shards, "spread": spreadName(ix.Spread), "effective_spread": effective,
+		"uid": ix.UID, "shards": ix.Shards, "spread": spreadName(ix.Spread), "effective_spread": effectiveSpread(ix), "documents": s.numDocuments(r, ix),
 		"replicas": countReplicas(r.View, ix), "settings_version": ix.SettingsVersion,
 	})
 	return nil
+}
+
+// effectiveSpread is how many nodes of a group share an index now; the copies of one that lives whole do not share it.
+func effectiveSpread(ix *fsm.Index) int {
+	if ix.Whole() {
+		return 1
+	}
+	most := 0
+	for _, slots := range ix.Placement {
+		nodes := map[fsm.NodeID]bool{}
+		for _, replicas := range slots {
+			for _, replica := range replicas {
+				nodes[replica.Node] = nodes[replica.Node] || replica.State == fsm.Active
+			}
+		}
+		most = max(most, len(nodes))
+	}
+	return most
+}
+
+// numDocuments is the number of documents of an index, nil when not all shards can be asked.
+func (s *Server) numDocuments(r *request, ix *fsm.Index) any {
+	reports, err := askNodes[indexStats](r.Context(), s, r.View, ix.Nodes(fsm.Active), indexPath(ix.NodeUID)+"/stats")
+	if err != nil {
+		return nil
+	}
+	stats, missing, err := s.statsOf(r.Context(), r.View, ix, reports)
+	if err != nil || len(missing) > 0 {
+		return nil
+	}
+	return stats.NumberOfDocuments
 }
 
 func spreadName(spread int) any {

@@ -67,10 +67,8 @@ func (s *Server) join(ctx context.Context, index fsm.IndexID, to fsm.NodeID, cli
 
 // WaitEverywhere returns once no pod reads by a picture older than the Raft index.
 func (s *Server) WaitEverywhere(ctx context.Context, index uint64) error {
-	if pods, several := s.cluster.(interface {
-		WaitEverywhere(ctx context.Context, index uint64) error
-	}); several {
-		return pods.WaitEverywhere(ctx, index)
+	if s.peers != nil {
+		return s.peers.WaitEverywhere(ctx, index)
 	}
 	return nil
 }

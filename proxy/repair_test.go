@@ -37,6 +37,7 @@ func (c *writeCluster) repair(repair workers.Repair) {
 	if repair.Interval == 0 {
 		repair.Interval = time.Millisecond
 	}
+	repair.LeavingGrace = c.options.LeavingGrace
 	repair.BackoffMin, repair.BackoffMax, repair.RequestTimeout = time.Millisecond, 20*time.Millisecond, 2*time.Second
 	var err error
 	c.workers, err = workers.Start(context.Background(), workers.Options{

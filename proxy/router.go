@@ -186,15 +186,22 @@ func (s *Server) open(template string, h handler) httprouter.Handle {
 func (s *Server) client(rt route) httprouter.Handle {
 	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
 		req := &request{Request: r, Params: params, View: s.cluster.View(), Template: rt.path}
-		s.run(w, req, func(w http.ResponseWriter, req *request) error {
-			switch {
-			case !rt.changes():
-				return s.read(w, req, s.authorized(rt))
-			case s.away(r):
-				return s.passOn(w, req)
-			}
-			return s.authorized(rt)(w, req)
-		})
+		answer := func(w http.ResponseWriter) {
+			s.run(w, req, func(w http.ResponseWriter, req *request) error {
+				switch {
+				case !rt.changes():
+					return s.read(w, req, s.authorized(rt))
+				case s.away(r):
+					return s.passOn(w, req)
+				}
+				return s.authorized(rt)(w, req)
+			})
+		}
+		if rereadable(rt.action) {
+			s.settled(w, req, answer)
+			return
+		}
+		answer(w)
 	}
 }
 

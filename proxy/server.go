@@ -64,6 +64,7 @@ type Options struct {
 	MaxQueued       int           // 1000 requests waiting for their turn
 	QueueTimeout    time.Duration // 30 s: how long one may wait
 
+	LeavingGrace      time.Duration // tasks.LeavingGrace; the workers wait as long (workers.Repair)
 	ReadyCoverageWait time.Duration // 60 s: how long uncovered shards hold readiness back after the start
 
 	// OnWriteStep, when set, is called at every step of a write; tests end the pod there. It must be safe for concurrent use.
@@ -95,6 +96,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxQueued, 1000)
 	setDefault(&o.QueueTimeout, 30*time.Second)
 	setDefault(&o.ReadyCoverageWait, time.Minute)
+	setDefault(&o.LeavingGrace, tasks.LeavingGrace)
 	setDefault(&o.Version, "dev")
 	setDefault(&o.DumpDir, filepath.Join(cmp.Or(o.TempDir, os.TempDir()), "dumps"))
 	if o.Config == nil {

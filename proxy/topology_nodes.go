@@ -99,7 +99,7 @@ func (s *Server) admit(ctx context.Context, id fsm.NodeID) {
 		s.log.Warn("a new node is not ready yet", "node_id", id, "error", err)
 		return
 	}
-	if err := s.change(ctx, fsm.SetNodeState{Now: s.opts.Now(), Node: id, State: fsm.NodeActive}); err != nil {
+	if err := s.change(ctx, fsm.SetNodeState{Now: s.opts.Now(), Node: id, From: fsm.NodeJoining, State: fsm.NodeActive}); err != nil {
 		s.log.Warn("a new node is not active yet", "node_id", id, "error", err)
 	}
 }
@@ -173,7 +173,7 @@ func (s *Server) drain(w http.ResponseWriter, r *request, view *fsm.View, n *fsm
 		s.writeMoves(w, with(view, draining), 0)
 		return nil
 	}
-	command := fsm.SetNodeState{Now: s.opts.Now(), Node: n.ID, Error: n.Error, Job: job}
+	command := fsm.SetNodeState{Now: s.opts.Now(), Node: n.ID, From: n.State, Error: n.Error, Job: job}
 	if !drained {
 		command.State = fsm.NodeDraining
 	}
@@ -197,7 +197,7 @@ func (s *Server) cancelDrain(w http.ResponseWriter, r *request, view *fsm.View, 
 	if n.State != fsm.NodeDraining && n.State != fsm.NodeDrained {
 		return miroirError(codeTopologyConflict, "Node `%s` is not being drained: it is %s.", n.ID, n.State)
 	}
-	command := fsm.SetNodeState{Now: s.opts.Now(), Node: n.ID, State: fsm.NodeActive, Error: n.Error}
+	command := fsm.SetNodeState{Now: s.opts.Now(), Node: n.ID, From: n.State, State: fsm.NodeActive, Error: n.Error}
 	if job := view.JobOn(&fsm.Job{Node: n.ID}); job != nil {
 		command.EndJob = job.ID
 	}

@@ -68,7 +68,7 @@ func (c *writeCluster) placed() {
 				var nodes []fsm.NodeID
 				for _, r := range replicas {
 					nodes = append(nodes, r.Node)
-					if n := view.Node(r.Node); r.State != fsm.Active || n == nil || n.State != fsm.NodeActive {
+					if n := view.Node(r.Node); r.State != fsm.Active || n == nil || n.State != fsm.NodeActive && n.State != fsm.NodeDegraded {
 						c.t.Errorf("index %s, shard %d, group %d: replica %+v on node %+v", ix.UID, slot, group, r, n)
 					}
 				}

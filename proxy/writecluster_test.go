@@ -154,7 +154,7 @@ func newWriteClusterOver(t *testing.T, top clusterShape, rt http.RoundTripper, a
 		t.Fatal(err)
 	}
 	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, TempDir: t.TempDir(),
-		WriteTimeout: 2 * time.Second, Logger: discard}
+		WriteTimeout: 2 * time.Second, LeavingGrace: 20 * time.Millisecond, Logger: discard}
 	for id := range c.state.View().Nodes {
 		c.on(string(id), "PATCH", "/experimental-features", `{"network":true}`)
 	}

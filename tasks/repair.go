@@ -2,6 +2,10 @@ package tasks
 
 import "time"
 
+// LeavingGrace is how long a replica keeps its documents after every pod knows that it is not read any more: a read that
+// began before and takes half as long is good.
+const LeavingGrace = 10 * time.Second
+
 // Repair is the state of the repair of an index's replicas on one node, as operators see it.
 type Repair struct {
 	Kind     string   `json:"kind"` // repair, or move of what is on its way in

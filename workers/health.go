@@ -104,7 +104,7 @@ func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) 
 	if state == "" || n.Dead {
 		return
 	}
-	command := fsm.SetNodeState{Now: h.opts.Now(), Node: n.ID, State: state}
+	command := fsm.SetNodeState{Now: h.opts.Now(), Node: n.ID, From: n.State, State: state}
 	if checked != nil {
 		command.Error = checked.Error()
 	}

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -15,6 +16,7 @@ type purge struct {
 	opts   Options
 	repair *Repair
 	key    jobKey
+	ripe   func(fsm.ReplicaRef) bool // the documents may be deleted: nobody reads them any more
 
 	refs   []fsm.ReplicaRef
 	shards []fsm.ShardID // nil: the node has nothing else of the index, which is deleted as a whole
@@ -24,12 +26,8 @@ type purge struct {
 func (p *purge) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.repair.Timeout)
 	defer cancel()
-	view := p.opts.Cluster.View()
-	if !p.look(view) {
+	if !p.look(p.opts.Cluster.View()) {
 		return errVoid
-	}
-	if err := p.opts.Coordinator.WaitEverywhere(ctx, view.AppliedIndex); err != nil {
-		return err
 	}
 	if p.shards != nil { // most of the work, while writes go on
 		if err := p.delete(ctx); err != nil {
@@ -53,14 +51,15 @@ func (p *purge) look(view *fsm.View) bool {
 			for _, replica := range replicas {
 				switch {
 				case replica.Node != n.ID:
-				case replica.State == fsm.Leaving:
-					p.refs = append(p.refs, fsm.ReplicaRef{Index: ix.ID, Group: group, Shard: fsm.ShardID(shard), Node: n.ID})
+				case replica.State == fsm.Leaving && p.ripe(refOf(ix, group, shard, n.ID)):
+					p.refs = append(p.refs, refOf(ix, group, shard, n.ID))
 				default:
 					stays = true
 				}
 			}
 		}
 	}
+	sortRefs(p.refs)
 	if stays {
 		for _, ref := range p.refs {
 			p.shards = append(p.shards, ref.Shard)
@@ -68,6 +67,16 @@ func (p *purge) look(view *fsm.View) bool {
 		slices.Sort(p.shards)
 	}
 	return len(p.refs) > 0
+}
+
+func sortRefs(refs []fsm.ReplicaRef) {
+	slices.SortFunc(refs, func(a, b fsm.ReplicaRef) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Shard, b.Shard))
+	})
+}
+
+func refOf(ix *fsm.Index, group fsm.GroupID, shard int, id fsm.NodeID) fsm.ReplicaRef {
+	return fsm.ReplicaRef{Index: ix.ID, Group: group, Shard: fsm.ShardID(shard), Node: id}
 }
 
 // end is the last step, while no write to the index is open.

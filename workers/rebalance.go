@@ -29,7 +29,8 @@ type rebalancer struct {
 
 	purges  sync.WaitGroup
 	mu      sync.Mutex
-	purging map[jobKey]bool // guarded by mu
+	purging map[jobKey]bool              // guarded by mu
+	leaving map[fsm.ReplicaRef]time.Time // guarded by mu: since when all pods know that a replica is not read
 }
 
 type rebalanceMeter struct {
@@ -41,7 +42,7 @@ type rebalanceMeter struct {
 
 func newRebalancer(o Options) *rebalancer {
 	set := o.Repair.Metrics
-	r := &rebalancer{opts: o, repair: o.Repair, purging: map[jobKey]bool{}, meter: rebalanceMeter{
+	r := &rebalancer{opts: o, repair: o.Repair, purging: map[jobKey]bool{}, leaving: map[fsm.ReplicaRef]time.Time{}, meter: rebalanceMeter{
 		active:   set.GetOrCreateGauge("miroir_rebalance_in_progress", nil),
 		purged:   set.GetOrCreateCounter("miroir_rebalance_replicas_removed_total"),
 		duration: set.GetOrCreateHistogram("miroir_rebalance_duration_seconds"),
@@ -81,7 +82,7 @@ func (r *rebalancer) turn(ctx context.Context) {
 			r.expand(ctx, step.Index)
 		}
 	}
-	r.purge(ctx, moves)
+	r.purge(ctx, moves, view)
 	r.advance(ctx, view, moves)
 	r.growth.look(ctx, view)
 }
@@ -250,12 +251,18 @@ func holdsReplicas(view *fsm.View, id fsm.NodeID) bool {
 }
 
 // purge deletes the documents of leaving replicas, index by index and node by node.
-func (r *rebalancer) purge(ctx context.Context, moves *fsm.Moves) {
+func (r *rebalancer) purge(ctx context.Context, moves *fsm.Moves, view *fsm.View) {
 	limit := r.repair.configured(r.opts.Cluster.View()).MaxConcurrent
+	if !r.noteLeaving(ctx, moves, view) {
+		return
+	}
 	for _, step := range moves.Steps {
+		if step.Kind != fsm.StepPurge || !r.ripe(step.ReplicaRef) {
+			continue
+		}
 		key := jobKey{step.Index, step.Node}
 		r.mu.Lock()
-		start := step.Kind == fsm.StepPurge && !r.purging[key] && len(r.purging) < limit
+		start := !r.purging[key] && len(r.purging) < limit
 		if start {
 			r.purging[key] = true
 		}
@@ -266,13 +273,51 @@ func (r *rebalancer) purge(ctx context.Context, moves *fsm.Moves) {
 	}
 }
 
+// noteLeaving notes the replicas of the view that leave; it returns when all pods have heard of it, which is when their
+// grace begins, or false when it could not be made sure.
+func (r *rebalancer) noteLeaving(ctx context.Context, moves *fsm.Moves, view *fsm.View) bool {
+	known := map[fsm.ReplicaRef]time.Time{}
+	news := false
+	r.mu.Lock()
+	for _, step := range moves.Steps {
+		if step.Kind == fsm.StepPurge {
+			known[step.ReplicaRef] = r.leaving[step.ReplicaRef]
+			news = news || known[step.ReplicaRef].IsZero()
+		}
+	}
+	r.mu.Unlock()
+	if news {
+		if err := r.opts.Coordinator.WaitEverywhere(ctx, view.AppliedIndex); err != nil {
+			r.opts.Logger.Warn("not known whether all pods have stopped reading leaving replicas", "error", err)
+			return false
+		}
+	}
+	for ref, since := range known {
+		if since.IsZero() {
+			known[ref] = r.opts.Now()
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leaving = known
+	return true
+}
+
+// ripe reports that the grace of a leaving replica is over.
+func (r *rebalancer) ripe(ref fsm.ReplicaRef) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since, known := r.leaving[ref]
+	return known && r.opts.Now().Sub(since) >= r.repair.LeavingGrace
+}
+
 func (r *rebalancer) purgeOne(ctx context.Context, key jobKey) {
 	defer func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.purging, key)
 	}()
-	err := (&purge{opts: r.opts, repair: r.repair.configured(r.opts.Cluster.View()), key: key}).run(ctx)
+	err := (&purge{opts: r.opts, repair: r.repair.configured(r.opts.Cluster.View()), key: key, ripe: r.ripe}).run(ctx)
 	switch {
 	case err == nil:
 		r.meter.purged.Inc()

@@ -28,6 +28,7 @@ type Repair struct {
 	RequestTimeout time.Duration // 30 s for one request
 	BackoffMin     time.Duration // 1 s before an attempt that failed is made again,
 	BackoffMax     time.Duration // 1 min in the end
+	LeavingGrace   time.Duration // tasks.LeavingGrace before the documents of a leaving replica are deleted
 	Metrics        *metrics.Set  // a set of its own
 }
 
@@ -36,6 +37,7 @@ func (r Repair) withDefaults() *Repair {
 	r.RequestTimeout = cmp.Or(r.RequestTimeout, 30*time.Second)
 	r.BackoffMin = cmp.Or(r.BackoffMin, time.Second)
 	r.BackoffMax = cmp.Or(r.BackoffMax, time.Minute)
+	r.LeavingGrace = cmp.Or(r.LeavingGrace, tasks.LeavingGrace)
 	if r.Metrics == nil {
 		r.Metrics = metrics.NewSet()
 	}
