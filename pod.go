@@ -8,18 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/google/uuid"
 
 	"miroir/config"
-	"miroir/fsm"
-	"miroir/meili"
 	"miroir/proxy"
 	"miroir/proxy/node"
 	"miroir/raftnode"
@@ -74,105 +70,17 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 		return nil, err
 	}
 	p.closers.Add("coordinator", p.server.Close)
+	p.raft.Serve(p.server.ForwardedHandler())
 	p.prepareNodes(ctx)
 	if err := p.startWorkers(ctx); err != nil {
 		return nil, err
 	}
-	return p, p.listen()
-}
-
-// openState opens the replicated state; the first pod of a new cluster gives it its contents.
-func (p *pod) openState(ctx context.Context) error {
-	if err := prepareDataDir(p.options.DataDir); err != nil {
-		return err
+	if err := p.listen(); err != nil {
+		return nil, err
 	}
-	id := p.options.Raft.NodeID
-	if id == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return fmt.Errorf("no raft.node_id and no host name: %w", err)
-		}
-		id = host
-	}
-	var err error
-	p.raft, err = raftnode.Open(raftnode.Options{
-		DataDir: p.options.DataDir, NodeID: id,
-		BindAddr:  net.JoinHostPort("127.0.0.1", strconv.Itoa(p.options.Raft.Port)), // a pod alone listens to itself only
-		Bootstrap: true, Logger: p.options.Logger.With("component", "raft"),
-		HeartbeatTimeout: p.options.Raft.HeartbeatTimeout, ElectionTimeout: p.options.Raft.ElectionTimeout,
-		SnapshotInterval: p.options.Raft.SnapshotInterval, SnapshotThreshold: p.options.Raft.SnapshotThreshold,
-		TrailingLogs: p.options.Raft.TrailingLogs,
-	})
-	if err != nil {
-		return fmt.Errorf("open the replicated state in %s: %w", p.options.DataDir, err)
-	}
-	p.closers.Add("replicated state", p.raft.Close)
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := p.raft.WaitLeader(ctx); err != nil {
-		return fmt.Errorf("no leader within 30 s: %w", err)
-	}
-	if p.raft.View().ClusterID == "" {
-		return p.bootstrap(ctx)
-	}
-	if differing := p.options.Differing(p.raft.View().Config); len(differing) > 0 {
-		p.options.Logger.Warn("configuration differs from the cluster's, which rules (change it by miroir config set)", "keys", differing)
-	}
-	return p.addNewNodes(ctx)
-}
-
-// prepareDataDir makes the directory with an empty spool: what an earlier run left there belongs to no request.
-func prepareDataDir(dir string) error {
-	spool := filepath.Join(dir, "spool")
-	if err := os.RemoveAll(spool); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(spool, 0o700); err != nil {
-		return fmt.Errorf("data directory: %w (--data-dir says where)", err)
-	}
-	return nil
-}
-
-// bootstrap commits the contents of a new cluster: configuration, nodes and the default API keys.
-func (p *pod) bootstrap(ctx context.Context) error {
-	now := time.Now().UTC()
-	command := fsm.Bootstrap{
-		Now: now, ClusterID: uuid.NewString(), Groups: []fsm.GroupID{0},
-		Config: p.options.Cluster,
-	}
-	if len(p.options.Nodes) > 0 {
-		command.Groups = nil // the nodes name theirs
-	}
-	for _, n := range p.options.Nodes {
-		command.Nodes = append(command.Nodes, fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1, Since: now})
-	}
-	for _, key := range meili.DefaultKeys(now, uuid.NewString) {
-		command.Keys = append(command.Keys, proxy.KeyToState(&key))
-	}
-	if _, err := fsm.Do(ctx, p.raft, command); err != nil {
-		return fmt.Errorf("bootstrap the cluster: %w", err)
-	}
-	return nil
-}
-
-// addNewNodes makes nodes known that the flags name and the state does not. A known node keeps its committed
-// address: an entry that differs is said aloud, not obeyed.
-func (p *pod) addNewNodes(ctx context.Context) error {
-	view := p.raft.View()
-	for _, n := range p.options.Nodes {
-		if known := view.Node(n.ID); known != nil {
-			if known.Address != n.Address || known.Group != n.Group {
-				p.options.Logger.Warn("a node's configuration differs from the replicated state, which rules", "node", n.ID,
-					"configured", n.Address, "state", known.Address)
-			}
-			continue
-		}
-		_, err := fsm.Do(ctx, p.raft, fsm.AddNode{Now: time.Now().UTC(), Node: fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1}})
-		if err != nil {
-			return fmt.Errorf("add node %s: %w", n.ID, err)
-		}
-	}
-	return nil
+	p.closers.Add("leadership", p.raft.StepDown)
+	p.closers.Add("readiness", p.server.Drain)
+	return p, nil
 }
 
 // prepareNodes brings the nodes in line before the first request. One that is down is prepared when it returns.
@@ -288,6 +196,6 @@ func (p *pod) Wait(ctx context.Context) error {
 	}
 }
 
-// Close ends the pod in this order: stop accepting and let requests finish, stop the workers, close the write
-// queues, close Raft and the state. It may be called twice.
+// Close ends the pod in this order: turn readiness off, hand leadership over, stop accepting and let requests finish, stop
+// the workers, close the write queues, close Raft and the state. It may be called twice.
 func (p *pod) Close() error { return p.closers.Close() }

@@ -102,10 +102,19 @@ func (s *Server) alive(v *fsm.View, id fsm.NodeID) bool {
 	return n != nil && s.nodes.Get(n).Alive()
 }
 
+// Drain turns readiness off, so that nobody sends this pod more requests; it still answers them.
+func (s *Server) Drain() error {
+	s.draining.Store(true)
+	return nil
+}
+
 // handleReady is the readiness probe. Shards that nobody can answer hold it back for ReadyCoverageWait at most:
 // after that, serving the rest is better than serving nothing.
 func (s *Server) handleReady(w http.ResponseWriter, r *request) error {
 	var waiting []string
+	if s.draining.Load() {
+		waiting = append(waiting, "shutdown")
+	}
 	if len(r.View.Nodes) == 0 {
 		waiting = append(waiting, "nodes")
 	}

@@ -144,6 +144,7 @@ type Server struct {
 	configuring sync.Mutex
 	handler     http.Handler
 	started     time.Time
+	draining    atomic.Bool // by Drain
 }
 
 // New builds a Server. It starts nothing but what a first request starts; call Close when done.

@@ -41,6 +41,8 @@ type Options struct {
 	LogStore    raft.LogStore
 	StableStore raft.StableStore
 
+	// Alone says that no other pod can be reached, so that there is no need to wait for one at the start.
+	Alone bool
 	// Bootstrap makes this pod a cluster of one if its log is empty.
 	Bootstrap bool
 	// Servers, with Bootstrap, is the first configuration of a cluster of several; empty: this pod alone.
@@ -242,7 +244,7 @@ func (o Options) config(logger hclog.Logger) *raft.Config {
 	if o.TrailingLogs > 0 {
 		config.TrailingLogs = o.TrailingLogs
 	}
-	if alone := len(o.Servers) < 2 && o.Network == nil; alone && o.Bootstrap && o.HeartbeatTimeout == 0 {
+	if o.Alone || len(o.Servers) < 2 && o.Network == nil && o.Bootstrap && o.HeartbeatTimeout == 0 {
 		// Nobody else can be leading: a pod alone need not wait a second to elect itself.
 		config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLeaseTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
 	}
@@ -346,14 +348,23 @@ func translate(err error) error {
 	return err
 }
 
-// Close hands leadership over if somebody can take it, ends Raft and closes the files. It may be called twice.
+// StepDown hands leadership over if this pod leads and another can take it. Without a taker the others elect one of their
+// own after the election timeout; that is no error.
+func (n *Node) StepDown() error {
+	if !n.IsLeader() || len(n.Pods()) < 2 {
+		return nil
+	}
+	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+		n.logger.Info("no pod took leadership over", "error", err)
+	}
+	return nil
+}
+
+// Close steps down, ends Raft and closes the files. It may be called twice.
 func (n *Node) Close() error {
 	n.once.Do(func() {
-		if n.raft != nil && n.IsLeader() && len(n.Pods()) > 1 {
-			// Without a taker the others elect one of their own after the election timeout.
-			if err := n.raft.LeadershipTransfer().Error(); err != nil {
-				n.logger.Info("no pod took leadership over", "error", err)
-			}
+		if n.raft != nil {
+			_ = n.StepDown() // it has logged why nobody took over
 		}
 		n.err = n.closeAll()
 	})
