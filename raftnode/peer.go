@@ -36,7 +36,7 @@ type peers struct {
 }
 
 func newPeers(n *Node, p *port) *peers {
-	ps := &peers{node: n, port: p, book: &addressBook{byID: map[raft.ServerID]raft.ServerAddress{}}}
+	ps := &peers{node: n, port: p, book: &addressBook{byID: map[raft.ServerID]raft.ServerAddress{raft.ServerID(n.id): raft.ServerAddress(p.address)}}}
 	ps.client = &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			return p.dial(ctx, address, streamHTTP)
