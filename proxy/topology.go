@@ -200,6 +200,8 @@ func (s *Server) handlePatchTopology(w http.ResponseWriter, r *request) error {
 	if err := decodeAdmin(r, &body); err != nil {
 		return err
 	}
+	s.configuring.Lock() // a change is made of what is committed
+	defer s.configuring.Unlock()
 	view := s.cluster.View()
 	config := view.Config
 	switch {
