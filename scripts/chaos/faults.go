@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fault is something that happens to a machine and is undone after a while.
+type fault struct {
+	name   string
+	seen   string // how it shows in the weather
+	strike func(*machine) error
+}
+
+var nodeFaults = []fault{
+	{"kill-node", "node killed", func(m *machine) error { return m.kill(false) }},
+	{"wipe-node", "node wiped", func(m *machine) error { return m.kill(true) }},
+	{"stop-node", "node stopped", (*machine).pause},
+	{"cut-node", "cut", cut},
+}
+
+var podFaults = []fault{
+	{"kill-pod", "pod killed", func(m *machine) error { return m.kill(false) }},
+	{"stop-pod", "pod stopped", (*machine).pause},
+	{"cut-pod", "cut", cut},
+}
+
+func cut(m *machine) error { m.link.Cut(); return nil }
+
+// random lets faults happen to nodes and, beside them, to pods, until the time is over.
+func (t *trial) random(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, t.Duration)
+	defer cancel()
+	var both sync.WaitGroup
+	both.Go(func() { t.haunt(ctx, 10, t.fleet.nodes, t.wanted(nodeFaults), true) })
+	if len(t.fleet.pods) > 1 {
+		both.Go(func() { t.haunt(ctx, 11, t.fleet.pods, t.wanted(podFaults), false) })
+	}
+	both.Wait()
+	return nil
+}
+
+func (t *trial) wanted(faults []fault) []fault {
+	if len(t.Faults) == 0 {
+		return faults
+	}
+	return slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return !slices.Contains(t.Faults, f.name) })
+}
+
+// haunt lets one fault after another happen to one of machines. Between faults of nodes all replicas come in sync again:
+// two copies lost at once are more than RF 2 promises to survive.
+func (t *trial) haunt(ctx context.Context, stream uint64, machines []*machine, faults []fault, whole bool) {
+	if len(faults) == 0 {
+		return
+	}
+	rng := rand.New(rand.NewPCG(t.Seed, stream))
+	for sleep(ctx, time.Second+time.Duration(rng.IntN(4000))*time.Millisecond) {
+		if whole && !t.awaitWhole(ctx, "before the next fault") {
+			continue
+		}
+		m, f := oneOf(rng, machines), oneOf(rng, faults)
+		if !whole && rng.IntN(2) == 0 {
+			if leader := t.fleet.pod(t.weather.leader()); leader != nil {
+				m = leader
+			}
+		}
+		t.suffer(ctx, m, f, time.Second+time.Duration(rng.IntN(5000))*time.Millisecond)
+	}
+}
+
+// resumeTime is what the report calls the time without writes after a leader's death.
+const resumeTime = "until writes go on after the leader's death"
+
+// suffer lets a fault happen to a machine for a time, then undoes it.
+func (t *trial) suffer(ctx context.Context, m *machine, f fault, hold time.Duration) {
+	leads := f.name == "kill-pod" && m.name == t.weather.leader()
+	fmt.Println(time.Now().Format("15:04:05.000"), f.name, m.name, hold, leads)
+	t.report.count("fault " + f.name)
+	t.weather.begin(m.name, f.seen)
+	if err := f.strike(m); err != nil {
+		t.report.wrong("%s %s: %v", f.name, m.name, err)
+	}
+	if leads {
+		t.report.count("fault leader killed")
+		t.probeWrites(ctx)
+	}
+	sleep(ctx, hold)
+	if err := m.revive(); err != nil {
+		t.report.wrong("revive %s: %v", m.name, err)
+	}
+	t.awaitBack(context.WithoutCancel(ctx), m)
+	t.weather.end(m.name)
+}
+
+// awaitBack waits until a revived machine answers.
+func (t *trial) awaitBack(ctx context.Context, m *machine) {
+	path := "/health"
+	if t.fleet.pod(m.name) == m {
+		path = "/_miroir/ready"
+	}
+	start := time.Now()
+	if err := okWithin(ctx, m.URL+path, 30*time.Second); err != nil {
+		t.report.wrong("%s is not back: %v", m.name, err)
+		return
+	}
+	if strings.HasSuffix(path, "ready") {
+		t.report.took("until a pod is ready again", time.Since(start))
+	}
+}
+
+// probeWrites writes until one is acknowledged and notes how long that took.
+func (t *trial) probeWrites(ctx context.Context) {
+	c := t.client(3)
+	c.http.Timeout = time.Second
+	start := time.Now()
+	for n := 0; time.Since(start) < 30*time.Second && ctx.Err() == nil; n++ {
+		id := fmt.Sprintf("probe-%d-%d", start.UnixNano(), n)
+		a := c.send(ctx, http.MethodPost, "/indexes/whole/documents", fmt.Sprintf(`[{"id":%q,"batch":"probe","version":1}]`, id))
+		if task, ok := a.task(); ok {
+			t.ledger.acknowledged("whole", []string{id}, 1, task)
+			t.report.took(resumeTime, time.Since(start))
+			return
+		}
+		t.ledger.uncertain("whole", []string{id}, 1)
+		sleep(ctx, 20*time.Millisecond)
+	}
+	if ctx.Err() == nil {
+		t.report.wrong("no write within 30 s after the leader's death; %s", t.weather)
+	}
+}
+
+// wipe takes a node's disk under load: it is noticed and filled again without a command.
+func (t *trial) wipe(ctx context.Context) error {
+	node := t.fleet.nodes[0]
+	start := time.Now()
+	t.suffer(ctx, node, nodeFaults[1], time.Second)
+	if t.awaitWhole(ctx, "after a wiped disk") {
+		t.report.took("until a wiped node is full again", time.Since(start))
+	}
+	return nil
+}

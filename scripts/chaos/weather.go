@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// weather is which faults are going on, and what the pods say of their state.
+type weather struct {
+	mu     sync.Mutex
+	faults map[string]string // guarded by mu: machine → fault
+	whole  bool              // guarded by mu: every replica is in sync and no write is open
+	change int               // guarded by mu: rises with every change
+	status status            // guarded by mu
+}
+
+// sky is the weather at one moment.
+type sky struct {
+	name   string // calm, node-dead or mixed
+	change int
+}
+
+// status is what a pod shows at /_miroir/status.
+type status struct {
+	Leader   string         `json:"leader"`
+	Replicas map[string]int `json:"replicas"`
+	Open     int            `json:"open_intents"`
+	Shards   struct {
+		Uncovered int `json:"uncovered"`
+	} `json:"shards"`
+}
+
+func newWeather() *weather { return &weather{faults: map[string]string{}} }
+
+func (w *weather) begin(machine, fault string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults[machine] = fault
+	w.change++
+}
+
+func (w *weather) end(machine string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.faults, machine)
+	w.change++
+}
+
+// isDown reports a machine that cannot answer clients.
+func (w *weather) isDown(machine string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fault, ok := w.faults[machine]
+	return ok && fault != "cut"
+}
+
+func (w *weather) now() sky {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := sky{name: "mixed", change: w.change}
+	faults := slices.Collect(maps.Values(w.faults))
+	switch {
+	case len(faults) == 0 && w.whole:
+		s.name = "calm"
+	case len(faults) == 1 && (faults[0] == "node killed" || faults[0] == "node wiped"):
+		s.name = "node-dead"
+	}
+	return s
+}
+
+// until is the weather of a time that began with s and ended with end.
+func (s sky) until(end sky) string {
+	if s != end {
+		return "mixed"
+	}
+	return s.name
+}
+
+func (w *weather) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var parts []string
+	for machine, fault := range w.faults {
+		parts = append(parts, machine+" "+fault)
+	}
+	slices.Sort(parts)
+	return fmt.Sprintf("faults [%s], replicas %v, leader %s", strings.Join(parts, ", "), w.status.Replicas, w.status.Leader)
+}
+
+// watchWeather keeps asking the pods for their state until ctx ends.
+func (t *trial) watchWeather(ctx context.Context) {
+	c := t.client(1)
+	c.http.Timeout = 2 * time.Second
+	for sleep(ctx, 200*time.Millisecond) {
+		t.lookOnce(ctx, c)
+	}
+}
+
+func (t *trial) lookOnce(ctx context.Context, c *client) {
+	a := c.send(ctx, http.MethodGet, "/_miroir/status", "")
+	var seen status
+	known := a.err == nil && a.status == http.StatusOK && json.Unmarshal(a.body, &seen) == nil
+	whole := known && seen.Replicas["stale"]+seen.Replicas["joining"]+seen.Replicas["leaving"] == 0 && seen.Shards.Uncovered == 0 && seen.Leader != ""
+	w := t.weather
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known {
+		w.status = seen
+	}
+	if w.whole != whole {
+		w.whole = whole
+		w.change++
+	}
+}
+
+// awaitWhole waits until every replica is in sync, and reports when that takes longer than HealTime.
+func (t *trial) awaitWhole(ctx context.Context, when string) bool {
+	c := t.client(2)
+	c.http.Timeout = 2 * time.Second
+	for start := time.Now(); time.Since(start) < t.HealTime && ctx.Err() == nil; sleep(ctx, 100*time.Millisecond) {
+		if t.lookOnce(ctx, c); t.weather.isWhole() {
+			t.report.took("until in sync again", time.Since(start))
+			return true
+		}
+	}
+	if ctx.Err() == nil {
+		t.report.wrong("not in sync again within %s %s: %s", t.HealTime, when, t.weather)
+	}
+	return false
+}
+
+func (w *weather) isWhole() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.whole
+}
+
+func (w *weather) leader() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status.Leader
+}
