@@ -53,10 +53,17 @@ func (n *Node) endDuties() error {
 	return nil
 }
 
-// lead does what a leader does first in each of its terms, until ctx ends.
+// lead does what a leader does first in each of its terms, and has voters chosen while this pod leads, until ctx ends.
 func (n *Node) lead(ctx context.Context) {
+	pilot := newPilot(n)
+	defer func() { <-pilot.Stop() }()
 	for {
 		for n.raft.State() == raft.Leader && !n.beginTerm(ctx) && pause(ctx, 20*time.Millisecond) {
+		}
+		if n.raft.State() == raft.Leader && n.peers != nil {
+			pilot.Start(ctx)
+		} else {
+			<-pilot.Stop()
 		}
 		select {
 		case <-n.raft.LeaderCh():
