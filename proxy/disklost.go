@@ -23,6 +23,7 @@ func (s *Server) newestTask(id fsm.NodeID) int64 {
 // an older one. All its replicas become stale, and indexes that were deleted since then are deleted again.
 func (s *Server) MarkDiskLost(ctx context.Context, id fsm.NodeID, newest int64) error {
 	recorded := s.newestTask(id)
+	s.forgetMissedWrites(id)
 	marked, err := fsm.Do(ctx, s.cluster, fsm.MarkNodeStale{Now: s.opts.Now(), Node: id, LastTaskUID: &newest})
 	if err != nil {
 		return err

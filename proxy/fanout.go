@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"miroir/catchup"
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy/node"
@@ -26,12 +27,16 @@ type fanout struct {
 	newest func(fsm.NodeID) int64
 	lost   func(ctx context.Context, id fsm.NodeID, newest int64) error
 
+	missed *catchup.Store
+
 	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
 	senders sync.WaitGroup
 
 	mu    sync.Mutex
 	lanes map[laneKey]*lane
+	// acked is the highest task uid that each node acknowledged to this pod; guarded by mu.
+	acked map[fsm.NodeID]int64
 }
 
 type laneKey struct {
@@ -50,6 +55,9 @@ type subWrite struct {
 	began  time.Time
 	index  string // node-side name
 	steps  []step
+	// keep: a node that misses it may catch up with it. late: the node is stale and not a target, it can only catch up.
+	keep, late bool
+	task       uint32 // the client's
 	// answer takes exactly one delivery; it has room for it.
 	answer chan delivery
 }
@@ -66,14 +74,15 @@ type step struct {
 type delivery struct {
 	ack     fsm.Ack
 	refusal *meili.Error
+	kept    bool // in the log of what the node missed
 }
 
 func newFanout(s *Server) *fanout {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &fanout{
 		limit: s.opts.MaxNodeQueue, timeout: s.opts.WriteTimeout, pauses: settlePauses, log: s.opts.Logger, step: s.step,
-		newest: s.newestTask, lost: s.MarkDiskLost,
-		ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{},
+		newest: s.newestTask, lost: s.MarkDiskLost, missed: s.newCatchUp(),
+		ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{}, acked: map[fsm.NodeID]int64{},
 	}
 }
 
@@ -117,14 +126,14 @@ func (f *fanout) send(key laneKey) {
 		l.waiting = l.waiting[1:]
 		f.mu.Unlock()
 		f.step(StepSending, key.node)
-		done := f.deliver(sub)
+		done := f.deliver(key, sub)
 		f.step(StepSent, key.node)
 		sub.answer <- done
 	}
 }
 
-// deliver sends the steps in order; the first that fails ends it.
-func (f *fanout) deliver(sub *subWrite) delivery {
+// sendTo sends the steps in order; the first that fails ends it.
+func (f *fanout) sendTo(sub *subWrite) delivery {
 	done := delivery{ack: fsm.Ack{Node: sub.target.Node}}
 	for i := range sub.steps {
 		known := f.newest(sub.target.Node)
@@ -256,6 +265,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (f *fanout) close() {
 	f.cancel()
 	f.senders.Wait()
+	f.missed.Close()
 }
 
 // stepsOf are the steps of a write that carries no documents.

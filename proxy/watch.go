@@ -110,6 +110,12 @@ func (wr *writer) idle(index fsm.IndexID) bool {
 	if wr.lanes.busy(index) {
 		return false
 	}
+	wr.mu.Lock()
+	unsettled := wr.unsettled[index] > 0
+	wr.mu.Unlock()
+	if unsettled {
+		return false
+	}
 	if wr.server.cluster.View().NumOpenIntents == 0 {
 		return true
 	}

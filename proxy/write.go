@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"miroir/catchup"
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy/node"
@@ -25,6 +26,7 @@ import (
 type writer struct {
 	server *Server
 	lanes  *fanout
+	missed *catchup.Store
 	locks  nameLocks
 	gate   gate
 	// wake is signalled when a task has begun on the nodes.
@@ -36,14 +38,19 @@ type writer struct {
 
 	mu       sync.Mutex
 	inFlight map[fsm.WriteID]bool // guarded by mu: writes this pod is still working on
+	// unsettled counts the writes of each index whose result is not dealt with in full; guarded by mu.
+	unsettled map[fsm.IndexID]int
 }
 
 func newWriter(s *Server) *writer {
+	lanes := newFanout(s)
 	return &writer{
-		server:   s,
-		lanes:    newFanout(s),
-		wake:     make(chan struct{}, 1),
-		inFlight: map[fsm.WriteID]bool{},
+		server:    s,
+		lanes:     lanes,
+		missed:    lanes.missed,
+		wake:      make(chan struct{}, 1),
+		inFlight:  map[fsm.WriteID]bool{},
+		unsettled: map[fsm.IndexID]int{},
 	}
 }
 
@@ -202,14 +209,33 @@ func (wr *writer) enqueue(w *write, p *proposal) {
 	}
 	wr.server.step(StepBegun, "")
 	wr.watches.note(w.begun.Index.ID, p.touched)
+	wr.settling(w.begun.Index.ID, 1)
+	targets, late := wr.targets(w)
+	for _, target := range targets {
+		wr.enqueueSub(w, p, target, false)
+	}
+	for _, target := range late {
+		wr.enqueueSub(w, p, target, true)
+	}
+}
+
+func (wr *writer) enqueueSub(w *write, p *proposal, target fsm.Target, late bool) {
 	view := wr.server.cluster.View()
-	for _, target := range w.begun.Targets {
-		sub := &subWrite{
-			target: target, client: wr.server.nodes.Client(view, target.Node), write: w.id, began: w.begin.Now,
-			index: w.begun.Index.NodeUID, steps: p.steps(&w.begun, target, w.id), answer: make(chan delivery, 1),
-		}
-		w.subs = append(w.subs, sub)
-		wr.lanes.enqueue(w.begun.Index.ID, sub)
+	sub := &subWrite{
+		target: target, client: wr.server.nodes.Client(view, target.Node), write: w.id, began: w.begin.Now,
+		index: w.begun.Index.NodeUID, steps: p.steps(&w.begun, target, w.id), answer: make(chan delivery, 1),
+		keep: keepable(w, target.Node), late: late, task: w.begun.TaskUID,
+	}
+	w.subs = append(w.subs, sub)
+	wr.lanes.enqueue(w.begun.Index.ID, sub)
+}
+
+// settling counts a write of an index in or out.
+func (wr *writer) settling(index fsm.IndexID, change int) {
+	wr.mu.Lock()
+	defer wr.mu.Unlock()
+	if wr.unsettled[index] += change; wr.unsettled[index] == 0 {
+		delete(wr.unsettled, index)
 	}
 }
 
@@ -223,8 +249,15 @@ func (wr *writer) conclude(w *write) error {
 	}
 	end := fsm.EndWrite{WriteID: w.id, RefusedError: refusedError()}
 	complete := true
+	var kept []fsm.NodeID
 	for _, sub := range w.subs {
 		done := <-sub.answer
+		if done.kept {
+			kept = append(kept, sub.target.Node)
+		}
+		if sub.late {
+			continue
+		}
 		end.Acks = append(end.Acks, done.ack)
 		complete = complete && done.ack.Err == "" && !done.ack.Unknown
 		if done.refusal != nil {
@@ -233,6 +266,7 @@ func (wr *writer) conclude(w *write) error {
 	}
 	if complete && wr.inSync(w.begun.Index) {
 		wr.results.Go(func() {
+			defer wr.settling(w.begun.Index.ID, -1)
 			wr.server.step(StepUnconfirmed, "")
 			if _, err := wr.commitResult(w, end); err != nil {
 				wr.server.log.Error("result of a write not committed", "write_id", w.id, "error", err)
@@ -240,9 +274,11 @@ func (wr *writer) conclude(w *write) error {
 		})
 		return nil
 	}
+	defer wr.settling(w.begun.Index.ID, -1)
 	wr.server.step(StepCollected, "")
 	var err error
 	w.ended, err = wr.commitResult(w, end)
+	wr.settleMissed(w, kept, err)
 	wr.server.step(StepConcluded, "")
 	return err
 }
@@ -333,7 +369,10 @@ func failed(begin fsm.BeginWrite, failure *meili.Error, details json.RawMessage)
 }
 
 // HoldWrites makes writes wait until ReleaseWrites: a new leader settles the open intents of the last one first.
-func (s *Server) HoldWrites() { s.writer.gate.hold() }
+func (s *Server) HoldWrites() {
+	s.writer.gate.hold()
+	s.writer.missed.DropWhere(func(catchup.Key) bool { return true }, "leadership changed")
+}
 
 // ReleaseWrites lets writes pass.
 func (s *Server) ReleaseWrites() { s.writer.gate.release() }

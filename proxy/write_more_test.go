@@ -304,7 +304,7 @@ func TestGateHoldsWritesBack(t *testing.T) {
 
 // loneFanout is a fanout without a cluster.
 func loneFanout(timeout time.Duration) *fanout {
-	f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, WriteTimeout: timeout, Logger: discard}})
+	f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, WriteTimeout: timeout, Logger: discard}.withDefaults()})
 	f.newest = func(fsm.NodeID) int64 { return -1 }
 	return f
 }

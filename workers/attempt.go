@@ -51,6 +51,9 @@ func (a *attempt) run(ctx context.Context) error {
 	if err := a.plan(); err != nil {
 		return err
 	}
+	if done, err := a.catchUp(ctx); done || err != nil {
+		return err
+	}
 	if err := a.join(ctx); err != nil {
 		return err
 	}
@@ -317,6 +320,14 @@ const heldDocuments = 20_000
 
 // conclude is the end of an attempt, while no write begins and none is open.
 func (a *attempt) conclude(ctx context.Context, touched tasks.Touched) error {
+	if err := a.check(ctx, touched); err != nil {
+		return err
+	}
+	return a.activate(ctx)
+}
+
+// check makes what was touched equal and looks whether all is.
+func (a *attempt) check(ctx context.Context, touched tasks.Touched) error {
 	if err := a.settle(ctx); err != nil {
 		return err
 	}
@@ -334,10 +345,7 @@ func (a *attempt) conclude(ctx context.Context, touched tasks.Touched) error {
 			return err
 		}
 	}
-	if err := a.checkTasks(ctx); err != nil {
-		return err
-	}
-	return a.activate(ctx)
+	return a.checkTasks(ctx)
 }
 
 // level makes what was touched since the last round equal.

@@ -205,19 +205,28 @@ func (n copyNode) enqueue(ctx context.Context, r node.Request) (uint32, error) {
 	if outcome := node.OutcomeOf(err); outcome != node.Unknown && outcome != node.Canceled {
 		return summary.TaskUID, err
 	}
+	if task, lookErr := n.findLate(ctx, mark, began); lookErr == nil && task != nil {
+		return task.UID, nil
+	}
+	return 0, err
+}
+
+// findLate looks for the task of a write whose answer was lost, several times: it may turn up a moment later. It goes on
+// when the context ends, so that the caller knows.
+func (n copyNode) findLate(ctx context.Context, mark fsm.WriteID, began time.Time) (task *node.Task, err error) {
 	ctx = context.WithoutCancel(ctx)
 	for _, pause := range lateAnswerPauses {
 		if !sleep(ctx, pause) {
 			break
 		}
 		asking, cancel := context.WithTimeout(ctx, min(n.timeout, askTimeout))
-		task, lookErr := n.client.FindWrite(asking, n.index, mark, began.Add(-clockSkew))
+		task, err = n.client.FindWrite(asking, n.index, mark, began.Add(-clockSkew))
 		cancel()
-		if lookErr == nil && task != nil {
-			return task.UID, nil
+		if err == nil && task != nil {
+			return task, nil
 		}
 	}
-	return 0, err
+	return nil, err
 }
 
 // await waits until the node has finished tasks; one that failed is an error.

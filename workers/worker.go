@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"miroir/catchup"
 	"miroir/fsm"
 	"miroir/proxy/node"
 	"miroir/tasks"
@@ -41,6 +42,8 @@ type Coordinator interface {
 	MarkDiskLost(ctx context.Context, id fsm.NodeID, newest int64) error
 	// UndoChange takes a failed change of an index back on nodes that made it.
 	UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) error
+	// MissedWrites is what a node missed of an index, nil when that is not known.
+	MissedWrites(index fsm.IndexID, id fsm.NodeID) *catchup.Log
 	// WatchWrites notes what writes to an index touch from now on.
 	WatchWrites(index fsm.IndexID) *tasks.WriteWatch
 	// HoldIndex lets no write to an index begin while work runs, which it does once none is open.

@@ -117,6 +117,29 @@ func (c *Client) FindWrite(ctx context.Context, nodeUID string, write fsm.WriteI
 	}
 }
 
+// EachTask visits the tasks of an index with a uid above after, newest first.
+func (c *Client) EachTask(ctx context.Context, nodeUID string, after int64, visit func(*Task) error) error {
+	query := url.Values{"indexUids": {nodeUID}, "limit": {"200"}}
+	for {
+		page, err := c.taskPage(ctx, query)
+		if err != nil {
+			return err
+		}
+		for i := range page.Results {
+			if int64(page.Results[i].UID) <= after {
+				return nil
+			}
+			if err := visit(&page.Results[i]); err != nil {
+				return err
+			}
+		}
+		if page.Next == nil {
+			return nil
+		}
+		query.Set("from", strconv.FormatUint(uint64(*page.Next), 10))
+	}
+}
+
 // foreignKinds are the types of tasks that IsForeign looks at.
 const foreignKinds = writeKinds + ",indexSwap"
 

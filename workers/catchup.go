@@ -1,0 +1,241 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"miroir/catchup"
+	"miroir/fsm"
+	"miroir/proxy/node"
+	"miroir/tasks"
+)
+
+// errCannotCatchUp says that replaying what a node missed would not make it equal: its shards are copied.
+var errCannotCatchUp = errors.New("the node cannot catch up")
+
+// catchUp sends the target what it missed, in order, and makes its replicas active under the same rules as a copy. done
+// is false when there is nothing to replay or replaying is out of the question; the log is dropped then. An error means
+// that the node went away again: the next attempt goes on where this one stopped.
+func (a *attempt) catchUp(ctx context.Context) (done bool, err error) {
+	log := a.opts.Coordinator.MissedWrites(a.job.key.index, a.job.key.node)
+	if log == nil {
+		return false, nil
+	}
+	r := &replay{attempt: a, log: log}
+	err = r.run(ctx)
+	switch {
+	case err == nil:
+		return true, nil
+	case ctx.Err() != nil, node.OutcomeOf(err) != 0:
+		return false, err
+	}
+	log.Drop(err.Error())
+	return false, nil
+}
+
+// replay is the catching up of one node with one index. It holds two things true: what the node has of the index is a
+// prefix of the index's writes, and it gets nothing of the index from anybody else until the flip.
+type replay struct {
+	*attempt
+	log *catchup.Log
+	// has are the write ids of the tasks that the node got since the log began: the answer to some was lost.
+	has map[string]bool
+}
+
+func (r *replay) run(ctx context.Context) error {
+	if err := r.complete(); err != nil {
+		return err
+	}
+	if err := r.intact(ctx); err != nil {
+		return err
+	}
+	for round := 0; ; round++ {
+		if err := r.send(ctx); err != nil {
+			return err
+		}
+		if err := r.target.settle(ctx); err != nil {
+			return err
+		}
+		err := r.flip(ctx)
+		if !errors.Is(err, errAgain) || ctx.Err() != nil {
+			return err
+		}
+		if round == maxRounds {
+			return fmt.Errorf("%w: %w", errCannotCatchUp, err)
+		}
+		if !sleep(ctx, time.Duration(min(round, 20))*50*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// complete makes sure that the log has all that every replica of the job misses.
+func (r *replay) complete() error {
+	ix := r.opts.Cluster.View().Indexes[r.job.key.index]
+	if ix == nil || ix.Deleting || ix.Whole() != r.whole {
+		return errVoid
+	}
+	for _, s := range r.slots {
+		if replica := r.replica(ix, s); replica.State != fsm.Stale || !r.log.Covers(r.ref(s), replica.Epoch) {
+			return fmt.Errorf("%w: shard %d missed more than what was kept", errCannotCatchUp, s.shard)
+		}
+	}
+	return nil
+}
+
+// intact makes sure that the node has its disk and that nobody else wrote to the index there: the tasks it got since the
+// log began are Miroir's document writes.
+func (r *replay) intact(ctx context.Context) error {
+	asking, cancel := context.WithTimeout(ctx, r.repair.RequestTimeout)
+	defer cancel()
+	newest, err := r.target.client.NewestTask(asking)
+	if err != nil {
+		return err
+	}
+	if newest < r.log.Base() {
+		return fmt.Errorf("%w: its newest task is %d and was %d", errCannotCatchUp, newest, r.log.Base())
+	}
+	r.has = map[string]bool{}
+	return r.target.client.EachTask(asking, r.target.index, r.log.Base(), func(task *node.Task) error {
+		if task.CustomMetadata == "" || task.IsForeign() {
+			return fmt.Errorf("%w: it has task %d of the index, which is no write of ours", errCannotCatchUp, task.UID)
+		}
+		r.has[task.CustomMetadata] = true
+		return nil
+	})
+}
+
+// send replays the entries that are left.
+func (r *replay) send(ctx context.Context) error {
+	for ctx.Err() == nil {
+		entry, err := r.log.Next()
+		if err != nil || entry == nil {
+			return err
+		}
+		wanted, err := r.wanted(entry)
+		if err != nil {
+			return err
+		}
+		wanted = wanted && !r.has[string(entry.Write)]
+		if wanted {
+			if err := r.sendEntry(ctx, entry); err != nil {
+				return err
+			}
+		}
+		r.log.Done(entry, wanted)
+	}
+	return ctx.Err()
+}
+
+// wanted reports whether an entry is to be replayed. What no node did because its task was canceled, or failed everywhere,
+// is not; what some did and others did not cannot be told from here.
+func (r *replay) wanted(entry *catchup.Entry) (bool, error) {
+	task, err := r.opts.Cluster.Tasks().Task(entry.TaskUID)
+	if errors.Is(err, fsm.ErrNotFound) {
+		return false, fmt.Errorf("%w: nobody knows task %d any more", errCannotCatchUp, entry.TaskUID)
+	}
+	if err != nil {
+		return false, err
+	}
+	if task.Status != fsm.StatusFailed && task.Status != fsm.StatusCanceled {
+		return true, nil
+	}
+	if slices.ContainsFunc(task.NodeTasks, func(share fsm.NodeTask) bool { return share.Status != task.Status }) {
+		return false, fmt.Errorf("%w: task %d did not end the same everywhere", errCannotCatchUp, task.UID)
+	}
+	return false, nil
+}
+
+// sendEntry sends one entry. A marked request whose answer was lost is looked for before anything else is sent.
+func (r *replay) sendEntry(ctx context.Context, entry *catchup.Entry) error {
+	for _, step := range entry.Steps {
+		err := r.target.send(ctx, step.Request, nil)
+		if outcome := node.OutcomeOf(err); step.Marked && (outcome == node.Unknown || outcome == node.Canceled) {
+			found, lookErr := r.target.findLate(ctx, entry.Write, entry.BeganAt)
+			if lookErr == nil && found != nil {
+				err = nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flip holds the writes, replays what came meanwhile, compares and makes the replicas active. errAgain: the writes were
+// held as long as they may be.
+func (r *replay) flip(ctx context.Context) error {
+	r.job.finish(true)
+	defer r.job.finish(false)
+	err := r.opts.Coordinator.HoldIndex(ctx, r.job.key.index, r.repair.MaxHold, func(holding context.Context) error {
+		held := time.Now()
+		defer func() { r.meter.held.UpdateDuration(held) }()
+		err := r.conclude(holding)
+		if err != nil && holding.Err() != nil {
+			err = fmt.Errorf("%w: %w", errAgain, err)
+		}
+		return err
+	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", errAgain, err)
+	}
+	return err
+}
+
+// conclude is the end of a replay, while no write begins and none is open.
+func (r *replay) conclude(ctx context.Context) error {
+	if err := r.send(ctx); err != nil {
+		return err
+	}
+	if err := r.target.settle(ctx); err != nil {
+		return err
+	}
+	if err := r.succeeded(ctx); err != nil {
+		return err
+	}
+	if err := r.complete(); err != nil {
+		return err
+	}
+	if err := r.check(ctx, tasks.Touched{}); err != nil {
+		return err
+	}
+	if err := r.joined(ctx); err != nil {
+		return err
+	}
+	if err := r.activate(ctx); err != nil {
+		return err
+	}
+	r.log.Drop("the node has caught up")
+	return nil
+}
+
+// succeeded fails when the node failed a task that it got since the log began.
+func (r *replay) succeeded(ctx context.Context) error {
+	failed := url.Values{"statuses": {"failed,canceled"}}
+	newest, err := r.target.taskUID(ctx, failed)
+	if err == nil && newest > r.log.Base() {
+		err = fmt.Errorf("%w: it failed task %d", errCannotCatchUp, newest)
+	}
+	return err
+}
+
+// joined makes the replicas joining, all in one command, and notes under which epoch.
+func (r *replay) joined(ctx context.Context) error {
+	var changes []fsm.ReplicaChange
+	for _, s := range r.slots {
+		changes = append(changes, fsm.ReplicaChange{ReplicaRef: r.ref(s), From: fsm.Stale, To: fsm.Joining})
+	}
+	if _, err := fsm.Do(ctx, r.opts.Cluster, fsm.MarkReplicas{Now: r.opts.Now(), Changes: changes}); err != nil {
+		return err
+	}
+	ix := r.opts.Cluster.View().Indexes[r.job.key.index]
+	for _, s := range r.slots {
+		s.epoch = r.replica(ix, s).Epoch
+	}
+	return nil
+}
