@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -43,7 +45,33 @@ func (a answer) String() string {
 	return short(fmt.Sprintf("%s: %d %s %s", a.pod, a.status, a.header.Get("X-Miroir-Degraded"), a.body))
 }
 
-func (a answer) degraded() string { return a.header.Get("X-Miroir-Degraded") }
+// incomplete reports that shards are missing. A pod that has heard no leader says no-leader, and may still know all.
+func (a answer) incomplete() bool {
+	return strings.Contains(a.header.Get("X-Miroir-Degraded"), "shards=")
+}
+
+// unsure reports that a pod without a leader answered: what it knows may be old.
+func (a answer) unsure() bool {
+	return strings.Contains(a.header.Get("X-Miroir-Degraded"), "no-leader")
+}
+
+// reason is why there is no good answer, in a word or two.
+func (a answer) reason() string {
+	var known struct {
+		Code string `json:"code"`
+	}
+	switch {
+	case a.err != nil && errors.Is(a.err, os.ErrDeadlineExceeded):
+		return "timeout"
+	case a.err != nil:
+		return "no answer"
+	case json.Unmarshal(a.body, &known) == nil && known.Code != "":
+		return known.Code
+	case a.incomplete():
+		return "shards missing"
+	}
+	return fmt.Sprint(a.status)
+}
 
 // send sends one request to some pod that is not known to be down.
 func (c *client) send(ctx context.Context, method, path, body string) answer {

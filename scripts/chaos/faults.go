@@ -114,25 +114,34 @@ func (t *trial) awaitBack(ctx context.Context, m *machine) {
 	}
 }
 
-// probeWrites writes until one is acknowledged and notes how long that took.
+// probeWrites sends a write every 50 ms until one is acknowledged and notes how long that took.
 func (t *trial) probeWrites(ctx context.Context) {
-	c := t.client(3)
-	c.http.Timeout = time.Second
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	start := time.Now()
-	for n := 0; time.Since(start) < 30*time.Second && ctx.Err() == nil; n++ {
-		id := fmt.Sprintf("probe-%d-%d", start.UnixNano(), n)
-		a := c.send(ctx, http.MethodPost, "/indexes/whole/documents", fmt.Sprintf(`[{"id":%q,"batch":"probe","version":1}]`, id))
-		if task, ok := a.task(); ok {
-			t.ledger.acknowledged("whole", []string{id}, 1, task)
-			t.report.took(resumeTime, time.Since(start))
-			return
-		}
+	var resumed sync.Once
+	var probes sync.WaitGroup
+	for n := uint64(0); sleep(ctx, 50*time.Millisecond); n++ {
+		probes.Go(func() {
+			if t.probe(n, fmt.Sprintf("probe-%d-%d", start.UnixNano(), n)) {
+				resumed.Do(func() { t.report.took(resumeTime, time.Since(start)); cancel() })
+			}
+		})
+	}
+	probes.Wait()
+	resumed.Do(func() { t.report.wrong("no write within 30 s after the leader's death; %s", t.weather) })
+}
+
+// probe writes one document and reports whether that was acknowledged.
+func (t *trial) probe(n uint64, id string) bool {
+	a := t.client(1000+n).send(context.Background(), http.MethodPost, "/indexes/whole/documents", fmt.Sprintf(`[{"id":%q,"batch":"probe","version":1}]`, id))
+	task, ok := a.task()
+	if !ok {
 		t.ledger.uncertain("whole", []string{id}, 1)
-		sleep(ctx, 20*time.Millisecond)
+		return false
 	}
-	if ctx.Err() == nil {
-		t.report.wrong("no write within 30 s after the leader's death; %s", t.weather)
-	}
+	t.ledger.acknowledged("whole", []string{id}, 1, task)
+	return true
 }
 
 // wipe takes a node's disk under load: it is noticed and filled again without a command.

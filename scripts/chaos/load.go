@@ -122,7 +122,7 @@ func (w *writer) submit(ctx context.Context, index, path, body string, ids []str
 		return true
 	}
 	w.t.ledger.uncertain(index, ids, version)
-	w.t.report.count("writes not acknowledged")
+	w.t.report.count("writes not acknowledged: " + a.reason())
 	if a.err == nil && a.status != http.StatusServiceUnavailable && a.status != http.StatusTooManyRequests {
 		w.t.report.wrong("a good write was refused: %s", a)
 	}
@@ -145,8 +145,11 @@ func (w *writer) settled(ctx context.Context, index string, ids []string, versio
 	a := w.send(context.WithoutCancel(ctx), http.MethodGet, "/indexes/"+index+"/documents/"+id, "")
 	found := absent
 	switch {
-	case a.err != nil, a.status >= 500, a.degraded() != "":
-		w.t.report.count("reads by id without a full answer")
+	case a.err != nil, a.status >= 500, a.incomplete():
+		w.t.report.count("reads by id without an answer: " + a.reason())
+		return true
+	case a.unsure():
+		w.t.report.count("reads by id from a pod without a leader")
 		return true
 	case a.status == http.StatusOK:
 		var document struct {
@@ -190,7 +193,7 @@ func (c *client) search(ctx context.Context, b batch) {
 	start := time.Now()
 	a := c.send(context.WithoutCancel(ctx), http.MethodPost, "/indexes/"+b.index+"/search", body)
 	c.t.report.search(sky.until(c.t.weather.now()), time.Since(start), a)
-	if a.err != nil || a.status != http.StatusOK || a.degraded() != "" {
+	if a.err != nil || a.status != http.StatusOK || a.incomplete() || a.unsure() {
 		return
 	}
 	var result struct {

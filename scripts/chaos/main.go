@@ -29,6 +29,7 @@ import (
 type options struct {
 	Duration time.Duration `help:"Of the random faults." default:"10m"`
 	Phases   []string      `help:"random, wipe, topology, in this order." default:"random"`
+	Steps    []string      `help:"Of phase topology: add, drain, remove, replace, rf, group." default:"add,drain,remove,replace,rf,group"`
 	Pods     int           `help:"Pods." default:"3"`
 	Nodes    int           `help:"Nodes." default:"4"`
 	RF       int           `name:"rf" help:"Replicas of each shard." default:"2"`

@@ -57,8 +57,12 @@ func (r *report) search(weather string, took time.Duration, a answer) {
 	defer r.mu.Unlock()
 	r.counts["searches"]++
 	r.latency[weather] = append(r.latency[weather], took)
-	if a.err != nil || a.status != http.StatusOK || a.degraded() != "" {
-		r.failed[weather] = append(r.failed[weather], a.String())
+	switch {
+	case a.err != nil || a.status != http.StatusOK || a.incomplete():
+		r.counts["searches without a full answer: "+a.reason()]++
+		r.failed[weather] = append(r.failed[weather], time.Now().Format("15:04:05.000 ")+a.String())
+	case a.unsure():
+		r.counts["searches by a pod without a leader"]++
 	}
 }
 
