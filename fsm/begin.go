@@ -49,6 +49,8 @@ func (c BeginWrite) check(t *txn) error {
 		return refuse(CodeInvalid, "a write with an effect needs an index")
 	case c.NumShards > MaxShards || c.Spread != nil && *c.Spread < SpreadAll:
 		return refuse(CodeInvalid, "an index has at most %d shards and a spread of auto, all or a number of nodes", MaxShards)
+	case !validSession(c.Session):
+		return refuse(CodeInvalid, "a session name has at most %d bytes, none of them zero", maxSessionBytes)
 	case c.WriteID != "" && t.tx.Bucket(bucketWrites).Get([]byte(c.WriteID)) != nil:
 		return refuse(CodeExists, "write %s is open already", c.WriteID)
 	}
@@ -141,7 +143,7 @@ func (c BeginWrite) newTask(t *txn) *Task {
 	t.view.counters.NextTaskUID++
 	task := &Task{
 		UID: uid, IndexUID: c.IndexUID, Kind: c.Kind, Status: StatusEnqueued, Details: c.Details, CustomMetadata: c.CustomMetadata,
-		EnqueuedAt: t.clock(c.Now), WriteID: c.WriteID, Shards: c.Shards, Effect: c.Effect,
+		EnqueuedAt: t.clock(c.Now), WriteID: c.WriteID, Session: c.Session, Shards: c.Shards, Effect: c.Effect,
 	}
 	task.Effect.Settings = nil
 	return task
@@ -238,6 +240,7 @@ func (t *txn) enqueue(task *Task) {
 		t.putRaw(bucketOpen, openKey(task.Index, task.UID), nil)
 	}
 	t.putTask(nil, task)
+	t.beginSessionWrite(task)
 }
 
 func openKey(id IndexID, uid uint32) []byte { return append(be64(uint64(id)), be32(uid)...) }

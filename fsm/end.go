@@ -24,6 +24,7 @@ func (c EndWrite) apply(t *txn) (any, error) {
 		return result, nil
 	}
 	c.recordNodeTasks(t, in, task)
+	t.pin(in, task, &result)
 	if !result.Accepted && !task.Finished() {
 		t.finish(task, finish{Status: StatusFailed, Error: c.refusedError(), Now: c.Now})
 	}

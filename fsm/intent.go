@@ -69,6 +69,7 @@ type BeginWrite struct {
 	Kind           string          `json:"kind"`
 	IndexUID       *string         `json:"indexUid,omitempty"`
 	CustomMetadata *string         `json:"customMetadata,omitempty"`
+	Session        string          `json:"session,omitempty"` // of the client, which then reads what it wrote
 	Details        json.RawMessage `json:"details,omitempty"`
 	Shards         []ShardID       `json:"shards,omitempty"` // nil: every shard
 	Effect         Effect          `json:"effect,omitzero"`

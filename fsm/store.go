@@ -11,22 +11,24 @@ import (
 
 // Buckets of the state file. Numbers in keys are big endian, so that order of keys is order of numbers.
 var (
-	bucketMeta    = []byte("meta")    // rows below
-	bucketNodes   = []byte("nodes")   // node id → Node
-	bucketIndexes = []byte("indexes") // index id → Index
-	bucketNames   = []byte("names")   // visible name → index id
-	bucketRoutes  = []byte("routes")  // name at the end of the log → index id
-	bucketKeys    = []byte("keys")    // sequence number → Key
-	bucketIntents = []byte("intents") // task uid → open Intent
-	bucketWrites  = []byte("writes")  // write id of an open intent → task uid
-	bucketTasks   = []byte("tasks")   // task uid → Task
-	bucketOpen    = []byte("open")    // index id, task uid of an unfinished task → nothing
-	bucketBits    = []byte("bits")    // see taskbits.go
-	bucketTimes   = []byte("times")   // which time, Unix nanoseconds, task uid → nothing
-	bucketBatches = []byte("batches") // batch uid, task uid → nothing
+	bucketMeta         = []byte("meta")         // rows below
+	bucketNodes        = []byte("nodes")        // node id → Node
+	bucketIndexes      = []byte("indexes")      // index id → Index
+	bucketNames        = []byte("names")        // visible name → index id
+	bucketRoutes       = []byte("routes")       // name at the end of the log → index id
+	bucketKeys         = []byte("keys")         // sequence number → Key
+	bucketIntents      = []byte("intents")      // task uid → open Intent
+	bucketWrites       = []byte("writes")       // write id of an open intent → task uid
+	bucketTasks        = []byte("tasks")        // task uid → Task
+	bucketOpen         = []byte("open")         // index id, task uid of an unfinished task → nothing
+	bucketBits         = []byte("bits")         // see taskbits.go
+	bucketTimes        = []byte("times")        // which time, Unix nanoseconds, task uid → nothing
+	bucketBatches      = []byte("batches")      // batch uid, task uid → nothing
+	bucketSessions     = []byte("sessions")     // session, 0, index id, task uid of an unfinished task → SessionWrite
+	bucketSessionTasks = []byte("sessionTasks") // task uid → key in sessions
 
 	allBuckets = [][]byte{bucketMeta, bucketNodes, bucketIndexes, bucketNames, bucketRoutes, bucketKeys, bucketIntents,
-		bucketWrites, bucketTasks, bucketOpen, bucketBits, bucketTimes, bucketBatches}
+		bucketWrites, bucketTasks, bucketOpen, bucketBits, bucketTimes, bucketBatches, bucketSessions, bucketSessionTasks}
 )
 
 // Rows of the meta bucket.
@@ -59,14 +61,15 @@ type appliedRow struct {
 
 // counters is what nearly every command changes.
 type counters struct {
-	ClusterID      string    `json:"clusterId"`
-	NextIndexID    IndexID   `json:"nextIndexId"`
-	NextKey        uint64    `json:"nextKey"`
-	NextTaskUID    uint32    `json:"nextTaskUid"`
-	NextBatchUID   uint32    `json:"nextBatchUid"`
-	LastUpdate     time.Time `json:"lastUpdate"`
-	NumOpenIntents int       `json:"numOpenIntents"`
-	NumOpenTasks   int       `json:"numOpenTasks"`
+	ClusterID        string    `json:"clusterId"`
+	NextIndexID      IndexID   `json:"nextIndexId"`
+	NextKey          uint64    `json:"nextKey"`
+	NextTaskUID      uint32    `json:"nextTaskUid"`
+	NextBatchUID     uint32    `json:"nextBatchUid"`
+	LastUpdate       time.Time `json:"lastUpdate"`
+	NumOpenIntents   int       `json:"numOpenIntents"`
+	NumOpenTasks     int       `json:"numOpenTasks"`
+	NumSessionWrites int       `json:"numSessionWrites,omitempty"`
 }
 
 func openFile(path string) (*bbolt.DB, error) {

@@ -30,6 +30,7 @@ type Task struct {
 	FinishedAt     *time.Time      `json:"finishedAt,omitempty"`
 	CustomMetadata *string         `json:"customMetadata,omitempty"` // the client's
 	WriteID        WriteID         `json:"writeId,omitempty"`
+	Session        string          `json:"session,omitempty"`
 	Shards         []ShardID       `json:"shards,omitempty"`    // shards touched, nil for all
 	NodeTasks      []NodeTask      `json:"nodeTasks,omitempty"` // from EndWrite: one per node that acknowledged
 	Effect         Effect          `json:"effect,omitzero"`     // without Settings, which live in Index.Pending until finished

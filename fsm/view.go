@@ -27,10 +27,11 @@ type View struct {
 	Jobs           []Job              // in order of creation
 	Rebalance      RebalanceState
 
-	NumOpenIntents int
-	NumOpenTasks   int
-	NextTaskUID    uint32
-	LastUpdate     time.Time // latest Now of a command that enqueued or finished a task; zero before
+	NumOpenIntents   int
+	NumOpenTasks     int
+	NumSessionWrites int // unfinished writes of sessions
+	NextTaskUID      uint32
+	LastUpdate       time.Time // latest Now of a command that enqueued or finished a task; zero before
 
 	counters counters
 	flips    []flip   // executed changes of names, oldest first
@@ -41,7 +42,7 @@ type View struct {
 func (v *View) publishCounters() {
 	c := v.counters
 	v.ClusterID, v.NextTaskUID, v.LastUpdate = c.ClusterID, c.NextTaskUID, c.LastUpdate
-	v.NumOpenIntents, v.NumOpenTasks = c.NumOpenIntents, c.NumOpenTasks
+	v.NumOpenIntents, v.NumOpenTasks, v.NumSessionWrites = c.NumOpenIntents, c.NumOpenTasks, c.NumSessionWrites
 }
 
 // Index returns the index that reads of a name go to, nil if there is none.
