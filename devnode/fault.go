@@ -167,6 +167,13 @@ func (n *Node) PauseTasks() {
 	n.paused = true
 }
 
+// TaskDelay makes every task take longer; 0 ends it.
+func (n *Node) TaskDelay(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.taskDelay = d
+}
+
 // ResumeTasks lets the queue go on.
 func (n *Node) ResumeTasks() {
 	n.mu.Lock()

@@ -13,7 +13,7 @@ import (
 // work processes tasks, one at a time, until the context ends.
 func (n *Node) work(ctx context.Context) {
 	for {
-		for ctx.Err() == nil && n.step() {
+		for ctx.Err() == nil && n.step(ctx) {
 		}
 		select {
 		case <-ctx.Done():
@@ -24,10 +24,10 @@ func (n *Node) work(ctx context.Context) {
 }
 
 // step processes the next task; it returns false when there is none or the queue is held.
-func (n *Node) step() bool {
+func (n *Node) step(ctx context.Context) bool {
 	n.mu.Lock()
 	held := n.paused || n.stopped || n.frozen != nil
-	s := n.store
+	s, delay := n.store, n.taskDelay
 	n.mu.Unlock()
 	if held {
 		return false
@@ -35,6 +35,14 @@ func (n *Node) step() bool {
 	t, b := s.begin()
 	if t == nil {
 		return false
+	}
+	if delay > 0 {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
 	}
 	j := &job{store: s, task: t, uid: t.uid, index: b.index}
 	details, err := t.work(j)

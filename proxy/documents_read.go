@@ -18,6 +18,10 @@ func (s *Server) handleGetDocument(w http.ResponseWriter, r *request) error {
 	if _, refused := meili.DecodeDocumentParams(r.URL.RawQuery); refused != nil {
 		return refused
 	}
+	pin, err := s.pinSession(r, r.uid())
+	if err != nil {
+		return err
+	}
 	ix := r.View.Index(r.uid())
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
@@ -29,6 +33,7 @@ func (s *Server) handleGetDocument(w http.ResponseWriter, r *request) error {
 		send.Path += "?" + r.URL.RawQuery
 	}
 	plan := s.planRequest(r.View, ix, []fsm.ShardID{shard}, seedOf(ix.UID, id))
+	plan.pinTo(pin)
 	got, err := scatter(r.Context(), s, plan, s.forward(send))
 	if err != nil {
 		return shownError(err, ix)
@@ -71,6 +76,10 @@ func (s *Server) handleFetchDocuments(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.DocumentsQuery) error {
+	pin, err := s.pinSession(r, r.uid())
+	if err != nil {
+		return err
+	}
 	ix := r.View.Index(r.uid())
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
@@ -79,6 +88,7 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 		return refused
 	}
 	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(r.View, ix, shardsOfList(query, ix), seedOf(ix.UID, "documents"))}
+	list.request.pinTo(pin)
 	body, missing, err := list.run(r.Context())
 	if err != nil {
 		return shownError(err, ix)

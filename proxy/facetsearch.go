@@ -23,6 +23,10 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	if refused != nil {
 		return refused
 	}
+	pin, err := s.pinSession(r, r.uid())
+	if err != nil {
+		return err
+	}
 	ix := r.View.Index(r.uid())
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
@@ -32,6 +36,7 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	}
 	query.Filter = meili.AndFilter(query.Filter, r.Grant.Rule(ix.UID))
 	plan := s.planRequest(r.View, ix, atLeastOne(narrow(query.Filter, ix)), seedOf(ix.UID, query.FacetName, deref(query.Q)))
+	plan.pinTo(pin)
 	got, err := scatter(r.Context(), s, plan, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
 		part := *query
 		part.Filter = withShards(query.Filter, call.filterShards())

@@ -24,6 +24,7 @@ type federated struct {
 	view     *fsm.View
 	multi    *meili.MultiSearch
 	indexes  map[string]*fsm.Index  // by client name, of all queries
+	pins     map[string]*sessionPin // by client name
 	requests map[string]planRequest // how each index is read, by client name
 	seed     uint64
 	metadata bool
@@ -47,8 +48,8 @@ type federatedAnswer struct {
 	performance  []byte
 }
 
-func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili.MultiSearch) error {
-	f := &federated{s: s, view: r.View, multi: multi, metadata: wantsMetadata(r), started: time.Now()}
+func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili.MultiSearch, pins map[string]*sessionPin) error {
+	f := &federated{s: s, view: r.View, multi: multi, pins: pins, metadata: wantsMetadata(r), started: time.Now()}
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -123,6 +124,7 @@ func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string]
 		if request.hedges != nil {
 			request.hedges = hedges
 		}
+		request.pinTo(f.pins[uid])
 		f.requests[uid] = request
 	}
 	var answers []*federatedAnswer
@@ -218,6 +220,9 @@ func (f *federated) askHedged(ctx context.Context, p federatedPart) ([]*federate
 	for uid := range p.calls {
 		any = f.requests[uid]
 	}
+	if err := f.awaitSession(ctx, p); err != nil { // before the hedge's time runs
+		return nil, err
+	}
 	started := time.Now()
 	answers, hedged, err := race(ctx, f.s.hedgeOf(any, p.node), to(p), func() []part[*federatedAnswer] {
 		plans := map[string]Plan{}
@@ -244,7 +249,20 @@ func (f *federated) askHedged(ctx context.Context, p federatedPart) ([]*federate
 	return answers, err
 }
 
+// awaitSession waits until a node has what the session wrote to each of its indexes.
+func (f *federated) awaitSession(ctx context.Context, p federatedPart) error {
+	for uid := range p.calls {
+		if err := f.pins[uid].await(ctx, f.s.nodes.Client(f.view, p.node)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f *federated) askPart(ctx context.Context, part federatedPart) (*federatedAnswer, error) {
+	if err := f.awaitSession(ctx, part); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, f.s.readTimeout(f.view))
 	defer cancel()
 	body, err := marshal(f.request(part))

@@ -37,15 +37,25 @@ func (s *Server) handleMultiSearch(w http.ResponseWriter, r *request) error {
 		query := &multi.Queries[i]
 		query.Filter = meili.AndFilter(query.Filter, r.Grant.Rule(query.IndexUID))
 	}
-	if multi.Federation != nil {
-		return s.federatedSearch(w, r, multi)
+	pins := map[string]*sessionPin{}
+	for i := range multi.Queries {
+		uid := multi.Queries[i].IndexUID
+		if _, known := pins[uid]; known {
+			continue
+		}
+		if pins[uid], err = s.pinSession(r, uid); err != nil {
+			return err
+		}
 	}
-	return s.multiSearch(w, r, multi)
+	if multi.Federation != nil {
+		return s.federatedSearch(w, r, multi, pins)
+	}
+	return s.multiSearch(w, r, multi, pins)
 }
 
 // multiSearch answers queries one by one: all run at once, and what they ask of the same node travels in one request.
 // As in Meilisearch the first query that fails fails all.
-func (s *Server) multiSearch(w http.ResponseWriter, r *request, multi *meili.MultiSearch) error {
+func (s *Server) multiSearch(w http.ResponseWriter, r *request, multi *meili.MultiSearch, pins map[string]*sessionPin) error {
 	searches := make([]*search, len(multi.Queries))
 	results := make([]multiResult, len(multi.Queries))
 	for i := range multi.Queries {
@@ -53,6 +63,7 @@ func (s *Server) multiSearch(w http.ResponseWriter, r *request, multi *meili.Mul
 		if results[i].err != nil {
 			break // what comes after it is not run
 		}
+		searches[i].pin = pins[multi.Queries[i].IndexUID]
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

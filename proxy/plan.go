@@ -59,8 +59,9 @@ type planRequest struct {
 	// Groups are the groups that may be read, in this order; nil: all active ones, in an order that follows the seed.
 	Groups []fsm.GroupID
 
-	prepared *Plan // the plan, when it was made before: what is sent must be what was foreseen
-	alone    bool  // one answer is expected: no hedge may take several
+	pin      *sessionPin // what each node must have done before it is asked
+	prepared *Plan       // the plan, when it was made before: what is sent must be what was foreseen
+	alone    bool        // one answer is expected: no hedge may take several
 	// hedges counts those of the whole query, over its rounds; nil forbids them.
 	hedges  *atomic.Int32
 	failure error // why the last node was avoided, for the message when none is left

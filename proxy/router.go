@@ -18,7 +18,8 @@ type request struct {
 	// Grant says which indexes the caller may touch and which tenant rules apply. Nil on /_miroir and open routes.
 	Grant *meili.Grant
 	// View is loaded once and used to the request's end.
-	View *fsm.View
+	View    *fsm.View
+	session string // that the client named, "" for none
 	// Template is the route's pattern, for logs and metrics.
 	Template string
 }
@@ -213,6 +214,9 @@ func (s *Server) authorized(rt route) handler {
 			return err
 		}
 		r.Grant = grant
+		if err := s.joinSession(w, r, !rt.changes()); err != nil {
+			return err
+		}
 		if uid := r.uid(); uid != "" && rt.path != fieldsPath {
 			if err := meili.CheckIndexUID(uid); err != nil {
 				return err

@@ -75,9 +75,13 @@ func (s *Server) readTimeout(view *fsm.View) time.Duration {
 
 // askFor asks one node for its part within the time it has.
 func askFor[T any](ctx context.Context, s *Server, r planRequest, call Call, ask asker[T]) (answered[T], error) {
+	client := s.nodes.Client(r.View, call.Node)
+	if err := r.pin.await(ctx, client); err != nil {
+		return answered[T]{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.readTimeout(r.View))
 	defer cancel()
-	value, err := ask(ctx, s.nodes.Client(r.View, call.Node), call)
+	value, err := ask(ctx, client, call)
 	return answered[T]{call, value}, err
 }
 
@@ -85,6 +89,9 @@ func askFor[T any](ctx context.Context, s *Server, r planRequest, call Call, ask
 func askHedged[T any](ctx context.Context, s *Server, r planRequest, call Call, ask asker[T]) ([]answered[T], error) {
 	to := func(call Call) part[answered[T]] {
 		return func(ctx context.Context) (answered[T], error) { return askFor(ctx, s, r, call, ask) }
+	}
+	if err := r.pin.await(ctx, s.nodes.Client(r.View, call.Node)); err != nil { // before the hedge's time runs
+		return nil, err
 	}
 	started := time.Now()
 	answers, hedged, err := race(ctx, s.hedgeOf(r, call.Node), to(call), func() []part[answered[T]] {

@@ -27,12 +27,17 @@ func (s *Server) handleSearch(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	pin, err := s.pinSession(r, r.uid())
+	if err != nil {
+		return err
+	}
 	ix := r.View.Index(r.uid())
 	rule := r.Grant.Rule(r.uid())
 	if ix == nil || len(rule) > 0 || raw.gated() || !ix.Whole() && ix.NumSlots() > 1 {
-		return s.searchDecoded(w, r, ix, raw, rule)
+		return s.searchDecoded(w, r, ix, raw, rule, pin)
 	}
 	plan := s.planRequest(r.View, ix, nil, raw.seed(ix))
+	plan.pinTo(pin)
 	answer, err := s.passThrough(r, plan, raw.nodeRequest(r, ix))
 	if err != nil {
 		return err
@@ -187,7 +192,7 @@ func replaceMember(text []byte, value string, path ...string) []byte {
 }
 
 // searchDecoded answers a search that must be understood: several nodes, a tenant rule, or a gated member.
-func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index, raw rawSearch, rule json.RawMessage) error {
+func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index, raw rawSearch, rule json.RawMessage, pin *sessionPin) error {
 	start := time.Now()
 	query, refused := raw.decode()
 	if refused != nil {
@@ -201,7 +206,7 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 	}
 	query.Filter = meili.AndFilter(query.Filter, rule)
 	search := s.newSearch(r.View, ix, query)
-	search.seed, search.metadata = raw.seed(ix), wantsMetadata(r)
+	search.seed, search.metadata, search.pin = raw.seed(ix), wantsMetadata(r), pin
 	answer, missing, err := search.run(r.Context())
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ type search struct {
 	seed     uint64
 	metadata bool
 	send     sender
+	pin      *sessionPin
 	request  *planRequest // set by planRequest
 	within   string       // a filter that further counts of candidates must satisfy, "" for none
 }
@@ -97,6 +98,7 @@ func (q *search) scatter(ctx context.Context, request planRequest, f searchForm)
 func (q *search) planRequest() planRequest {
 	if q.request == nil {
 		r := q.s.planRequest(q.view, q.ix, atLeastOne(narrow(q.query.Filter, q.ix)), q.seed)
+		r.pinTo(q.pin)
 		plan := planRead(r)
 		r.prepared, q.request = &plan, &r
 	}

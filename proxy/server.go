@@ -120,18 +120,19 @@ func setDefault[T comparable](field *T, value T) {
 
 // Server is the coordinator of one pod. It is an http.Handler for the client port.
 type Server struct {
-	opts     Options
-	cluster  Cluster
-	peers    Peers // nil for a pod alone
-	nodes    *node.Set
-	selector selector
-	hedger   hedger
-	meter    readMeter
-	log      *slog.Logger
-	router   http.Handler
-	limit    *limiter
-	keys     atomic.Pointer[viewKeys]
-	writer   *writer
+	opts         Options
+	cluster      Cluster
+	peers        Peers // nil for a pod alone
+	nodes        *node.Set
+	selector     selector
+	hedger       hedger
+	meter        readMeter
+	sessionMeter func() *sessionMeter
+	log          *slog.Logger
+	router       http.Handler
+	limit        *limiter
+	keys         atomic.Pointer[viewKeys]
+	writer       *writer
 	// repairing is what ShowRepairs was given.
 	repairing atomic.Pointer[func() []tasks.Repair]
 	auditor   atomic.Pointer[Auditor] // what ShowAudits was given
@@ -166,6 +167,7 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 	s.selector.nodes, s.selector.metrics = s.nodes, opts.Metrics
 	s.hedger.meter = sync.OnceValue(func() *hedgeMeter { return newHedgeMeter(opts.Metrics) })
 	s.meter = newReadMeter(opts.Metrics)
+	s.sessionMeter = sync.OnceValue(func() *sessionMeter { return newSessionMeter(opts.Metrics, cluster) })
 	s.writer = newWriter(s)
 	s.router = s.routes()
 	s.handler = s.middleware(s.router)

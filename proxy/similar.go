@@ -20,13 +20,17 @@ func (s *Server) handleSimilar(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	pin, err := s.pinSession(r, r.uid())
+	if err != nil {
+		return err
+	}
 	ix := r.View.Index(r.uid())
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
 	}
 	rule := r.Grant.Rule(ix.UID)
 	query.Filter = meili.AndFilter(query.Filter, rule)
-	q := &similar{s: s, view: r.View, ix: ix, settings: settingsOf(ix), query: query, rule: rule, started: time.Now()}
+	q := &similar{s: s, view: r.View, ix: ix, settings: settingsOf(ix), query: query, rule: rule, started: time.Now(), pin: pin}
 	body, missing, err := q.run(r.Context())
 	if err != nil {
 		return shownError(err, ix)
@@ -63,6 +67,7 @@ type similar struct {
 	query    *meili.Similar // tenant rule included
 	rule     json.RawMessage
 	started  time.Time
+	pin      *sessionPin
 }
 
 func (q *similar) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
@@ -72,6 +77,7 @@ func (q *similar) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 		owner = ShardOf(id, q.ix.Shards)
 	}
 	request := q.s.planRequest(q.view, q.ix, nil, seedOf(q.ix.UID, id, q.query.Embedder))
+	request.pinTo(q.pin)
 	if q.ix.Whole() {
 		request.alone = true
 		return q.runDirect(ctx, request, id)

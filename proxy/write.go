@@ -122,6 +122,7 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 			return nil, err
 		}
 		w := wr.newWrite(p, ix, len(names) == 1)
+		w.begin.Session = sessionOf(ctx)
 		wr.server.step(StepChecked, "")
 		w.begun, err = fsm.Do(context.WithoutCancel(ctx), wr.server.cluster, w.begin)
 		if errors.Is(err, fsm.ErrChanged) {
@@ -240,7 +241,7 @@ func (wr *writer) settling(index fsm.IndexID, change int) {
 }
 
 // conclude waits for the nodes and commits the result. When every replica acknowledged, the answer does not wait for
-// that commit: a new leader would find the write on every node.
+// that commit: a new leader would find the write on every node. That of a session does: the next read asks who took it.
 func (wr *writer) conclude(w *write) error {
 	if len(w.subs) == 0 {
 		wr.forget(w)
@@ -264,7 +265,7 @@ func (wr *writer) conclude(w *write) error {
 			w.refusal = done.refusal
 		}
 	}
-	if complete && wr.inSync(w.begun.Index) {
+	if complete && w.begin.Session == "" && wr.inSync(w.begun.Index) {
 		wr.results.Go(func() {
 			defer wr.settling(w.begun.Index.ID, -1)
 			wr.server.step(StepUnconfirmed, "")
