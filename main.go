@@ -41,6 +41,7 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Start three nodes, one pod and a sample data set, and say what to try."`
 	Serve   serveCommand   `cmd:"" help:"Start a pod over existing Meilisearch servers."`
 	Status  statusCommand  `cmd:"" help:"Show the cluster's health."`
+	Cluster clusterCommand `cmd:"" help:"See and repair the set of pods."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

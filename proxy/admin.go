@@ -38,6 +38,7 @@ func (s *Server) adminRoutes(router *httprouter.Router) {
 		adminRoute{"GET", "/_miroir/indexes/:uid/settings/version", s.handleSettingsVersion},
 		adminRoute{"GET", "/_miroir/tasks/:task", s.handleTaskDetail},
 	)
+	table = append(table, s.raftRoutes()...)
 	for _, rt := range append(table, s.auditRoutes()...) {
 		router.Handle(rt.method, rt.path, s.admin(rt.path, rt.handle))
 	}

@@ -47,7 +47,7 @@ func (rt *route) changes() bool { return rt.method != http.MethodGet && !readAct
 // leaderReads are the management endpoints that only the leader can answer; podCalls those that change something on the
 // pod that is asked.
 var (
-	leaderReads = map[string]bool{"/_miroir/rebalance/status": true, "/_miroir/jobs": true, "/_miroir/jobs/:id": true, "/_miroir/raft": true,
+	leaderReads = map[string]bool{"/_miroir/rebalance/status": true, "/_miroir/jobs": true, "/_miroir/jobs/:id": true,
 		"/_miroir/verify/:id": true, "/_miroir/anti-entropy": true, "/_miroir/dumps/:uid/file": true}
 	podCalls = map[string]bool{"/_miroir/raft/snapshot": true}
 )

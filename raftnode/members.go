@@ -12,9 +12,12 @@ import (
 // Member is one pod of the cluster.
 type Member struct {
 	ID      string
-	Address string // Raft address
+	Address string // of its pod port
 	Voter   bool
 	Leader  bool
+	// LastContact and AppliedIndex are what the leader knows of it; -1 and 0 on other pods.
+	LastContact  time.Duration
+	AppliedIndex uint64
 }
 
 // Status is what this pod knows of the cluster and of itself.
@@ -38,12 +41,19 @@ func (n *Node) Status() (Status, error) {
 	if err := future.Error(); err != nil {
 		return s, fmt.Errorf("read the members: %w", err)
 	}
-	leader := n.LeaderID()
+	leader, reports := n.LeaderID(), n.leases.reports()
 	for _, server := range future.Configuration().Servers {
-		s.Members = append(s.Members, Member{
+		member := Member{
 			ID: string(server.ID), Address: string(server.Address),
-			Voter: server.Suffrage == raft.Voter, Leader: string(server.ID) == leader,
-		})
+			Voter: server.Suffrage == raft.Voter, Leader: string(server.ID) == leader, LastContact: -1,
+		}
+		switch {
+		case member.ID == n.id:
+			member.LastContact, member.AppliedIndex = s.LastContact, n.View().AppliedIndex
+		case n.IsLeader():
+			member.LastContact, member.AppliedIndex = n.silence(member.ID), reports[member.ID].Applied
+		}
+		s.Members = append(s.Members, member)
 	}
 	return s, nil
 }
@@ -67,9 +77,16 @@ func (n *Node) RemoveMember(id string) error {
 	return translate(n.raft.RemoveServer(raft.ServerID(id), 0, 0).Error())
 }
 
-// TransferLeadership hands leadership to the voter that is furthest, and returns once it leads.
-func (n *Node) TransferLeadership() error {
-	return translate(n.raft.LeadershipTransfer().Error())
+// TransferLeadership hands leadership to a voter, to the one that is furthest for "", and returns once it leads.
+func (n *Node) TransferLeadership(id string) error {
+	if id == "" {
+		return translate(n.raft.LeadershipTransfer().Error())
+	}
+	server, known := n.member(id)
+	if !known || server.Suffrage != raft.Voter {
+		return fmt.Errorf("%s is no voting pod", id)
+	}
+	return translate(n.raft.LeadershipTransferToServer(server.ID, server.Address).Error())
 }
 
 // Snapshot lets the log be cut to what the trailing entries keep. The state itself is on disk already.

@@ -315,7 +315,7 @@ func TestMembersJoinAndLeave(t *testing.T) {
 	if err != nil || len(status.Members) != 3 || status.Role != "follower" {
 		t.Fatalf("status %+v, %v", status, err)
 	}
-	if err := leader.TransferLeadership(); err != nil {
+	if err := leader.TransferLeadership(""); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "b leads", c.pods["b"].IsLeader)
