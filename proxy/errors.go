@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"miroir/meili"
 )
@@ -134,6 +135,7 @@ func marshal(value any) ([]byte, error) {
 
 func writeRawJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body))) // or long answers would end in a write of their own
 	w.WriteHeader(status)
 	// The only error left is that the client has gone.
 	_, _ = w.Write(body)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -105,9 +106,13 @@ func (s *Server) limited(w http.ResponseWriter, r *http.Request, next http.Handl
 
 // observe writes the request's metrics and its log line; failures of ours are logged as errors with their cause.
 func (s *Server) observe(r *http.Request, info *requestInfo, status int, took time.Duration) {
-	labels := fmt.Sprintf(`{method=%q,path_template=%q,status="%d"}`, r.Method, info.template, status)
-	s.opts.Metrics.GetOrCreateCounter("miroir_requests_total" + labels).Inc()
-	s.opts.Metrics.GetOrCreatePrometheusHistogramExt("miroir_request_duration_seconds"+labels, metrics.ExponentialBuckets(0.001, 2, 16)).Update(took.Seconds())
+	series := s.seriesOf(served{knownMethod(r.Method), info.template, status})
+	series.requests.Inc()
+	series.duration.Update(took.Seconds())
+	failed, slow := status >= 500 && info.err != nil, s.isSlow(info, took)
+	if !failed && !slow && !s.log.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
 	attributes := []any{"request_id", info.id, "method", r.Method, "path_template", info.template, "status", status,
 		"duration_ms", float64(took.Microseconds()) / 1000}
 	if info.index != "" {
@@ -116,15 +121,53 @@ func (s *Server) observe(r *http.Request, info *requestInfo, status int, took ti
 	if info.code != "" {
 		attributes = append(attributes, "error_code", info.code)
 	}
-	if status >= 500 && info.err != nil {
+	switch {
+	case failed:
 		s.log.Error("request failed", append(attributes, "error", info.err)...)
-		return
-	}
-	if slow := s.opts.SlowQuery; slow > 0 && took > slow && strings.HasSuffix(info.template, "search") {
+	case slow:
 		s.log.Warn("slow search", attributes...)
-		return
+	default:
+		s.log.Debug("request", attributes...)
 	}
-	s.log.Debug("request", attributes...)
+}
+
+func (s *Server) isSlow(info *requestInfo, took time.Duration) bool {
+	return s.opts.SlowQuery > 0 && took > s.opts.SlowQuery && strings.HasSuffix(info.template, "search")
+}
+
+// knownMethod keeps clients from making metrics by inventing methods.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// served is what requests are counted by.
+type served struct {
+	method, template string
+	status           int
+}
+
+// servedSeries are the metrics of one kind of request.
+type servedSeries struct {
+	requests *metrics.Counter
+	duration *metrics.PrometheusHistogram
+}
+
+// seriesOf remembers the metrics of each kind of request: their names take longer to write than to look up.
+func (s *Server) seriesOf(kind served) *servedSeries {
+	if known, ok := s.series.Load(kind); ok {
+		return known.(*servedSeries)
+	}
+	labels := fmt.Sprintf(`{method=%q,path_template=%q,status="%d"}`, kind.method, kind.template, kind.status)
+	made := &servedSeries{
+		s.opts.Metrics.GetOrCreateCounter("miroir_requests_total" + labels),
+		s.opts.Metrics.GetOrCreatePrometheusHistogramExt("miroir_request_duration_seconds"+labels, metrics.ExponentialBuckets(0.001, 2, 16)),
+	}
+	s.series.Store(kind, made)
+	return made
 }
 
 // requestID keeps the caller's id when it is short and harmless, else makes a new one.

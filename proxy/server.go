@@ -140,7 +140,9 @@ type Server struct {
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
 	features sync.Mutex
 	// chats is held while a chat workspace's settings are changed, so that no change is lost.
-	chats sync.Mutex
+	chats  sync.Mutex
+	models *http.Client // language models of chats
+	series sync.Map     // served → *servedSeries
 	// configuring is held from reading the committed configuration until the one made of it is committed.
 	configuring sync.Mutex
 	handler     http.Handler
