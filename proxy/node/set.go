@@ -19,7 +19,7 @@ type Pool struct {
 
 // NewTransport is the TCP transport to all nodes, with the pool's bounds per node. It asks for no compression: nodes are
 // near, and bodies are cut and stripped as bytes.
-func NewTransport(p Pool) *http.Transport {
+func NewTransport(p Pool) *Transport {
 	if p.MaxIdle == 0 {
 		p.MaxIdle = 32
 	}
@@ -33,7 +33,7 @@ func NewTransport(p Pool) *http.Transport {
 		p.DialTimeout = 2 * time.Second
 	}
 	dialer := &net.Dialer{Timeout: p.DialTimeout, KeepAlive: 15 * time.Second}
-	return &http.Transport{
+	return newTransport(p, &http.Transport{
 		DialContext:           dialer.DialContext,
 		MaxIdleConnsPerHost:   p.MaxIdle,
 		MaxConnsPerHost:       p.MaxTotal,
@@ -43,7 +43,7 @@ func NewTransport(p Pool) *http.Transport {
 		DisableCompression:    true,
 		WriteBufferSize:       64 << 10,
 		ReadBufferSize:        64 << 10,
-	}
+	})
 }
 
 // Set holds one client per node. Clients are made on first use and replaced when the node's address or key changes.
