@@ -64,7 +64,7 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 		SearchTimeout: milliseconds(cluster.Reads.NodeTimeoutMs), WriteTimeout: milliseconds(cluster.Writes.NodeTimeoutMs),
 		MaxNodeQueue: cluster.Writes.MaxNodeQueue, MaxRequests: o.Server.MaxConcurrentRequests, MaxQueued: o.Server.MaxQueuedRequests,
 		ReadyCoverageWait: o.Server.ReadyCoverageWait, SlowQuery: o.Log.SlowQuery, AdminOnMetricsPortOnly: !o.Admin.OnClientPort,
-		SearchPage: cluster.SearchUI.Enabled, UI: ui.Handler(), Version: version, Commit: commit, CommitDate: date,
+		ModelNetworks: o.Chats.AllowedIPNetworks, SearchPage: cluster.SearchUI.Enabled, UI: ui.Handler(), Version: version, Commit: commit, CommitDate: date,
 	}, p.raft)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"miroir/fsm"
@@ -25,6 +26,7 @@ type Config struct {
 	Raft    Raft
 	Health  Health
 	Pool    Pool
+	Chats   Chats
 	Log     Log
 	Cluster fsm.Config
 
@@ -88,6 +90,11 @@ type Health struct {
 type Pool struct {
 	MaxIdle, MaxTotal int
 	IdleTimeout       time.Duration
+}
+
+// Chats says what conversations may reach.
+type Chats struct {
+	AllowedIPNetworks []netip.Prefix // internal ones where language models may be
 }
 
 // Log is what is logged and how.

@@ -94,6 +94,8 @@ var podKeys = []key{
 	{name: "connection_pool_per_node.max_total", help: "Connections at once.", at: func(c *Config) value { return number(&c.Pool.MaxTotal, 1, maxPort) }},
 	{name: "connection_pool_per_node.idle_timeout_s", help: "How long an idle one is kept.", at: func(c *Config) value { return seconds(&c.Pool.IdleTimeout, 1, yearS) }},
 
+	{name: "chats.allowed_ip_networks", help: "Internal networks where language models of chats may be, comma separated; others are refused.", at: func(c *Config) value { return networks(&c.Chats.AllowedIPNetworks) }},
+
 	{name: "log.level", help: "What is logged.", at: func(c *Config) value { return choice(&c.Log.Level, "debug", "info", "warn", "error") }},
 	{name: "log.format", help: "json to standard output, text to standard error.", at: func(c *Config) value { return choice(&c.Log.Format, "json", "text") }},
 	{name: "log.slow_query_ms", help: "A search that takes longer is logged as a warning; 0: none.", at: func(c *Config) value { return millis(&c.Log.SlowQuery, 0, hourMs) }},

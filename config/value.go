@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +64,25 @@ func list(p *[]string) value {
 		}
 		return nil
 	}, func() any { return append([]string{}, *p...) }}
+}
+
+// networks are prefixes like 10.0.0.0/8, comma separated.
+func networks(p *[]netip.Prefix) value {
+	return field{func(s string) error {
+		var texts []string
+		if err := list(&texts).set(s); err != nil {
+			return err
+		}
+		prefixes := make([]netip.Prefix, len(texts))
+		for i, text := range texts {
+			var err error
+			if prefixes[i], err = netip.ParsePrefix(text); err != nil {
+				return fmt.Errorf("%q is not a network like 10.0.0.0/8", text)
+			}
+		}
+		*p = prefixes
+		return nil
+	}, func() any { return append([]netip.Prefix{}, *p...) }}
 }
 
 // number is one between low and high, both allowed.

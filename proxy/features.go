@@ -67,8 +67,10 @@ func (s *Server) handlePatchFeatures(w http.ResponseWriter, r *request) error {
 
 // nodeFeatures is what a node must have on: what clients switched, and network, whose proxied searches tell the
 // values that hidden attributes were ranked by. Miroir's own merge replaces the old search path, so that stays off.
+// Nodes render what a conversation finds.
 func nodeFeatures(features meili.Features) ([]byte, error) {
 	features.Network, features.LegacySearch = true, false
+	features.RenderRoute = features.RenderRoute || features.ChatCompletions
 	return json.Marshal(features)
 }
 

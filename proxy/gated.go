@@ -28,8 +28,6 @@ var (
 		"Miroir itself joins its Meilisearch servers and uses their network settings for that, so remotes cannot be registered. Servers are added to the cluster with /_miroir/nodes"}
 	taskCompaction = gated{"Using the /tasks/compact route", "taskQueueCompactionRoute", func(f meili.Features) bool { return f.TaskQueueCompactionRoute },
 		"tasks are kept in Miroir's replicated state, which reuses the space of deleted tasks. Delete finished tasks with DELETE /tasks"}
-	chatCompletions = gated{"using the /chats chat completions route", "chatCompletions", chatSettings.on,
-		"a conversation searches on one server, which does not have the whole index"}
 )
 
 // anySearchRules is what most routes of dynamic search rules call themselves.
@@ -105,7 +103,7 @@ func (s *Server) handleGetNetwork(w http.ResponseWriter, r *request) error {
 
 // handleNetworkControl answers as the community edition does.
 func (s *Server) handleNetworkControl(_ http.ResponseWriter, r *request) error {
-	if err := r.require("origin"); err != nil {
+	if _, err := r.readWith("origin"); err != nil {
 		return err
 	}
 	route := networkRoute
@@ -116,27 +114,24 @@ func (s *Server) handleNetworkControl(_ http.ResponseWriter, r *request) error {
 	return meili.Errorf(meili.CodeRequiresEnterpriseEdition, "Meilisearch Enterprise Edition is required to call this route")
 }
 
-// require refuses a body of a route that Meilisearch decodes in another way than most when it lacks a member.
-func (r *request) require(name string) error {
+// readWith is the body of a route that Meilisearch decodes in another way than most; it must be an object with these
+// members.
+func (r *request) readWith(names ...string) ([]byte, error) {
 	body, err := r.readJSON()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, refused := meili.ParseBody(body); refused != nil {
-		return refused
+		return nil, refused
 	}
-	if _, has := meili.Get(body, name); !has {
-		return meili.Errorf(meili.CodeBadRequest, "Json deserialize error: missing field `%s` at line 1 column %d", name, len(strings.TrimSpace(string(body))))
+	for _, name := range names {
+		if _, has := meili.Get(body, name); !has {
+			return nil, badJSON(body, "missing field `"+name+"`")
+		}
 	}
-	return nil
+	return body, nil
 }
 
-func handleChatCompletions(_ http.ResponseWriter, r *request) error {
-	if err := r.require("messages"); err != nil {
-		return err
-	}
-	if err := chatCompletions.check(r.View); err != nil {
-		return err
-	}
-	return chatCompletions.unsupported()
+func badJSON(body []byte, problem string) *meili.Error {
+	return meili.Errorf(meili.CodeBadRequest, "Json deserialize error: %s at line 1 column %d", problem, len(strings.TrimSpace(string(body))))
 }

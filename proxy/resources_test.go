@@ -50,7 +50,7 @@ func TestGates(t *testing.T) {
 		{"DELETE", "/logs/stream", "", "miroir_unsupported"},
 		{"GET", "/chats", "", `"total":0`},
 		{"GET", "/chats/x", "", "chat_not_found"},
-		{"POST", "/chats/x/chat/completions", `{"messages":[]}`, "miroir_unsupported"},
+		{"POST", "/chats/x/chat/completions", `{"messages":[],"model":"m","stream":true}`, "chat_not_found"},
 		{"POST", "/dynamic-search-rules", `{}`, "miroir_unsupported"},
 		{"DELETE", "/dynamic-search-rules/x", "", "miroir_unsupported"},
 		{"GET", "/tasks/7/documents", "", "task_not_found"},

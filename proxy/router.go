@@ -94,7 +94,7 @@ func (s *Server) clientRoutes() []route {
 		{"GET", "/chats/:workspace/settings", meili.ActionChatsSettingsGet, chat(chatSettings.action, s.handleGetChatSettings)},
 		{"PATCH", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, s.handlePatchChatSettings},
 		{"DELETE", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, chat(chatSettings.action, s.handleResetChatSettings)},
-		{"POST", "/chats/:workspace/chat/completions", meili.ActionChatCompletions, handleChatCompletions},
+		{"POST", "/chats/:workspace/chat/completions", meili.ActionChatCompletions, s.handleChatCompletion},
 
 		{"POST", "/dynamic-search-rules", meili.ActionDynamicSearchRulesGet, refuse(searchRules("Calling the `POST /dynamic-search-rules` route"), "offset", "limit", "filter")},
 		{"DELETE", "/dynamic-search-rules", meili.ActionDynamicSearchRulesDelete, refuse(searchRules(anySearchRules))},

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,6 +49,8 @@ type Options struct {
 	NodeKey string
 	// NodeTransport reaches the nodes; nil means pooled TCP connections. Tests pass devnode's transport.
 	NodeTransport http.RoundTripper
+	// ModelNetworks are the internal networks in which language models of chats may be.
+	ModelNetworks []netip.Prefix
 	Logger        *slog.Logger
 	Metrics       *metrics.Set
 	// Now is the clock; nil means time.Now.
@@ -160,6 +163,7 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 		opts:    opts,
 		cluster: cluster,
 		nodes:   node.NewSet(opts.NodeKey, opts.NodeTransport),
+		models:  &http.Client{Transport: modelTransport(opts.ModelNetworks)},
 		log:     opts.Logger,
 		jobs:    make(chan struct{}, 1),
 		limit:   newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),

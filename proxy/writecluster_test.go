@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -154,7 +155,8 @@ func newWriteClusterOver(t *testing.T, top clusterShape, rt http.RoundTripper, a
 		t.Fatal(err)
 	}
 	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, TempDir: t.TempDir(),
-		WriteTimeout: 2 * time.Second, LeavingGrace: 20 * time.Millisecond, Logger: discard}
+		WriteTimeout: 2 * time.Second, LeavingGrace: 20 * time.Millisecond, Logger: discard,
+		ModelNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	for id := range c.state.View().Nodes {
 		c.on(string(id), "PATCH", "/experimental-features", `{"network":true}`)
 	}
