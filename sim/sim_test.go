@@ -47,6 +47,9 @@ func TestHistories(t *testing.T) {
 			red++
 			t.Errorf("%s", w.report())
 		}
+		if total.histories%500 == 0 {
+			t.Logf("%v in %v", total, time.Since(began).Round(time.Millisecond))
+		}
 	}
 	t.Logf("%v in %v", total, time.Since(began).Round(time.Millisecond))
 }

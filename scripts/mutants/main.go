@@ -1,0 +1,123 @@
+// Mutants plants one bug after another (table.go) and runs the simulation until it finds it. A bug that is not found within
+// the given number of histories, or whose place in the code has changed, is an error.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+type command struct {
+	Histories int           `help:"Histories to find a bug in." default:"1000"`
+	Timeout   time.Duration `help:"For one bug." default:"10m"`
+	Only      string        `help:"Plant only bugs whose name contains this."`
+}
+
+func main() {
+	var c command
+	kong.Parse(&c, kong.Description("Plants bugs and lets the simulation find them."))
+	if err := c.run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (c *command) run() error {
+	dir, err := os.MkdirTemp("", "miroir-mutants-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	missed := 0
+	for _, m := range mutants {
+		if !strings.Contains(m.name, c.Only) {
+			continue
+		}
+		began := time.Now()
+		found, err := c.find(dir, m)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		if found == "" {
+			missed++
+			found = "NOT FOUND"
+		}
+		fmt.Printf("%-95s %s (%v)\n", m.name, found, time.Since(began).Round(time.Second))
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d planted bugs were not found", missed)
+	}
+	return nil
+}
+
+// find plants a bug and returns how it was found, "" when it was not.
+func (c *command) find(dir string, m mutant) (string, error) {
+	overlay, err := m.overlay(dir)
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "sim.test")
+	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", program, "./sim")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
+	defer cancel()
+	test := exec.CommandContext(ctx, program, "-test.run=TestHistories", "-histories="+strconv.Itoa(c.Histories), "-red=1", "-test.timeout=0")
+	test.Dir = "sim"
+	out, err := test.CombinedOutput()
+	if err == nil || ctx.Err() != nil {
+		return "", nil
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return "", err
+	}
+	return describe(string(out))
+}
+
+var seedOf = regexp.MustCompile(`seed (\d+)[^\n]*\n\s*([^\n]*)`)
+
+// describe names the seed and the first thing that was wrong.
+func describe(out string) (string, error) {
+	hit := seedOf.FindStringSubmatch(out)
+	if hit == nil {
+		return "", fmt.Errorf("the simulation failed without a seed: %.2000s", out)
+	}
+	return fmt.Sprintf("seed %s: %.90s", hit[1], hit[2]), nil
+}
+
+// overlay writes the changed file and the list that go build replaces files by.
+func (m mutant) overlay(dir string) (string, error) {
+	text, err := os.ReadFile(m.file)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		return "", fmt.Errorf("%s has %d times %q, want 1: mend scripts/mutants/table.go", m.file, n, m.old)
+	}
+	changed, list := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(changed, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
+		return "", err
+	}
+	file, err := filepath.Abs(m.file)
+	if err != nil {
+		return "", err
+	}
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: changed}})
+	if err != nil {
+		return "", err
+	}
+	return list, os.WriteFile(list, replace, 0o600)
+}
