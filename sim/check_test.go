@@ -152,6 +152,9 @@ func (w *world) operationOf(t *task, done *write, byMarker map[string]*write) *o
 // checkRead holds a read against the model.
 func (w *world) checkRead(m *model, seen *read) {
 	ix := m.index(seen.index)
+	if strings.Contains(seen.degraded, "no-leader") {
+		seen.from = -1 // it may be as old as it likes
+	}
 	if slices.ContainsFunc(ix.flips, func(uid int64) bool { return uid > seen.from && uid <= seen.to }) {
 		return // under either name, and what is written meanwhile is routed by the state after the exchange
 	}

@@ -86,16 +86,16 @@ func (w *world) writeAtRandom(number int, r *rand.Rand) {
 		op := newOperation(r, w.history, fmt.Sprintf("w%d-%d", number, n))
 		done := w.send(w.pods[r.IntN(len(w.pods))], op)
 		if done.uid >= 0 && r.IntN(3) == 0 {
-			w.await(done)
+			w.await(w.pods[r.IntN(len(w.pods))], done)
 			w.read(r)
 		}
 	}
 }
 
 // await asks for a task until it has ended, some seconds at most, and reports whether it succeeded.
-func (w *world) await(done *write) bool {
+func (w *world) await(p *pod, done *write) bool {
 	for range 40 {
-		got := w.pods[0].call(http.MethodGet, fmt.Sprintf("/tasks/%d", done.uid), "")
+		got := p.call(http.MethodGet, fmt.Sprintf("/tasks/%d", done.uid), "")
 		var task struct{ Status string }
 		if got.status == http.StatusOK && json.Unmarshal(got.body, &task) == nil {
 			switch task.Status {

@@ -11,6 +11,7 @@ import (
 // history is what a seed stands for: a cluster, what clients do and what goes wrong.
 type history struct {
 	seed             uint64
+	pods             int
 	groups, perGroup int
 	rf               int
 	shards           uint32
@@ -33,17 +34,19 @@ type fault struct {
 
 // kinds of faults
 const (
-	faultStop     = "stop"     // the process is down
-	faultFreeze   = "freeze"   // the process hangs
-	faultSlow     = "slow"     // answers take long
-	faultLost     = "lost"     // requests do not arrive
-	faultUnheard  = "unheard"  // requests arrive, answers do not
-	faultHalf     = "half"     // answers break off
-	faultRefuse   = "refuse"   // status 500
-	faultIdle     = "idle"     // tasks wait
-	faultWipe     = "wipe"     // the disk is lost
-	faultRollback = "rollback" // the disk is replaced by an older copy
-	faultCrash    = "crash"    // a pod dies at a commit or at a request to a node
+	faultStop      = "stop"      // the process is down
+	faultFreeze    = "freeze"    // the process hangs
+	faultSlow      = "slow"      // answers take long
+	faultLost      = "lost"      // requests do not arrive
+	faultUnheard   = "unheard"   // requests arrive, answers do not
+	faultHalf      = "half"      // answers break off
+	faultRefuse    = "refuse"    // status 500
+	faultIdle      = "idle"      // tasks wait
+	faultWipe      = "wipe"      // the disk is lost
+	faultRollback  = "rollback"  // the disk is replaced by an older copy
+	faultCrash     = "crash"     // a pod dies at a commit or at a request to a node
+	faultPartition = "partition" // a pod does not reach the others
+	faultUnlink    = "unlink"    // a pod does not reach a node
 )
 
 var nodeFaults = []string{faultStop, faultStop, faultFreeze, faultSlow, faultLost, faultUnheard, faultHalf, faultRefuse, faultIdle}
@@ -59,6 +62,10 @@ func newHistory(seed uint64) *history {
 	h.indexes = []string{"a", "b", "c"}[:1+r.IntN(3)]
 	h.writers, h.writes, h.readers = 1+r.IntN(3), 6+r.IntN(12), 1+r.IntN(2)
 	h.length = time.Duration(2+r.IntN(15)) * time.Second
+	h.pods = 1
+	if seed%3 == 0 {
+		h.pods = 1
+	}
 	h.planFaults(r)
 	return h
 }
@@ -85,7 +92,13 @@ func (h *history) planFaults(r *rand.Rand) {
 			}
 		}
 		for range r.IntN(3) {
-			h.faults = append(h.faults, fault{kind: faultCrash, at: span(h.length), last: span(3 * time.Second), after: r.IntN(25), chance: r.Float64()})
+			h.faults = append(h.faults, fault{kind: faultCrash, at: span(h.length), last: span(3 * time.Second), after: r.IntN(25), chance: r.Float64(), node: r.IntN(9)})
+		}
+		if h.pods > 1 {
+			for range r.IntN(3) {
+				kind := []string{faultPartition, faultUnlink}[r.IntN(2)]
+				h.faults = append(h.faults, fault{kind: kind, at: span(h.length), last: span(12 * time.Second), after: r.IntN(9), node: r.IntN(9)})
+			}
 		}
 	}
 }

@@ -59,23 +59,25 @@ var errDead = errors.New("the process is dead")
 
 // start runs a process until it is killed.
 func (p *pod) start() error {
-	_, transport := raft.NewInmemTransport(raft.ServerAddress(p.id))
-	node, err := raftnode.Open(raftnode.Options{
-		DataDir: p.dir, NodeID: p.id, Transport: transport, LogStore: p.log, StableStore: p.log, Bootstrap: true, Logger: p.w.logger,
-	})
+	options := raftnode.Options{DataDir: p.dir, NodeID: p.id, LogStore: p.log, StableStore: p.log, Logger: p.w.logger, ClusterSecret: "secret"}
+	options.Network = p.w.network.Pod(address(p.id))
+	if n := len(p.w.pods); n == 1 {
+		options.Bootstrap = true
+	} else {
+		options.BootstrapExpect = n
+		for _, other := range p.w.pods {
+			options.Join = append(options.Join, address(other.id))
+		}
+	}
+	node, err := raftnode.Open(options)
 	if err != nil {
 		return err
 	}
 	run := &process{pod: p, dead: make(chan struct{}), raft: node}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := node.WaitLeader(ctx); err != nil {
+	if err := run.join(ctx); err != nil {
 		return errors.Join(err, node.Close())
-	}
-	if node.View().ClusterID == "" {
-		if _, err := fsm.Do(ctx, node, p.w.bootstrap()); err != nil {
-			return errors.Join(err, node.Close())
-		}
 	}
 	run.server, err = proxy.New(proxy.Options{
 		MasterKey: masterKey, NodeKey: masterKey, NodeTransport: run, Logger: p.w.logger, TempDir: p.dir,
@@ -84,6 +86,7 @@ func (p *pod) start() error {
 	if err != nil {
 		return errors.Join(err, node.Close())
 	}
+	node.Serve(run.server.ForwardedHandler())
 	for _, n := range node.View().Nodes {
 		_ = run.server.PrepareNode(ctx, n) // one that cannot be reached is prepared when it returns
 	}
@@ -102,6 +105,25 @@ func (p *pod) start() error {
 	return nil
 }
 
+// join waits until the pod is part of a cluster that has its first contents.
+func (r *process) join(ctx context.Context) error {
+	if err := r.raft.WaitLeader(ctx); err != nil {
+		return err
+	}
+	for r.raft.View().ClusterID == "" {
+		if r.raft.IsLeader() {
+			if _, err := fsm.Do(ctx, r.raft, r.w().bootstrap()); err != nil && !errors.Is(err, fsm.ErrExists) {
+				return err
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // current is the process that runs, nil for none.
 func (p *pod) current() *process {
 	p.mu.Lock()
@@ -111,7 +133,10 @@ func (p *pod) current() *process {
 
 // kill ends a process at once. What it has begun on its own side is waited for afterwards, without effect.
 func (r *process) kill() {
-	r.die.Do(func() { close(r.dead) })
+	r.die.Do(func() {
+		close(r.dead)
+		r.w().isolate(r.pod, 1)
+	})
 }
 
 func (r *process) isDead() bool {
@@ -129,7 +154,9 @@ func (r *process) bury() error {
 	err := r.workers.Close()
 	err = errors.Join(err, r.server.Close())
 	r.running.Wait()
-	return errors.Join(err, r.raft.Close())
+	err = errors.Join(err, r.raft.Close())
+	r.w().isolate(r.pod, -1)
+	return err
 }
 
 // restart buries the process and starts another one.
@@ -188,7 +215,7 @@ func (r *process) Apply(ctx context.Context, cmd fsm.Command) (any, error) {
 	}
 	r.running.Add(1)
 	defer r.running.Done()
-	answer, err := r.raft.Apply(context.WithoutCancel(ctx), cmd)
+	answer, err := r.raft.Apply(ctx, cmd)
 	after()
 	if r.isDead() {
 		return nil, errDead
@@ -199,7 +226,7 @@ func (r *process) Apply(ctx context.Context, cmd fsm.Command) (any, error) {
 // RoundTrip sends a request to a node unless the process is dead.
 func (r *process) RoundTrip(request *http.Request) (*http.Response, error) {
 	after := r.step()
-	if r.isDead() {
+	if r.isDead() || r.w().isUnlinked(r.pod.id, request.URL.Host) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	ctx, cancel := context.WithCancelCause(request.Context())
@@ -222,6 +249,16 @@ func (r *process) IsLeader() bool                    { return !r.isDead() && r.r
 func (r *process) LeaderID() string                  { return r.raft.LeaderID() }
 func (r *process) Pods() []string                    { return r.raft.Pods() }
 func (r *process) Barrier(ctx context.Context) error { return r.raft.Barrier(ctx) }
+
+func (r *process) Synced(ctx context.Context) error                 { return r.raft.Synced(ctx) }
+func (r *process) Fresh() bool                                      { return r.raft.Fresh() }
+func (r *process) ToLeader(q *http.Request) (*http.Response, error) { return r.raft.ToLeader(q) }
+func (r *process) WaitApplied(ctx context.Context, index uint64) error {
+	return r.raft.WaitApplied(ctx, index)
+}
+func (r *process) WaitEverywhere(ctx context.Context, index uint64) error {
+	return r.raft.WaitEverywhere(ctx, index)
+}
 
 // answer is what a client gets; status 0 means nothing.
 type answer struct {
@@ -276,6 +313,9 @@ func (w *world) bootstrap() fsm.Bootstrap {
 	}
 	return boot
 }
+
+// address is where pods reach a pod.
+func address(id string) string { return id + ":1" }
 
 // scratch is a directory in memory where there is one.
 func scratch() (string, error) {

@@ -77,7 +77,7 @@ func simulate(t *testing.T, seed uint64) (w *world) {
 func (w *world) report() string {
 	h := w.history
 	slices.Sort(w.problems)
-	return fmt.Sprintf("seed %d: groups %d × nodes %d, RF %d, shards %d, spread %d\n%s\n\n%s", h.seed, h.groups, h.perGroup, h.rf, h.shards, h.spread,
+	return fmt.Sprintf("seed %d: pods %d, groups %d × nodes %d, RF %d, shards %d, spread %d\n%s\n\n%s", h.seed, h.pods, h.groups, h.perGroup, h.rf, h.shards, h.spread,
 		strings.Join(w.problems, "\n"), strings.Join(w.trace, "\n"))
 }
 

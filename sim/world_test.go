@@ -2,8 +2,10 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -13,9 +15,10 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/raftnode"
 )
 
-// world is a history while it runs: one pod, nodes, and what clients saw.
+// world is a history while it runs: pods, nodes, and what clients saw.
 type world struct {
 	history *history
 	dir     string
@@ -24,6 +27,7 @@ type world struct {
 	byName  map[string]*devnode.Node
 	nodes   http.RoundTripper
 	pods    []*pod
+	network *raftnode.Memory // between pods
 	logger  *slog.Logger
 
 	mu       sync.Mutex
@@ -32,6 +36,8 @@ type world struct {
 	writes   []*write         // guarded by mu
 	reads    []*read          // guarded by mu
 	done     map[string]int64 // guarded by mu: by index, the newest task that a client saw succeed
+	cuts     map[string]int   // guarded by mu: why a pod is cut off from the others, counted
+	unlinked map[string]bool  // guarded by mu: pod and node that do not reach each other
 }
 
 // write is an operation and what its client was told.
@@ -42,7 +48,8 @@ type write struct {
 }
 
 func newWorld(h *history, log slog.Handler) (*world, error) {
-	w := &world{history: h, began: time.Now(), byName: map[string]*devnode.Node{}, done: map[string]int64{}}
+	w := &world{history: h, began: time.Now(), byName: map[string]*devnode.Node{}, done: map[string]int64{},
+		network: raftnode.NewMemory(), cuts: map[string]int{}, unlinked: map[string]bool{}}
 	w.logger = slog.New(&podLog{w: w, next: log})
 	var err error
 	if w.dir, err = scratch(); err != nil {
@@ -54,14 +61,53 @@ func newWorld(h *history, log slog.Handler) (*world, error) {
 		w.byName[name] = devnode.New(devnode.Options{MasterKey: masterKey})
 	}
 	w.nodes = devnode.Transport(w.byName)
-	w.pods = []*pod{w.newPod(0)}
-	return w, w.pods[0].start()
+	for i := range h.pods {
+		w.pods = append(w.pods, w.newPod(i))
+	}
+	failures := make([]error, h.pods)
+	var starting sync.WaitGroup
+	for i, p := range w.pods {
+		starting.Go(func() { failures[i] = p.start() })
+	}
+	starting.Wait()
+	return w, errors.Join(failures...)
+}
+
+// isolate counts one reason more (or less, by -1) why a pod does not reach the others.
+func (w *world) isolate(p *pod, by int) {
+	w.mu.Lock()
+	w.cuts[p.id] += by
+	cuts := maps.Clone(w.cuts)
+	w.mu.Unlock()
+	for _, other := range w.pods {
+		switch {
+		case other == p:
+		case cuts[p.id]+cuts[other.id] > 0:
+			w.network.Cut(address(p.id), address(other.id))
+		default:
+			w.network.Heal(address(p.id), address(other.id))
+		}
+	}
+}
+
+// isUnlinked reports that a pod does not reach a node, which others may.
+func (w *world) isUnlinked(pod, node string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unlinked[pod+" "+node]
+}
+
+func (w *world) unlink(pod, node string, off bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unlinked[pod+" "+node] = off
 }
 
 // close ends everything.
 func (w *world) close() error {
 	for _, p := range w.pods {
 		if run := p.current(); run != nil {
+			run.kill()
 			if err := run.bury(); err != nil {
 				return err
 			}
@@ -143,7 +189,7 @@ func (w *world) run() {
 func (w *world) prepare() bool {
 	for i, name := range w.history.indexes {
 		op := &operation{marker: fmt.Sprintf("init-%d", i), kind: opSettings, index: name, stopWord: "x"}
-		if done := w.send(w.pods[0], op); done.status != http.StatusAccepted || !w.await(done) {
+		if done := w.send(w.pods[0], op); done.status != http.StatusAccepted || !w.await(w.pods[0], done) {
 			w.wrong("%s is not prepared: status %d", name, done.status)
 			return false
 		}
@@ -188,6 +234,11 @@ func (w *world) unsettled() string {
 		return "no leader"
 	}
 	view := w.view()
+	for _, p := range w.pods {
+		if run := p.current(); !run.Fresh() || run.View().AppliedIndex < view.AppliedIndex {
+			return p.id + " is behind"
+		}
+	}
 	switch {
 	case view.NumOpenIntents > 0:
 		return fmt.Sprintf("%d open intents", view.NumOpenIntents)
@@ -218,8 +269,12 @@ func (w *world) unsettled() string {
 // act lets one fault happen.
 func (w *world) act(f *fault, r *rand.Rand) {
 	time.Sleep(f.at)
-	if f.kind == faultCrash {
+	switch f.kind {
+	case faultCrash:
 		w.crash(f)
+		return
+	case faultPartition, faultUnlink:
+		w.separate(f)
 		return
 	}
 	name := w.names[f.node]
@@ -312,9 +367,33 @@ func (w *world) spare(name fsm.NodeID) bool {
 	return true
 }
 
+// victim is the pod that a fault hits: most often the one that leads.
+func (w *world) victim(f *fault) *pod {
+	if leader := w.leader(); leader != nil && f.node%3 > 0 {
+		return leader.pod
+	}
+	return w.pods[f.node%len(w.pods)]
+}
+
+// separate cuts a pod off from the other pods, or from one node.
+func (w *world) separate(f *fault) {
+	p := w.victim(f)
+	name := w.names[f.after%len(w.names)]
+	w.tracef("%s: %s for %v (%s)", p.id, f.kind, f.last, name)
+	if f.kind == faultPartition {
+		w.isolate(p, 1)
+		defer w.isolate(p, -1)
+	} else {
+		w.unlink(p.id, name, true)
+		defer w.unlink(p.id, name, false)
+	}
+	time.Sleep(f.last)
+	w.tracef("%s: %s is over", p.id, f.kind)
+}
+
 // crash lets a pod die some steps from now and starts it again.
 func (w *world) crash(f *fault) {
-	p := w.pods[f.node%len(w.pods)]
+	p := w.victim(f)
 	run := p.current()
 	if run == nil || run.isDead() {
 		return
