@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"time"
 
 	"miroir/fsm"
 	"miroir/proxy"
@@ -15,11 +16,12 @@ import (
 
 // task is a task as GET /tasks shows it.
 type task struct {
-	UID      int64  `json:"uid"`
-	IndexUID string `json:"indexUid"`
-	Status   string `json:"status"`
-	Type     string `json:"type"`
-	Metadata string `json:"customMetadata"`
+	UID      int64     `json:"uid"`
+	IndexUID string    `json:"indexUid"`
+	Status   string    `json:"status"`
+	Type     string    `json:"type"`
+	Metadata string    `json:"customMetadata"`
+	Ended    time.Time `json:"finishedAt"`
 	Error    *struct{ Code, Message string }
 	Details  struct {
 		StopWords []string
@@ -71,6 +73,7 @@ func (w *world) replay() *model {
 		if op == nil {
 			continue
 		}
+		op.ended = t.Ended
 		sure := happened
 		if t.Error != nil && (t.Error.Code == "miroir_no_quorum" || t.Error.Code == "internal") {
 			sure = mayHave
@@ -149,14 +152,22 @@ func (w *world) operationOf(t *task, done *write, byMarker map[string]*write) *o
 	return op
 }
 
+// readLease is how long a pod that does not hear the leader answers reads unmarked.
+const readLease = 2500 * time.Millisecond
+
 // checkRead holds a read against the model.
 func (w *world) checkRead(m *model, seen *read) {
 	ix := m.index(seen.index)
 	if strings.Contains(seen.degraded, "no-leader") {
 		seen.from = -1 // it may be as old as it likes
 	}
-	if slices.ContainsFunc(ix.flips, func(uid int64) bool { return uid > seen.from && uid <= seen.to }) {
-		return // under either name, and what is written meanwhile is routed by the state after the exchange
+	unsure := func(f flip) bool {
+		// Under either name while it is not known to have happened: what is written meanwhile is routed by the state after it.
+		// Other pods hear of names with the log, at most a read lease later.
+		return f.uid <= seen.to && (f.uid > seen.from || len(w.pods) > 1 && seen.at.Sub(f.at) < readLease)
+	}
+	if slices.ContainsFunc(ix.flips, unsure) {
+		return
 	}
 	wrong := func(format string, args ...any) {
 		w.wrong("read in line %d: "+format, append([]any{seen.line}, args...)...)

@@ -124,6 +124,7 @@ func (w *world) sawSuccess(done *write) {
 
 // read is one read and what it showed. The writes of tasks up to from must be in it, those after to can not.
 type read struct {
+	at        time.Time
 	index     string
 	from, to  int64
 	id        int    // of a document asked for alone; 0 for a list
@@ -180,6 +181,7 @@ func (w *world) ask(p *pod, seen *read, path string) {
 		return
 	}
 	seen.to = int64(w.view().NextTaskUID) - 1
+	seen.at = time.Now()
 	seen.status, seen.degraded = got.status, got.degraded
 	if err := seen.parse(got.body); err != nil {
 		w.wrong("%s was answered %d %s: %v", path, got.status, got.body, err)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -62,9 +63,9 @@ func newHistory(seed uint64) *history {
 	h.indexes = []string{"a", "b", "c"}[:1+r.IntN(3)]
 	h.writers, h.writes, h.readers = 1+r.IntN(3), 6+r.IntN(12), 1+r.IntN(2)
 	h.length = time.Duration(2+r.IntN(15)) * time.Second
-	h.pods = 1
-	if seed%3 == 0 {
-		h.pods = 1
+	h.pods = cmp.Or(*numPods, 1)
+	if *numPods == 0 && seed%3 == 0 {
+		h.pods = 3
 	}
 	h.planFaults(r)
 	return h

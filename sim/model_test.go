@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // document is the one kind of document that clients write. Zero fields are left out, so that a partial update leaves them as
@@ -54,8 +55,9 @@ type operation struct {
 	other     string // opSwap: the second index
 	documents []document
 	ids       []int
-	below     int    // opDeleteFilter: documents with n below it
-	stopWord  string // opSettings: with "n" and "g" filterable, or without when stopWord is empty
+	below     int       // opDeleteFilter: documents with n below it
+	ended     time.Time // of the task, once it is known
+	stopWord  string    // opSettings: with "n" and "g" filterable, or without when stopWord is empty
 }
 
 // certainty of a task's effect
@@ -125,7 +127,13 @@ type modelIndex struct {
 	filterable timeline[bool]
 	stopWord   timeline[string]
 	documents  map[int]*timeline[document]
-	flips      []int64 // tasks that exchanged it
+	flips      []flip
+}
+
+// flip is a task that exchanged the index for another.
+type flip struct {
+	uid int64
+	at  time.Time // when it had happened
 }
 
 // model is one Meilisearch that does tasks in the order of their uids.
@@ -221,7 +229,7 @@ func (m *model) effect(uid int64, op *operation, ix *modelIndex, sure certainty)
 		ix.all(uid, sure, to(document{}))
 	case opSwap:
 		if sure == happened {
-			ix.swap(uid, m.index(op.other))
+			ix.swap(uid, op, m.index(op.other))
 		}
 	}
 }
@@ -232,7 +240,7 @@ func (ix *modelIndex) all(uid int64, sure certainty, change func(document) docum
 	}
 }
 
-func (ix *modelIndex) swap(uid int64, other *modelIndex) {
+func (ix *modelIndex) swap(uid int64, op *operation, other *modelIndex) {
 	exchange(uid, &ix.exists, &other.exists)
 	exchange(uid, &ix.filterable, &other.filterable)
 	exchange(uid, &ix.stopWord, &other.stopWord)
@@ -242,7 +250,7 @@ func (ix *modelIndex) swap(uid int64, other *modelIndex) {
 	for id := range other.documents {
 		exchange(uid, ix.document(id), other.document(id))
 	}
-	ix.flips, other.flips = append(ix.flips, uid), append(other.flips, uid)
+	ix.flips, other.flips = append(ix.flips, flip{uid, op.ended}), append(other.flips, flip{uid, op.ended})
 }
 
 func exchange[T comparable](uid int64, a, b *timeline[T]) {

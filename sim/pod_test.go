@@ -53,6 +53,7 @@ type process struct {
 	server  *proxy.Server
 	workers *workers.Workers
 	running sync.WaitGroup // requests and commits
+	buried  bool           // by the one fault that kills the pod, or at the end
 }
 
 var errDead = errors.New("the process is dead")
@@ -151,10 +152,15 @@ func (r *process) isDead() bool {
 // bury frees what a dead process held.
 func (r *process) bury() error {
 	r.kill()
+	if r.buried {
+		return nil
+	}
+	r.buried = true
 	err := r.workers.Close()
 	err = errors.Join(err, r.server.Close())
 	r.running.Wait()
 	err = errors.Join(err, r.raft.Close())
+	r.w().note(r.View())
 	r.w().isolate(r.pod, -1)
 	return err
 }
@@ -163,7 +169,7 @@ func (r *process) bury() error {
 func (p *pod) restart() error {
 	p.mu.Lock()
 	old := p.process
-	p.process, p.doomed = nil, nil
+	p.doomed = nil
 	p.mu.Unlock()
 	if old != nil {
 		if err := old.bury(); err != nil {

@@ -18,6 +18,7 @@ var (
 	numHistories = flag.Int("histories", histories(), "how many histories to run; MIROIR_HISTORIES is its default")
 	firstSeed    = flag.Uint64("seed", 1, "the first seed")
 	showLogs     = flag.Bool("logs", false, "show what pods log in the trace of a failed history")
+	numPods      = flag.Int("pods", 0, "how many pods; 0: three for each third seed, one for the others")
 	maxRed       = flag.Int("red", 3, "stop after so many failed histories")
 )
 

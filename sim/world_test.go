@@ -36,6 +36,7 @@ type world struct {
 	writes   []*write         // guarded by mu
 	reads    []*read          // guarded by mu
 	done     map[string]int64 // guarded by mu: by index, the newest task that a client saw succeed
+	newest   *fsm.View        // guarded by mu: that any pod has had
 	cuts     map[string]int   // guarded by mu: why a pod is cut off from the others, counted
 	unlinked map[string]bool  // guarded by mu: pod and node that do not reach each other
 }
@@ -48,7 +49,7 @@ type write struct {
 }
 
 func newWorld(h *history, log slog.Handler) (*world, error) {
-	w := &world{history: h, began: time.Now(), byName: map[string]*devnode.Node{}, done: map[string]int64{},
+	w := &world{history: h, began: time.Now(), byName: map[string]*devnode.Node{}, done: map[string]int64{}, newest: &fsm.View{},
 		network: raftnode.NewMemory(), cuts: map[string]int{}, unlinked: map[string]bool{}}
 	w.logger = slog.New(&podLog{w: w, next: log})
 	var err error
@@ -146,15 +147,24 @@ func (w *world) leader() *process {
 	return nil
 }
 
-// view is the newest view that any pod has.
+// view is the newest view that any pod has or had.
 func (w *world) view() *fsm.View {
-	newest := &fsm.View{}
 	for _, p := range w.pods {
-		if run := p.current(); run != nil && run.View().AppliedIndex > newest.AppliedIndex {
-			newest = run.View()
+		if run := p.current(); run != nil {
+			w.note(run.View())
 		}
 	}
-	return newest
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.newest
+}
+
+func (w *world) note(view *fsm.View) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if view.AppliedIndex > w.newest.AppliedIndex {
+		w.newest = view
+	}
 }
 
 // run lets the history happen and checks what came of it.

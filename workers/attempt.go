@@ -281,13 +281,24 @@ func (a *attempt) settle(ctx context.Context) error {
 	return a.target.settle(ctx)
 }
 
-// primaryKey is what the next write will find. Documents are there only once it is known.
-func (a *attempt) primaryKey() (string, error) {
+// primaryKey is what the next write will find. While the state knows none, nodes may have one with the documents of a write
+// that was refused because other shards of it had no replica.
+func (a *attempt) primaryKey(ctx context.Context, s *slot) (string, error) {
 	ix := a.opts.Cluster.View().Indexes[a.job.key.index]
 	if ix == nil {
 		return "", errVoid
 	}
-	return ix.NextPrimaryKey, nil
+	if ix.NextPrimaryKey != "" {
+		return ix.NextPrimaryKey, nil
+	}
+	key, err := s.source.primaryKey(ctx)
+	if err != nil {
+		return "", a.blame(s, err)
+	}
+	if key == "" {
+		return a.target.primaryKey(ctx)
+	}
+	return key, nil
 }
 
 // finish holds the writes, copies what is still noted, compares and flips. errAgain: the writes were held as long as

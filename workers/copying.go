@@ -102,7 +102,7 @@ func (a *attempt) pace(ctx context.Context, documents int) error {
 // listBoth lists the ids that source and target have. The source's history is looked at afterwards: what a node lists
 // that has lost its disk is not believed.
 func (a *attempt) listBoth(ctx context.Context, p part) (ours, theirs []string, err error) {
-	key, err := a.primaryKey()
+	key, err := a.primaryKey(ctx, p.slot)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -152,7 +152,7 @@ func (a *attempt) copyPage(ctx context.Context, s *slot, ids []string) (differin
 	if len(documents) == 0 {
 		return nil, nil, nil
 	}
-	key, err := a.primaryKey()
+	key, err := a.primaryKey(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,7 +167,7 @@ func same(a, b []byte) bool {
 }
 
 func (a *attempt) fetchBoth(ctx context.Context, s *slot, ids []string) (ours, theirs map[string][]byte, err error) {
-	key, err := a.primaryKey()
+	key, err := a.primaryKey(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -312,6 +312,13 @@ func (n copyNode) taskUID(ctx context.Context, query url.Values) (int64, error) 
 	return int64(page.Results[0].UID), nil
 }
 
+// primaryKey is the key that the node's index has, "" for none.
+func (n copyNode) primaryKey(ctx context.Context) (string, error) {
+	var index struct{ PrimaryKey string }
+	err := n.send(ctx, node.Request{Method: http.MethodGet, Path: "/indexes/" + n.index, Read: true}, &index)
+	return index.PrimaryKey, err
+}
+
 // settings are the index's settings on the node in a form that compares.
 func (n copyNode) settings(ctx context.Context) (string, error) {
 	var settings map[string]any
