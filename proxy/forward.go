@@ -219,7 +219,11 @@ func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 		}{io.TeeReader(body, &sent), body}
 	}
 	err := h(w, r)
-	if !notFound(err) || s.peers.Synced(r.Context()) != nil {
+	if !notFound(err) {
+		return err
+	}
+	if s.peers.Synced(r.Context()) != nil {
+		w.Header().Set("X-Miroir-Degraded", "no-leader") // it may be there by now
 		return err
 	}
 	if body != nil {

@@ -38,6 +38,7 @@ type leaseRequest struct {
 type leaseAnswer struct {
 	Granted  bool   `json:"granted"`
 	Required uint64 `json:"required"` // what must be applied before one is granted
+	Applied  uint64 `json:"applied"`  // of the leader: what the pod must have applied before it counts on one
 }
 
 // podReport is what the leader knows of a pod.
@@ -101,7 +102,7 @@ func (l *leases) grant(term uint64, pod leaseRequest) leaseAnswer {
 		report.expires = report.seen.Add(pod.Lease + leaseMargin)
 	}
 	l.pods[pod.ID] = report
-	return leaseAnswer{granted, l.required}
+	return leaseAnswer{Granted: granted, Required: l.required}
 }
 
 // require grants no more leases of a term to pods behind index.
@@ -160,7 +161,9 @@ func (n *Node) renewLease(ctx context.Context) {
 			return
 		}
 		if answer.Granted {
-			n.fresh.Store(int64(asked))
+			if n.fsm.WaitApplied(ctx, answer.Applied) == nil { // a pod that was cut off may have much to catch up with
+				n.fresh.Store(int64(asked))
+			}
 			return
 		}
 		if answer.Required == 0 || n.fsm.WaitApplied(ctx, answer.Required) != nil {
@@ -192,7 +195,9 @@ func (n *Node) answerLease(w http.ResponseWriter, r *http.Request) error {
 	if !n.IsLeader() {
 		return ErrNotLeader
 	}
-	return writeAnswer(w, n.leases.grant(n.raft.CurrentTerm(), pod))
+	answer := n.leases.grant(n.raft.CurrentTerm(), pod)
+	answer.Applied = n.View().AppliedIndex
+	return writeAnswer(w, answer)
 }
 
 // Fresh reports whether this pod may answer reads unmarked: its lease lasts. It does not wait.
