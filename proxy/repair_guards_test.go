@@ -1,0 +1,117 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"miroir/devnode"
+	"miroir/fsm"
+	"miroir/workers"
+)
+
+// While an index is held, a write neither gets into the log nor to a node, and afterwards it does. Red when the hold
+// does not take the lock that writes take.
+func TestHoldLetsNoWriteBegin(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	c.fill("m", oracle{}, 3)
+	c.stop()
+	begun := make(chan struct{}, 1)
+	c.options.OnWriteStep = func(step WriteStep, _ fsm.NodeID) {
+		if step == StepBegun {
+			begun <- struct{}{}
+		}
+	}
+	c.start()
+	answered := make(chan int, 1)
+	index := c.state.View().Route("m").ID
+	err := c.server.HoldIndex(t.Context(), index, 10*time.Second, func(context.Context) error {
+		go func() { answered <- c.call("POST", "/indexes/m/documents", `[{"id":9}]`).Code }()
+		select {
+		case <-begun:
+			t.Error("a write began while its index was held")
+		case <-time.After(100 * time.Millisecond):
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := <-answered; code != http.StatusAccepted {
+		t.Errorf("after the hold: status %d", code)
+	}
+}
+
+// Between the last comparison and the flip the replica becomes stale and joining again, as after a write that it missed.
+// Red when the flip does not name the epoch under which the copy was made.
+func TestRepairUnderAnOldEpochIsVoid(t *testing.T) {
+	c, want := staleReplica(t)
+	index := c.state.View().Route("m").ID
+	ref := fsm.ReplicaRef{Index: index, Group: 1, Node: "n1-0"}
+	var changed atomic.Bool
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		list := c.workers.Repairs()
+		newest := r.URL.Path == "/tasks" && r.URL.RawQuery == "limit=1"
+		if !newest || len(list) == 0 || list[0].State != "finishing" || !changed.CompareAndSwap(false, true) {
+			return nil
+		}
+		for _, step := range [][2]fsm.ReplicaState{{fsm.Joining, fsm.Stale}, {fsm.Stale, fsm.Joining}} {
+			command := fsm.MarkReplicas{Now: time.Now(), Changes: []fsm.ReplicaChange{{ReplicaRef: ref, From: step[0], To: step[1]}}}
+			if _, err := fsm.Do(context.Background(), c.state, command); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})
+	set := metrics.NewSet()
+	c.repair(workers.Repair{Metrics: set})
+	c.repaired("m")
+	if !changed.Load() {
+		t.Fatal("the replica was not changed")
+	}
+	if counted(set, `miroir_repair_shards_total{result="failed"}`) == 0 {
+		t.Error("a copy that was made under another epoch activated the replica")
+	}
+	c.equalEverywhere("m", want)
+}
+
+// Topology: three groups of one node. The node that is copied from failed a write, a third has not done it yet, and so
+// nobody has concluded that the first is behind. Red when the flip does not look at the tasks that are open.
+func TestSourceThatFailedAnOpenTaskVouchesForNothing(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 3, perGroup: 1, rf: 1, shards: 4})
+	want := oracle{}
+	c.fill("m", want, 3)
+	c.nodes["n1-0"].Stop()
+	c.fill("m", want, 20)
+	c.nodes["n1-0"].Start()
+	failing := c.on("n0-0", "POST", "/indexes/m/documents?customMetadata=miroir-test", `[{"no":"id"}]`)
+	c.until("the task to fail", func() bool {
+		return c.on("n0-0", "GET", fmt.Sprintf("/tasks/%v", failing["taskUid"]), "")["status"] == "failed"
+	})
+	c.nodes["n0-0"].Fail(once(isDocumentWrite, devnode.Fault{Status: http.StatusAccepted, Body: fmt.Sprintf(`{"taskUid":%v}`, failing["taskUid"])}))
+	c.nodes["n2-0"].PauseTasks()
+	last := c.accepted(c.call("POST", "/indexes/m/documents", want.put(7, map[string]any{"v": "newer"})))
+	c.repair(workers.Repair{})
+	active := func() bool { return c.state.View().Route("m").Replicas(1, 0)[0].State == fsm.Active }
+	c.until("the repair to be refused", func() bool {
+		for _, job := range c.workers.Repairs() {
+			if strings.Contains(job.Error, "failed a write that is not settled") {
+				return true
+			}
+		}
+		return active()
+	})
+	if active() {
+		t.Error("a replica became active after a copy from a node that failed a write")
+	}
+	c.nodes["n2-0"].ResumeTasks()
+	succeeded(t, c.await(last))
+	c.repaired("m")
+	c.equalEverywhere("m", want)
+}
