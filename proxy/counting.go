@@ -12,6 +12,10 @@ import (
 type countQuery struct {
 	filter string // "" for all
 	facets *[]string
+	// ranked is how many hits are looked at in rank, so that with distinct each of them stands for its duplicates; retrieve
+	// what they show. 0 for none.
+	ranked   int
+	retrieve []string
 }
 
 // countAll asks the nodes of all calls at once; answers[i][j] is of calls[i] to queries[j]. nil when a node does not
@@ -31,14 +35,24 @@ func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery)
 	for _, query := range queries {
 		part := meili.MultiQuery{IndexUID: q.ix.NodeUID, SearchQuery: *q.query}
 		part.Filter = withShards(part.Filter, call.filterShards())
-		for _, filter := range []string{q.within, query.filter} {
+		within := q.within[call.Node]
+		if query.ranked > 0 {
+			within = ""
+		}
+		for _, filter := range []string{within, query.filter} {
 			if filter != "" {
 				part.Filter = meili.AndFilter(part.Filter, meili.AppendString(nil, filter))
 			}
 		}
 		part.Offset, part.Limit, part.Page, part.HitsPerPage = q.nodePaging(0)
 		part.AttributesToRetrieve, part.AttributesToHighlight, part.AttributesToCrop = &[]string{}, nil, nil
-		part.Sort, part.RetrieveVectors, part.Facets = nil, nil, query.facets
+		part.RetrieveVectors, part.Facets = nil, query.facets
+		if query.ranked > 0 {
+			part.Offset, part.Limit, part.Page, part.HitsPerPage = nil, &query.ranked, nil, nil
+			part.AttributesToRetrieve = new(append([]string{}, query.retrieve...))
+		} else {
+			part.Sort = nil
+		}
 		multi.Queries = append(multi.Queries, part)
 	}
 	body, err := marshal(multi)

@@ -5,22 +5,34 @@ import (
 	"slices"
 	"strings"
 
+	"miroir/fsm"
 	"miroir/meili"
 )
 
 // counts are what totals and facets are made of: what nodes count, and hits counted or not counted on top of that.
 type counts struct {
-	total    int
-	parts    []*facets
-	filter   string // what candidates that nodes count must satisfy besides the search, "" for nothing
-	added    []hit  // hits to count that the filter leaves out
-	rejected []hit  // hits not to count although nodes did
+	total   int
+	parts   []*facets
+	filters map[fsm.NodeID]string // what candidates that a node counts must satisfy besides the search, "" for nothing
+	added   []hit                 // hits to count that the filters leave out
+	// addedFacets are those of added, nil: as far as the hits show them.
+	addedFacets []*facets
+	rejected    []hit // hits not to count although nodes did
+}
+
+// allParts are the facets of all that is counted.
+func (c *counts) allParts(fields map[string]bool) []*facets {
+	if c.addedFacets != nil {
+		return slices.Concat(c.parts, c.addedFacets)
+	}
+	return append(slices.Clone(c.parts), facetsOfHits(c.added, fields))
 }
 
 // winners are the hits that distinct keeps while one server fills the window, best first: those of [0, to), and behind
 // it those that tie with its last hit, because duplicates are removed from whole buckets of ties.
 type winners struct {
-	hits []hit
+	hits  []hit
+	lists []int // lists[i] is the list that hits[i] is of
 	// open are the lists that may go on with hits that belong to the winners; short says that hits of the window are among
 	// them.
 	open  []int
@@ -44,7 +56,7 @@ func findWinners(lists [][]hit, to, reach int, distinct string, unranked bool) w
 		}
 		heads[best]++
 		if !isDuplicate(&h, distinct, seen) {
-			w.hits = append(w.hits, h)
+			w.hits, w.lists = append(w.hits, h), append(w.lists, best)
 		}
 	}
 	w.short = len(w.hits) < to
@@ -83,58 +95,14 @@ func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f s
 	switch {
 	case f.distinct == "" || len(answers) < 2:
 	case q.query.Paged():
-		q.countGroups(ctx, answers, f, &c)
+		if !q.countFirst(ctx, answers, f, &c) {
+			q.countGroups(ctx, answers, f, &c)
+		}
 	case !q.countWinners(ctx, answers, f, &c):
 		c.rejected = m.rejected
 		c.total -= len(m.rejected)
 	}
 	return c
-}
-
-// countWinners counts the candidates that share no value with a winner, and the winners. It reports whether it could.
-func (q *search) countWinners(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, c *counts) bool {
-	_, rule := meili.MatchFilterable(q.settings.Filterable(), f.distinct)
-	if !f.distinctFederated || rule == nil || !rule.Equality || q.kind == meili.HybridSearch || q.query.RankingScoreThreshold != nil && !q.unranked() {
-		return false
-	}
-	lists, to := hitLists(answers), f.reach
-	w := findWinners(lists, to, f.reach, f.distinct, q.unranked())
-	if most := q.settings.MaxTotalHits(); len(w.open) > 0 && f.reach < most {
-		wide := q.lean(&f)
-		for i, part := range wide.again(ctx, answers, w.open, f) {
-			lists[i] = part.hits
-		}
-		w = findWinners(lists, to, f.reach, f.distinct, q.unranked())
-	}
-	var values []string
-	known := map[string]bool{}
-	for i := range w.hits {
-		own := w.hits[i].facetTexts(f.distinct)
-		if len(own) == 0 {
-			continue
-		}
-		c.added = append(c.added, w.hits[i])
-		for _, value := range own {
-			if !known[value.text] {
-				known[value.text] = true
-				values = append(values, value.text)
-			}
-		}
-	}
-	if len(values) > 0 {
-		c.filter = "NOT " + fieldIn(f.distinct, values)
-	}
-	counted := q.countAll(ctx, callsOf(answers), []countQuery{{filter: c.filter, facets: q.query.Facets}})
-	if counted == nil {
-		*c = counts{total: c.total, parts: c.parts}
-		return false
-	}
-	c.total = len(c.added)
-	for i, a := range counted {
-		c.parts[i] = a[0].facets
-		c.total += a[0].total
-	}
-	return true
 }
 
 // unranked reports whether nothing ranks the documents of the search: it has no words, and no rule sorts. No document is

@@ -10,6 +10,7 @@ import (
 
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/tasks"
 )
 
 // fieldValues are all values of a facet over all nodes, in order, with the groups one server would put them in.
@@ -130,7 +131,7 @@ func (q *search) valuesOf(ctx context.Context, field string) *fieldValues {
 		return known
 	}
 	everything := *q
-	everything.query, everything.within = &meili.SearchQuery{}, ""
+	everything.query, everything.within = &meili.SearchQuery{Distinct: new(tasks.NoField)}, nil
 	plan := planRead(q.s.planRequest(q.view, q.ix, nil, q.seed))
 	if len(plan.Missing) > 0 {
 		return nil

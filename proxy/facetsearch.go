@@ -90,7 +90,7 @@ func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query 
 	cut := slices.ContainsFunc(c.parts, func(part *facets) bool {
 		return part != nil && isCut(len(part.values[query.FacetName]), q.settings.MaxValuesPerFacet())
 	})
-	sum := sumFacets(append(slices.Clone(c.parts), facetsOfHits(c.added, map[string]bool{query.FacetName: true})))
+	sum := sumFacets(c.allParts(map[string]bool{query.FacetName: true}))
 	sum.withoutHits(c.rejected)
 	known := map[string]uint64{}
 	if sum != nil {

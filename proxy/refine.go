@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"miroir/fsm"
@@ -118,7 +117,7 @@ func eachAtOnce(n int, do func(i int)) {
 // again; where the maximum cuts values of equal count apart, one server's order decides.
 func (q *search) mergeFacets(ctx context.Context, calls []Call, c counts, numCandidates int) *facets {
 	counting := *q
-	counting.within = c.filter
+	counting.within = c.filters
 	rules := facetRules{settings: q.settings, maxValues: q.settings.MaxValuesPerFacet(), rejected: c.rejected}
 	fields := fieldsOf(c.parts)
 	for field := range fields {
@@ -129,7 +128,7 @@ func (q *search) mergeFacets(ctx context.Context, calls []Call, c counts, numCan
 	rules.breakTies = func(field string, values []facetValue, numbers bool, limit int) []facetValue {
 		return counting.breakTies(ctx, calls, c.added, tiedFacet{field, values, numbers, limit})
 	}
-	return mergeFacets(append(slices.Clone(c.parts), facetsOfHits(c.added, fields)), rules, numCandidates)
+	return mergeFacets(c.allParts(fields), rules, numCandidates)
 }
 
 // cutByNodes reports whether nodes that list no more values than the client asks for may have left some out.

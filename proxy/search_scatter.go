@@ -24,8 +24,8 @@ type search struct {
 	metadata bool
 	send     sender
 	pin      *sessionPin
-	request  *planRequest // set by planRequest
-	within   string       // a filter that further counts of candidates must satisfy, "" for none
+	request  *planRequest          // set by planRequest
+	within   map[fsm.NodeID]string // filters that further counts of candidates must satisfy, "" for none
 }
 
 // sender asks one node for a search and returns the body of its answer. call is nil when the client's query is sent as it
