@@ -92,6 +92,16 @@ func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f s
 		c.parts[i] = a.Value.facets
 		c.total += a.Value.total
 	}
+	if q.stopsAboveThreshold(f, m) {
+		query := *q.query
+		query.RankingScoreThreshold = nil
+		free := *q
+		free.query = &query
+		q = &free
+		if f.distinct == "" {
+			q.countAlike(ctx, answers, &c)
+		}
+	}
 	switch {
 	case f.distinct == "" || len(answers) < 2:
 	case q.query.Paged():
@@ -117,6 +127,26 @@ func (q *search) unranked() bool {
 		}
 	}
 	return true
+}
+
+// stopsAboveThreshold reports whether one server would have filled the window before it met a document below the score
+// threshold: documents come by descending score, and those behind the window are counted without a look at theirs.
+func (q *search) stopsAboveThreshold(f searchForm, m merged) bool {
+	from, _ := q.query.Window()
+	return q.query.RankingScoreThreshold != nil && q.kind == meili.KeywordSearch && !q.query.Paged() && len(m.hits) >= f.reach-from
+}
+
+// countAlike counts all candidates on every node. Where one does not answer what the nodes counted before stands.
+func (q *search) countAlike(ctx context.Context, answers []answered[*nodeAnswer], c *counts) {
+	counted := q.countAll(ctx, callsOf(answers), []countQuery{{facets: q.query.Facets}})
+	if counted == nil {
+		return
+	}
+	c.total = 0
+	for i, a := range counted {
+		c.parts[i] = a[0].facets
+		c.total += a[0].total
+	}
 }
 
 func hitLists(answers []answered[*nodeAnswer]) [][]hit {
