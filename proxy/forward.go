@@ -196,11 +196,7 @@ func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 	if s.peers == nil {
 		return h(w, r)
 	}
-	if !s.peers.Fresh() {
-		w.Header().Set("X-Miroir-Degraded", "no-leader")
-		return h(w, r)
-	}
-	if s.cluster.IsLeader() {
+	if s.cluster.IsLeader() && s.peers.Fresh() {
 		return h(w, r)
 	}
 	if strings.HasPrefix(r.Template, "/tasks") || strings.HasPrefix(r.Template, "/batches") {
@@ -209,6 +205,9 @@ func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 		}
 		r.View = s.cluster.View()
 		return h(w, r)
+	}
+	if !s.peers.Fresh() {
+		w.Header().Set("X-Miroir-Degraded", "no-leader")
 	}
 	var sent bytes.Buffer // the part of the body that was read, to be read again
 	body := r.Body
@@ -232,6 +231,7 @@ func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 			io.Closer
 		}{io.MultiReader(&sent, body), body}
 	}
+	w.Header().Del("X-Miroir-Degraded") // it has heard the leader just now
 	r.View = s.cluster.View()
 	return h(w, r)
 }

@@ -14,6 +14,7 @@ type duties struct {
 	ctx    context.Context // of all of them; guarded by mu, nil before start and after the end
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+	asking sync.WaitGroup // questions to Raft; it answers those before its end, and might forget them after
 }
 
 // spawn runs a duty until the node closes; false if it is closed.
@@ -33,9 +34,11 @@ func (n *Node) startDuties() error {
 	n.duties.ctx, n.duties.cancel = context.WithCancel(context.Background())
 	if n.peers != nil {
 		n.peers.start()
-		n.closers = append(n.closers, n.peers.Close)
 	}
 	n.closers = append(n.closers, n.endDuties)
+	if n.peers != nil {
+		n.closers = append(n.closers, n.peers.Close)
+	}
 	n.spawn(n.lead)
 	n.spawn(n.keepLease)
 	if n.peers != nil {
@@ -50,6 +53,7 @@ func (n *Node) endDuties() error {
 	n.duties.mu.Unlock()
 	n.duties.cancel()
 	n.duties.done.Wait()
+	n.duties.asking.Wait()
 	return nil
 }
 

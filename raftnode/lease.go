@@ -138,13 +138,13 @@ func (l *leases) reports() map[string]podReport {
 
 // keepLease renews this pod's lease until ctx ends.
 func (n *Node) keepLease(ctx context.Context) {
-	tick := time.NewTicker(n.options.ReadLease / 4)
-	defer tick.Stop()
 	for {
 		n.renewLease(ctx)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		rest := n.options.ReadLease / 4
+		if !n.Fresh() {
+			rest = n.options.ReadLease / 40
+		}
+		if !pause(ctx, rest) {
 			return
 		}
 	}

@@ -327,7 +327,13 @@ func (n *Node) Barrier(ctx context.Context) error {
 // wait waits for what begin asks of Raft, at most until ctx or Raft ends.
 func (n *Node) wait(ctx context.Context, begin func() raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- begin().Error() }()
+	n.duties.mu.Lock()
+	if n.duties.ctx == nil {
+		n.duties.mu.Unlock()
+		return fmt.Errorf("%w: this pod is closed", ErrUnknown)
+	}
+	n.duties.asking.Go(func() { done <- begin().Error() })
+	n.duties.mu.Unlock()
 	select {
 	case err := <-done:
 		return translate(err)
