@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"miroir/cli"
 )
 
 // version is set at release time with -ldflags "-X main.version=1.2.3".
@@ -28,29 +30,38 @@ const (
 	exitUnreachable = 4
 )
 
-// errBadNews ends a command that worked but found something wrong; it has been printed already.
-var errBadNews = errors.New("bad news")
-
-// errUnreachable marks that no pod answered.
-var errUnreachable = errors.New("no pod answered")
-
-// errUsage marks what the caller has to write differently.
-var errUsage = errors.New("usage")
+// What the commands of this package and those of cli end with alike.
+var (
+	errBadNews     = cli.ErrBadNews
+	errUnreachable = cli.ErrUnreachable
+	errUsage       = cli.ErrUsage
+)
 
 type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Start three nodes, one pod and a sample data set, and say what to try."`
 	Serve   serveCommand   `cmd:"" help:"Start a pod over existing Meilisearch servers."`
-	Status  statusCommand  `cmd:"" help:"Show the cluster's health."`
 	Cluster clusterCommand `cmd:"" help:"See and repair the set of pods."`
+	Config  configCommands `cmd:"" help:"Check, show and change the configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	Status    statusCommand         `cmd:"" help:"Show the cluster's health."`
+	Topology  cli.TopologyCommands  `cmd:"" help:"How often everything is kept."`
+	Node      cli.NodeCommands      `cmd:"" help:"Nodes: the Meilisearch servers."`
+	Group     cli.GroupCommands     `cmd:"" help:"Replica groups: full copies."`
+	Index     cli.IndexCommands     `cmd:"" help:"Where indexes live."`
+	Rebalance cli.RebalanceCommands `cmd:"" help:"The moving of shards."`
+	Verify    cli.VerifyCommand     `cmd:"" help:"Compare the copies of shards."`
+	Task      cli.TaskCommands      `cmd:"" help:"Tasks of clients."`
+	Job       cli.JobCommands       `cmd:"" help:"Background jobs."`
+	Key       cli.KeyCommands       `cmd:"" help:"API keys and tenant tokens."`
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
 
 // run executes one command line and returns the exit code.
 func run(args []string) int {
-	cli := commands{Serve: newServeCommand()}
-	parser, err := kong.New(&cli, kong.Name("miroir"),
+	all := commands{Serve: newServeCommand()}
+	parser, err := kong.New(&all, kong.Name("miroir"),
 		kong.Description("Makes N Meilisearch servers answer as one: sharded, replicated, same API."),
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
@@ -73,14 +84,14 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errBadNews):
+	case errors.Is(err, cli.ErrBadNews):
 		return exitBadNews
 	}
 	fmt.Fprintln(os.Stderr, "miroir:", err)
 	switch {
-	case errors.Is(err, errUsage):
+	case errors.Is(err, cli.ErrUsage):
 		return exitUsage
-	case errors.Is(err, errUnreachable):
+	case errors.Is(err, cli.ErrUnreachable):
 		return exitUnreachable
 	}
 	return exitFailed

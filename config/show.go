@@ -113,3 +113,6 @@ func flatten(prefix string, values map[string]any, flat map[string]string) error
 	}
 	return nil
 }
+
+// NumSet counts the keys that some source sets.
+func (c *Config) NumSet() int { return len(c.sources) }

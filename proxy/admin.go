@@ -42,6 +42,9 @@ func (s *Server) adminRoutes(router *httprouter.Router) {
 	for _, rt := range append(table, s.auditRoutes()...) {
 		router.Handle(rt.method, rt.path, s.admin(rt.path, rt.handle))
 	}
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		router.Handle(method, "/_miroir/api/*path", s.admin("/_miroir/api/{path}", s.handleAPI))
+	}
 }
 
 // AdminHandler serves /_miroir, /metrics and /health for the listener inside the network.

@@ -17,6 +17,17 @@ func (s *Server) handleConfig(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
+// handleAPI serves the client route below /_miroir/api with all rights: who has the admin key needs no other.
+func (s *Server) handleAPI(w http.ResponseWriter, r *request) error {
+	inner := r.Request.Clone(r.Context())
+	inner.URL.Path = r.Params.ByName("path")
+	inner.URL.RawPath = ""
+	inner.Header.Del("X-Admin-Key")
+	inner.Header.Set("Authorization", "Bearer "+s.opts.MasterKey)
+	s.router.ServeHTTP(w, inner)
+	return nil
+}
+
 // handlePatchConfig changes keys of scope cluster and answers with all keys. A bad key or value changes nothing.
 func (s *Server) handlePatchConfig(w http.ResponseWriter, r *request) error {
 	patch, err := io.ReadAll(io.LimitReader(r.Body, maxPatchBytes))
