@@ -182,6 +182,9 @@ func (t *txn) executeFlip(p Pending, now time.Time) {
 	} else {
 		for _, s := range p.Swaps {
 			t.swapNames(s.A, s.B)
+			if s.Rename && t.view.Index(s.B) != nil {
+				t.editIndex(t.view.Names[s.B]).UpdatedAt = now
+			}
 			t.swapIndexBits(s.A, s.B, p.Task)
 			t.view.flips = append(slices.Clip(t.view.flips), flip{p.Task, s.A, s.B})
 		}
