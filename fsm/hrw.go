@@ -21,11 +21,9 @@ func Rendezvous(key string, nodes []NodeID, n int) []NodeID {
 	heavier := func(a, b weighted) int { return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.node, b.node)) }
 	var stack [8]weighted
 	heaviest := stack[:0] // n is small beside the number of nodes: an insertion beats sorting them all
-	var room [128]byte
-	buf := append(append(room[:0], key...), 0)
+	seed := xxh3.HashString(key)
 	for _, node := range nodes {
-		buf = append(buf[:len(key)+1], node...)
-		one := weighted{node, xxh3.Hash(buf)}
+		one := weighted{node, mix(seed ^ xxh3.HashString(string(node)))}
 		if len(heaviest) == n && (n == 0 || heavier(one, heaviest[n-1]) > 0) {
 			continue
 		}
@@ -40,6 +38,16 @@ func Rendezvous(key string, nodes []NodeID, n int) []NodeID {
 		best[i] = heaviest[i].node
 	}
 	return best
+}
+
+// mix is the finalizer of MurmurHash3 (Appleby): every bit of the input changes half of the output's. The hashes of key and
+// node are mixed rather than the two hashed together, so that a key is hashed once for all nodes.
+func mix(h uint64) uint64 {
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
 }
 
 // shardKey is the rendezvous key of one shard of a spread index.

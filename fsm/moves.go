@@ -85,6 +85,9 @@ func (v *View) targetNodes(g GroupID, now time.Time) []NodeID {
 	})
 }
 
+// Nodes are the nodes of a group that should have replicas, sorted. Read only.
+func (p *Planner) Nodes(g GroupID) []NodeID { return p.nodes[g] }
+
 // Plan plans all indexes but those that settled says need nothing.
 func (p *Planner) Plan(settled func(*Index) bool) *Moves {
 	m := &Moves{perNode: map[NodeID]int{}, perIndex: map[IndexID]int{}, perGroup: map[GroupID]int{}}

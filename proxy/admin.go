@@ -168,7 +168,7 @@ func (s *Server) topology(v *fsm.View) topology {
 	t := topology{
 		Shards: v.Config.Shards, ReplicationFactor: v.Config.ReplicationFactor,
 		ReplicaGroups: []groupStatus{}, Nodes: []nodeStatus{}, FullyCovered: uncovered == 0,
-		RebalanceInProgress: rebalanceState(v, s.plan(v)) == "running",
+		RebalanceInProgress: moving(v),
 	}
 	for _, group := range v.Groups {
 		t.ReplicaGroups = append(t.ReplicaGroups, groupStatus{group.ID, string(group.State)})
@@ -192,6 +192,20 @@ func (s *Server) topology(v *fsm.View) topology {
 	}
 	slices.SortFunc(t.Nodes, func(a, b nodeStatus) int { return cmp.Compare(a.ID, b.ID) })
 	return t
+}
+
+// moving reports that a replica is on its way in or out.
+func moving(v *fsm.View) bool {
+	for _, ix := range v.Indexes {
+		for _, slots := range ix.Placement {
+			for _, replicas := range slots {
+				if slices.ContainsFunc(replicas, func(r fsm.Replica) bool { return r.Fresh || r.State == fsm.Leaving }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // replicasByNode counts each node's replicas: an index that lives whole counts once.

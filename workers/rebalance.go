@@ -21,10 +21,8 @@ type rebalancer struct {
 	repair *Repair
 	meter  rebalanceMeter
 
-	settled map[fsm.IndexID]*fsm.Index // indexes that needed nothing when planned for nodes and config
-	nodes   map[fsm.NodeID]*fsm.Node
-	config  fsm.Config
-	planned time.Time // when all indexes were planned last
+	settled map[fsm.IndexID]*fsm.Index // indexes that needed nothing when planned by basis
+	basis   basis
 	growth  growth
 
 	purges  sync.WaitGroup
@@ -63,17 +61,39 @@ func (r *rebalancer) run(ctx context.Context) {
 	}
 }
 
-// replanAfter is how often all indexes are planned although nothing changed: time alone makes a failed node one that is
-// not waited for any more.
-const replanAfter = 5 * time.Second
+// basis is what the plan of every index goes by. While it stays, only indexes that changed are planned again.
+type basis struct {
+	config    fsm.Config
+	rebalance fsm.RebalanceState
+	groups    []fsm.Group
+	states    map[fsm.NodeID]fsm.NodeState
+	targets   map[fsm.GroupID][]fsm.NodeID // time alone changes them: a failed node is not waited for for ever
+}
+
+func basisOf(view *fsm.View, planner *fsm.Planner) basis {
+	b := basis{config: view.Config, rebalance: view.Rebalance, states: map[fsm.NodeID]fsm.NodeState{}, targets: map[fsm.GroupID][]fsm.NodeID{}}
+	for id, n := range view.Nodes {
+		b.states[id] = n.State
+	}
+	for _, g := range view.Groups {
+		b.groups, b.targets[g.ID] = append(b.groups, *g), planner.Nodes(g.ID)
+	}
+	return b
+}
+
+func (b basis) equal(other basis) bool {
+	return b.config == other.config && b.rebalance == other.rebalance && slices.Equal(b.groups, other.groups) &&
+		maps.Equal(b.states, other.states) && maps.EqualFunc(b.targets, other.targets, slices.Equal)
+}
 
 // turn does what is possible now.
 func (r *rebalancer) turn(ctx context.Context) {
 	view, now := r.opts.Cluster.View(), r.opts.Now()
-	if !maps.Equal(r.nodes, view.Nodes) || r.config != view.Config || now.Sub(r.planned) > replanAfter {
-		r.settled, r.nodes, r.config, r.planned = map[fsm.IndexID]*fsm.Index{}, view.Nodes, view.Config, now
+	planner := view.Planner(now)
+	if basis := basisOf(view, planner); !basis.equal(r.basis) {
+		r.settled, r.basis = nil, basis
 	}
-	moves := view.Planner(now).Plan(func(ix *fsm.Index) bool { return r.settled[ix.ID] == ix })
+	moves := planner.Plan(func(ix *fsm.Index) bool { return r.settled[ix.ID] == ix })
 	r.settle(view, moves)
 	r.measure(moves, now)
 	r.change(ctx, moves, view)
@@ -102,8 +122,7 @@ func (r *rebalancer) settle(view *fsm.View, moves *fsm.Moves) {
 	for _, ref := range moves.Waiting {
 		unsettled[ref.Index] = true
 	}
-	r.settled = maps.Clone(r.settled)
-	clear(r.settled)
+	r.settled = make(map[fsm.IndexID]*fsm.Index, len(view.Indexes))
 	for id, ix := range view.Indexes {
 		if !unsettled[id] {
 			r.settled[id] = ix
