@@ -108,6 +108,15 @@ var auditShapes = map[string]clusterShape{
 	"spread, three nodes, in two groups": {groups: 2, perGroup: 3, rf: 2, shards: 8, spread: fsm.SpreadAll},
 }
 
+// span are the numbers from one to another.
+func span(from, to int) []int {
+	numbers := make([]int, to-from)
+	for i := range numbers {
+		numbers[i] = from + i
+	}
+	return numbers
+}
+
 // holding is an id among the first n whose shard the node holds.
 func (c *writeCluster) holding(node string, ids []int) []int {
 	ix := c.state.View().Route("m")
@@ -134,9 +143,9 @@ func TestDocumentsChangedOnANodeAreHealed(t *testing.T) {
 			c.fill("m", want, 300)
 			ix := c.state.View().Route("m")
 			node := c.holderOf("m")
-			changed := c.holding(node, []int{3, 50, 77, 101, 150, 151, 152})[:2]
-			deleted := c.holding(node, []int{20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30})[:3]
-			added := c.holding(node, []int{1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009})[:1]
+			changed := c.holding(node, span(100, 160))[:2]
+			deleted := c.holding(node, span(20, 90))[:3]
+			added := c.holding(node, span(1000, 1060))[:1]
 			var bodies []string
 			for _, id := range append(changed, added...) {
 				bodies = append(bodies, withShard(ix, id, "foreign"))

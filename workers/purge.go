@@ -30,7 +30,7 @@ func (p *purge) run(ctx context.Context) error {
 		return errVoid
 	}
 	if p.shards != nil { // most of the work, while writes go on
-		if err := p.delete(ctx); err != nil {
+		if err := p.deleteDocuments(ctx); err != nil {
 			return err
 		}
 	}
@@ -101,19 +101,22 @@ func (p *purge) delete(ctx context.Context) error {
 	if p.shards == nil {
 		return p.deleteIndex(ctx)
 	}
-	filter := p.opts.Coordinator.ShardFilter(p.shards)
-	uid, err := p.on.deleteMatching(ctx, filter)
-	if err != nil {
+	if err := p.deleteDocuments(ctx); err != nil {
 		return err
 	}
-	if err := p.on.await(ctx, []uint32{uid}); err != nil {
-		return err
-	}
-	left, err := p.on.count(ctx, filter)
+	left, err := p.on.count(ctx, p.opts.Coordinator.ShardFilter(p.shards))
 	if err == nil && left > 0 {
 		err = errNotEqual
 	}
 	return err
+}
+
+func (p *purge) deleteDocuments(ctx context.Context) error {
+	uid, err := p.on.deleteMatching(ctx, p.opts.Coordinator.ShardFilter(p.shards))
+	if err != nil {
+		return err
+	}
+	return p.on.await(ctx, []uint32{uid})
 }
 
 func (p *purge) deleteIndex(ctx context.Context) error {
