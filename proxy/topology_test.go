@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"miroir/fsm"
 	"miroir/workers"
@@ -34,11 +35,14 @@ func (c *writeCluster) begun(method, path, body string) string {
 	return c.admin(method, path, body, http.StatusAccepted)["job_id"].(string)
 }
 
+// movesTake bounds how long moves take on a busy machine.
+const movesTake = 2 * time.Minute
+
 // ended waits for the end of a job and expects it to have succeeded.
 func (c *writeCluster) ended(id string) {
 	c.t.Helper()
 	var job map[string]any
-	c.until("the end of "+id, func() bool {
+	c.within(movesTake, "the end of "+id, func() bool {
 		job = c.admin("GET", "/_miroir/jobs/"+id, "", http.StatusOK)
 		return job["state"] != "running" && job["state"] != "queued"
 	})
@@ -50,7 +54,7 @@ func (c *writeCluster) ended(id string) {
 // balanced waits until no replica is to be moved or repaired.
 func (c *writeCluster) balanced() {
 	c.t.Helper()
-	c.until("the replicas to be where they belong", func() bool {
+	c.within(movesTake, "the replicas to be where they belong", func() bool {
 		moves := c.server.plan(c.state.View())
 		counts := countReplicas(c.state.View(), nil)
 		return moves.NumSteps+len(moves.Filling) == 0 && counts["stale"]+counts["joining"]+counts["leaving"] == 0
@@ -96,6 +100,10 @@ func (c *writeCluster) begin(writers, readers int) *load {
 	c.t.Helper()
 	succeeded(c.t, c.do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["w","n","fixed"],"sortableAttributes":["n"]}`))
 	l := &load{c: c, wants: make([]oracle, writers+1)}
+	c.t.Cleanup(func() { // of a test that failed, before the cluster is closed
+		l.stop.Store(true)
+		l.working.Wait()
+	})
 	l.wants[writers] = oracle{}
 	documents := []map[string]any{}
 	for i := range fixedDocuments {

@@ -253,7 +253,13 @@ func (c *writeCluster) await(uid int) map[string]any {
 // until waits for a condition.
 func (c *writeCluster) until(what string, holds func() bool) {
 	c.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	c.within(20*time.Second, what, holds)
+}
+
+// within is until for what may take longer.
+func (c *writeCluster) within(limit time.Duration, what string, holds func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(limit)
 	for tick := time.NewTicker(2 * time.Millisecond); !holds(); <-tick.C {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("waited too long for %s", what)
