@@ -236,13 +236,15 @@ func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 	return h(w, r)
 }
 
-// notFound reports that something is missing in the view that another pod may have already.
+// notFound reports that something is missing in the view that another pod may have already, or on the nodes that it names.
 func notFound(err error) bool {
 	var known *meili.Error
 	if !errors.As(err, &known) {
 		return false
 	}
 	switch known.Code {
+	case codeShardUnavailable: // the index may have been deleted meanwhile
+		return true
 	case meili.CodeIndexNotFound, meili.CodeAPIKeyNotFound, meili.CodeInvalidAPIKey, meili.CodeWebhookNotFound, codeNotFound:
 		return true
 	}

@@ -33,8 +33,10 @@ type pod struct {
 	dir string
 	log *raft.InmemStore
 
+	restarting chan struct{} // holds a token meanwhile
+
 	mu      sync.Mutex
-	process *process // guarded by mu: nil while none runs
+	process *process // guarded by mu: the last one; nil before the first
 	doomed  *doom    // guarded by mu
 }
 
@@ -165,17 +167,19 @@ func (r *process) bury() error {
 	return err
 }
 
-// restart buries the process and starts another one.
-func (p *pod) restart() error {
+// restart buries a process and starts another one, unless that has been done.
+func (p *pod) restart(old *process) error {
+	p.restarting <- struct{}{}
+	defer func() { <-p.restarting }()
+	if p.current() != old {
+		return nil
+	}
+	if err := old.bury(); err != nil {
+		return err
+	}
 	p.mu.Lock()
-	old := p.process
 	p.doomed = nil
 	p.mu.Unlock()
-	if old != nil {
-		if err := old.bury(); err != nil {
-			return err
-		}
-	}
 	return p.start()
 }
 
@@ -334,5 +338,5 @@ func scratch() (string, error) {
 
 func (w *world) newPod(number int) *pod {
 	id := fmt.Sprintf("p%d", number)
-	return &pod{w: w, id: id, dir: filepath.Join(w.dir, id), log: raft.NewInmemStore()}
+	return &pod{w: w, id: id, dir: filepath.Join(w.dir, id), log: raft.NewInmemStore(), restarting: make(chan struct{}, 1)}
 }

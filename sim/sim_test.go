@@ -27,7 +27,7 @@ func histories() int {
 	if n, err := strconv.Atoi(os.Getenv("MIROIR_HISTORIES")); err == nil {
 		return n
 	}
-	return 200
+	return 60
 }
 
 func TestMain(m *testing.M) {

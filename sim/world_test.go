@@ -213,8 +213,8 @@ const patience = 5 * time.Minute
 // settle waits until nothing is left to be done.
 func (w *world) settle() bool {
 	for _, p := range w.pods {
-		if run := p.current(); run == nil || run.isDead() {
-			if err := p.restart(); err != nil {
+		if run := p.current(); run.isDead() {
+			if err := p.restart(run); err != nil {
 				w.wrong("%s does not start: %v", p.id, err)
 				return false
 			}
@@ -418,10 +418,7 @@ func (w *world) crash(f *fault) {
 		run.kill()
 	}
 	time.Sleep(f.last)
-	if p.current() != run {
-		return
-	}
-	if err := p.restart(); err != nil {
+	if err := p.restart(run); err != nil {
 		w.wrong("%s does not start: %v", p.id, err)
 	}
 	w.tracef("%s is up again", p.id)

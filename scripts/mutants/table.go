@@ -18,7 +18,7 @@ var mutants = []mutant{
 	},
 	{
 		"writes are answered before the result is committed, whatever it is", "proxy/write.go",
-		"if complete && wr.inSync(w.begun.Index) {", "if true {",
+		"if complete && w.begin.Session", "if complete = true; complete && w.begin.Session",
 	},
 	{
 		"a write may overtake an earlier one of its index on the way to the nodes", "proxy/write.go",
