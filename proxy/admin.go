@@ -388,9 +388,10 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-func (s *Server) handleMetrics(w http.ResponseWriter, _ *request) error {
+func (s *Server) handleMetrics(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	s.opts.Metrics.WritePrometheus(w)
+	s.writeShardMetrics(w, r.View)
 	return nil
 }
 

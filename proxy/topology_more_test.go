@@ -313,6 +313,20 @@ func TestPauseResumeCancel(t *testing.T) {
 	c.placed()
 }
 
+// Metrics tell of shards and replicas as they are now.
+func TestShardMetrics(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 4, spread: fsm.SpreadAll})
+	c.fill("m", oracle{}, 3)
+	text := c.manage("GET", "/_miroir/metrics", "").Body.String()
+	on := replicasByNode(c.state.View())
+	for _, line := range []string{"miroir_shard_coverage 4", "miroir_degraded_shards_total 0", `miroir_replicas{state="active"} 4`,
+		`miroir_replicas{state="stale"} 0`, fmt.Sprintf(`miroir_shard_distribution{node_id="n0-1"} %d`, on["n0-1"])} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("%q is missing in\n%s", line, text)
+		}
+	}
+}
+
 // A drain is canceled: what has moved comes home. Two operations on one node are refused.
 func TestDrainIsCanceled(t *testing.T) {
 	c := newRepairCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 8, spread: fsm.SpreadAll}, workers.Repair{PageSize: 5})
