@@ -28,7 +28,6 @@ const (
 type leaseRequest struct {
 	ID        string        `json:"id"`
 	Address   string        `json:"address"`
-	Level     int           `json:"level"`   // the newest commands it knows
 	Applied   uint64        `json:"applied"` // of its view
 	LastIndex uint64        `json:"lastIndex"`
 	LastTerm  uint64        `json:"lastTerm"`
@@ -182,7 +181,7 @@ func (n *Node) askLease(ctx context.Context) (answer leaseAnswer, err error) {
 
 func (n *Node) report() leaseRequest {
 	return leaseRequest{
-		ID: n.id, Address: n.address, Level: 1, Applied: n.View().AppliedIndex, LastIndex: n.raft.LastIndex(),
+		ID: n.id, Address: n.address, Applied: n.View().AppliedIndex, LastIndex: n.raft.LastIndex(),
 		LastTerm: n.lastTerm(), Lease: n.options.ReadLease,
 	}
 }
