@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"miroir/cli"
 	"miroir/config"
 	"miroir/devnode"
 	"miroir/fsm"
@@ -47,7 +48,7 @@ func openTestPod(t testing.TB, numNodes int, change func(*podOptions)) *pod {
 // BenchmarkSearch is a search through one pod over one embedded node: what it costs beyond the node is Miroir's.
 func BenchmarkSearch(b *testing.B) {
 	p := openTestPod(b, 1, nil)
-	client := &apiClient{URL: p.ClientURL(), Key: "masterKey", HTTP: http.DefaultClient}
+	client := &cli.Client{URL: p.ClientURL(), Key: "masterKey", HTTP: http.DefaultClient}
 	dataset := testdata.Datasets[0]
 	if err := loadDataset(b.Context(), client, dataset); err != nil {
 		b.Fatal(err)

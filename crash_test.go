@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"miroir/cli"
 	"miroir/devnode"
 	"miroir/scripts/cluster"
 )
@@ -28,8 +29,8 @@ func TestKillDuringBulkLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startPodOverDevnodes(t, program, dir, 3)
-	client := &apiClient{URL: c.URL, Key: cluster.Key, HTTP: &http.Client{Timeout: 10 * time.Second}}
-	if err := client.doTask(t.Context(), http.MethodPost, "/indexes", "application/json", []byte(`{"uid":"load","primaryKey":"id"}`)); err != nil {
+	client := &cli.Client{URL: c.URL, Key: cluster.Key, HTTP: &http.Client{Timeout: 10 * time.Second}}
+	if err := client.DoTask(t.Context(), http.MethodPost, "/indexes", "application/json", []byte(`{"uid":"load","primaryKey":"id"}`)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -62,8 +63,8 @@ func TestKillDuringBulkLoad(t *testing.T) {
 	writers.Wait()
 	checkAcknowledged(t, client, &acknowledged)
 	waitFor(t, "no open intent", func() bool {
-		body, err := client.call(t.Context(), http.MethodGet, "/_miroir/status", "", nil)
-		var status clusterStatus
+		body, err := client.Call(t.Context(), http.MethodGet, "/_miroir/status", "", nil)
+		var status cli.Status
 		return err == nil && json.Unmarshal(body, &status) == nil && status.OpenIntents == 0
 	})
 	t.Logf("%d acknowledged documents survived 3 kills", count.Load())
@@ -96,7 +97,7 @@ func startPodOverDevnodes(t *testing.T, program, dir string, nodes int) *cluster
 }
 
 // sendBatch sends ten documents; a failure is fine (the pod may be dead), an acknowledgement is a promise.
-func sendBatch(t *testing.T, client *apiClient, writer, batch int, acknowledged *sync.Map, count *atomic.Int64) {
+func sendBatch(t *testing.T, client *cli.Client, writer, batch int, acknowledged *sync.Map, count *atomic.Int64) {
 	var ids []string
 	var body []byte
 	for i := range 10 {
@@ -104,7 +105,7 @@ func sendBatch(t *testing.T, client *apiClient, writer, batch int, acknowledged 
 		ids = append(ids, id)
 		body = fmt.Appendf(body, "{\"id\":%q,\"writer\":%d}\n", id, writer)
 	}
-	answer, err := client.call(t.Context(), http.MethodPost, "/indexes/load/documents", "application/x-ndjson", body)
+	answer, err := client.Call(t.Context(), http.MethodPost, "/indexes/load/documents", "application/x-ndjson", body)
 	if err != nil {
 		return
 	}
@@ -122,14 +123,14 @@ func sendBatch(t *testing.T, client *apiClient, writer, batch int, acknowledged 
 }
 
 // checkAcknowledged waits for every acknowledged task and then looks for every acknowledged document.
-func checkAcknowledged(t *testing.T, client *apiClient, acknowledged *sync.Map) {
+func checkAcknowledged(t *testing.T, client *cli.Client, acknowledged *sync.Map) {
 	t.Helper()
 	tasks := map[uint32]bool{}
 	acknowledged.Range(func(_, uid any) bool { tasks[uid.(uint32)] = true; return true })
 	for uid := range tasks {
 		status := ""
 		waitFor(t, fmt.Sprintf("task %d to finish", uid), func() bool {
-			body, err := client.call(t.Context(), http.MethodGet, fmt.Sprintf("/tasks/%d", uid), "", nil)
+			body, err := client.Call(t.Context(), http.MethodGet, fmt.Sprintf("/tasks/%d", uid), "", nil)
 			var task struct {
 				Status string `json:"status"`
 			}
@@ -145,7 +146,7 @@ func checkAcknowledged(t *testing.T, client *apiClient, acknowledged *sync.Map) 
 	}
 	missing := 0
 	acknowledged.Range(func(id, uid any) bool {
-		if _, err := client.call(t.Context(), http.MethodGet, fmt.Sprintf("/indexes/load/documents/%s", id), "", nil); err != nil {
+		if _, err := client.Call(t.Context(), http.MethodGet, fmt.Sprintf("/indexes/load/documents/%s", id), "", nil); err != nil {
 			missing++
 			t.Errorf("acknowledged document %s of task %d: %v", id, uid, err)
 		}

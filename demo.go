@@ -15,6 +15,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"miroir/cli"
 	"miroir/config"
 	"miroir/fsm"
 	"miroir/testdata"
@@ -81,14 +82,14 @@ func (c *demoCommand) Run(ctx context.Context) (err error) {
 	}
 	closers.Add("pod", pod.Close)
 
-	client := &apiClient{URL: pod.ClientURL(), Key: demoKey, HTTP: &http.Client{Timeout: time.Minute}}
+	client := &cli.Client{URL: pod.ClientURL(), Key: demoKey, HTTP: &http.Client{Timeout: time.Minute}}
 	dataset, _ := testdata.Find(c.Dataset)
 	if err := loadDataset(ctx, client, dataset); err != nil {
 		return err
 	}
 	c.printWelcome(os.Stdout, pod.ClientURL(), dataset, nodes)
 	if c.Once {
-		_, err := client.call(ctx, http.MethodPost, "/indexes/"+dataset.Name+"/search", "application/json", []byte(`{}`))
+		_, err := client.Call(ctx, http.MethodPost, "/indexes/"+dataset.Name+"/search", "application/json", []byte(`{}`))
 		return err
 	}
 	err = pod.Wait(ctx)
@@ -112,13 +113,13 @@ func (c *demoCommand) config(dir string, nodes []demoNode) *config.Config {
 const batchDocuments = 1000
 
 // loadDataset creates the index with its settings and adds the documents in batches, with a progress bar.
-func loadDataset(ctx context.Context, client *apiClient, dataset testdata.Dataset) error {
+func loadDataset(ctx context.Context, client *cli.Client, dataset testdata.Dataset) error {
 	create := fmt.Appendf(nil, `{"uid":%q,"primaryKey":%q}`, dataset.Name, dataset.PrimaryKey)
-	if err := client.doTask(ctx, http.MethodPost, "/indexes", "application/json", create); err != nil {
+	if err := client.DoTask(ctx, http.MethodPost, "/indexes", "application/json", create); err != nil {
 		return err
 	}
 	path := "/indexes/" + dataset.Name
-	if err := client.doTask(ctx, http.MethodPatch, path+"/settings", "application/json", dataset.Settings); err != nil {
+	if err := client.DoTask(ctx, http.MethodPatch, path+"/settings", "application/json", dataset.Settings); err != nil {
 		return err
 	}
 	documents, err := dataset.Open()
@@ -129,7 +130,7 @@ func loadDataset(ctx context.Context, client *apiClient, dataset testdata.Datase
 		progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30),
 		progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
 	err = eachBatch(documents, batchDocuments, func(ndjson []byte, n int) error {
-		if err := client.doTask(ctx, http.MethodPost, path+"/documents", "application/x-ndjson", ndjson); err != nil {
+		if err := client.DoTask(ctx, http.MethodPost, path+"/documents", "application/x-ndjson", ndjson); err != nil {
 			return err
 		}
 		return bar.Add(n)

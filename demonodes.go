@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"miroir/cli"
 	"miroir/devnode"
 )
 
@@ -157,9 +158,9 @@ func freeAddress() (string, error) {
 func waitHealthy(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	client := &apiClient{URL: url, HTTP: &http.Client{Timeout: time.Second}}
+	client := &cli.Client{URL: url, HTTP: &http.Client{Timeout: time.Second}}
 	for {
-		_, err := client.call(ctx, http.MethodGet, "/health", "", nil)
+		_, err := client.Call(ctx, http.MethodGet, "/health", "", nil)
 		if err == nil {
 			return nil
 		}

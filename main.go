@@ -30,13 +30,6 @@ const (
 	exitUnreachable = 4
 )
 
-// What the commands of this package and those of cli end with alike.
-var (
-	errBadNews     = cli.ErrBadNews
-	errUnreachable = cli.ErrUnreachable
-	errUsage       = cli.ErrUsage
-)
-
 type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Start three nodes, one pod and a sample data set, and say what to try."`
 	Serve   serveCommand   `cmd:"" help:"Start a pod over existing Meilisearch servers."`
@@ -44,7 +37,7 @@ type commands struct {
 	Config  configCommands `cmd:"" help:"Check, show and change the configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
-	Status    statusCommand         `cmd:"" help:"Show the cluster's health."`
+	Status    cli.StatusCommand     `cmd:"" help:"Show the cluster's health."`
 	Topology  cli.TopologyCommands  `cmd:"" help:"How often everything is kept."`
 	Node      cli.NodeCommands      `cmd:"" help:"Nodes: the Meilisearch servers."`
 	Group     cli.GroupCommands     `cmd:"" help:"Replica groups: full copies."`

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"miroir/cli"
 	"miroir/config"
 )
 
@@ -33,7 +34,7 @@ var variablesOfCommands = []string{"MIROIR_API_URL", "MIROIR_API_KEY", "MIROIR_T
 func (c *serveCommand) Run(ctx context.Context) error {
 	settings, err := config.Load(config.Sources{Flags: c.flags.Given(), Nodes: c.Node, Lookup: os.LookupEnv, File: c.Config})
 	if err != nil {
-		return fmt.Errorf("%w: configuration: %w", errUsage, err)
+		return fmt.Errorf("%w: configuration: %w", cli.ErrUsage, err)
 	}
 	logger := newLogger(settings.Log.Level, settings.Log.Format)
 	if settings.MasterKey == "" {

@@ -143,6 +143,20 @@ type Client struct {
 // Call sends one request and returns the answer's body. An answer of 400 or above is an *APIError that holds the
 // server's message; no answer at all is ErrUnreachable.
 func (c *Client) Call(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error) {
+	answer, err := c.open(ctx, c.HTTP, method, path, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(answer, 64<<20))
+	return content, errors.Join(err, answer.Close())
+}
+
+// stream is the body of a GET that may take as long as it likes. The caller closes it.
+func (c *Client) stream(ctx context.Context, path string) (io.ReadCloser, error) {
+	return c.open(ctx, &http.Client{}, http.MethodGet, path, "", nil)
+}
+
+func (c *Client) open(ctx context.Context, client *http.Client, method, path, contentType string, body []byte) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -153,7 +167,7 @@ func (c *Client) Call(ctx context.Context, method, path, contentType string, bod
 	if c.Key != "" {
 		request.Header.Set("Authorization", "Bearer "+c.Key)
 	}
-	response, err := c.HTTP.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		var dial *net.OpError
 		var failed *url.Error
@@ -162,15 +176,12 @@ func (c *Client) Call(ctx context.Context, method, path, contentType string, bod
 		}
 		return nil, err
 	}
+	if response.StatusCode < 400 {
+		return response.Body, nil
+	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode >= 400 {
-		return nil, &APIError{Method: method, Path: path, Status: response.StatusCode, Message: serverMessage(answer)}
-	}
-	return answer, nil
+	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	return nil, errors.Join(&APIError{Method: method, Path: path, Status: response.StatusCode, Message: serverMessage(text)}, err)
 }
 
 // APIError is an answer of 400 or above.

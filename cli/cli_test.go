@@ -28,6 +28,7 @@ type allCommands struct {
 	Job       JobCommands       `cmd:""`
 	Key       KeyCommands       `cmd:""`
 	Config    ConfigCommands    `cmd:""`
+	Cluster   ClusterCommands   `cmd:""`
 }
 
 // fakePod answers each path (with its query) with a text, the next one each time, and notes what it was asked.
@@ -131,10 +132,14 @@ func TestRequests(t *testing.T) {
 		"key create --actions search --indexes a,b": `POST /_miroir/api/keys {"actions":["search"],"expiresAt":null,"indexes":["a","b"]}`,
 		"key update u --name n":                     `PATCH /_miroir/api/keys/u {"name":"n"}`,
 		"key delete u --yes":                        "DELETE /_miroir/api/keys/u",
+		"cluster members":                           "GET /_miroir/raft",
+		"cluster transfer p":                        "POST /_miroir/raft/transfer?to=p",
+		"cluster remove p --yes":                    "DELETE /_miroir/raft/members/p",
+		"cluster snapshot":                          "POST /_miroir/raft/snapshot",
 		"config set hedging.enabled=false":          `PATCH /_miroir/config {"hedging.enabled":"false"}`,
 	} {
 		t.Run(line, func(t *testing.T) {
-			pod := &fakePod{answers: map[string][]string{}}
+			pod := &fakePod{answers: map[string][]string{"/_miroir/raft": {`{"leader":"p","members":[]}`}}}
 			if strings.Contains(line, " list") {
 				pod.answers[strings.TrimPrefix(want, "GET ")] = []string{"[]"}
 			}

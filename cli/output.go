@@ -39,7 +39,7 @@ func rowsOf(answer json.RawMessage) ([]map[string]any, error) {
 			return nil, err
 		}
 		answer = json.RawMessage("[]")
-		for _, name := range []string{"results", "moves"} {
+		for _, name := range []string{"results", "moves", "members"} {
 			if inner, ok := wrapped[name]; ok {
 				answer = inner
 			}
