@@ -279,7 +279,7 @@ func TestAuditRequestsAreChecked(t *testing.T) {
 }
 
 // Four writers write while passes run one after another; nodes are slow in turn, so that copies are seen apart. Nothing
-// may be found. Red without the hold, and without the second look.
+// may be found. Red when what the first look shows counts.
 func TestComparisonUnderWritesFindsNothing(t *testing.T) {
 	for name, shape := range repairShapes {
 		t.Run(name, func(t *testing.T) {
