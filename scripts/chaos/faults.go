@@ -95,6 +95,9 @@ func (t *trial) suffer(ctx context.Context, m *machine, f fault, hold time.Durat
 		t.report.wrong("revive %s: %v", m.name, err)
 	}
 	t.awaitBack(context.WithoutCancel(ctx), m)
+	if f.name == "wipe-node" {
+		t.awaitNoticed(ctx, m)
+	}
 	t.weather.end(m.name)
 }
 
@@ -112,6 +115,24 @@ func (t *trial) awaitBack(ctx context.Context, m *machine) {
 	if strings.HasSuffix(path, "ready") {
 		t.report.took("until a pod is ready again", time.Since(start))
 	}
+}
+
+// noticeTime is how long a lost disk may stay unnoticed.
+const noticeTime = 20 * time.Second
+
+// awaitNoticed waits until the pods say that replicas are missing: before that, all would look well.
+func (t *trial) awaitNoticed(ctx context.Context, m *machine) {
+	start := time.Now()
+	for t.weather.isWhole() && time.Since(start) < noticeTime {
+		if !sleep(ctx, 50*time.Millisecond) {
+			return
+		}
+	}
+	if t.weather.isWhole() {
+		t.report.wrong("the lost disk of %s is not noticed within %s", m.name, noticeTime)
+		return
+	}
+	t.report.took("until a lost disk is noticed", time.Since(start))
 }
 
 // probeWrites sends a write every 50 ms until one is acknowledged and notes how long that took.

@@ -105,7 +105,7 @@ type trial struct {
 }
 
 func newTrial(o *options, f *fleet) *trial {
-	return &trial{options: o, fleet: f, ledger: newLedger(), report: newReport(o.Seed), weather: newWeather()}
+	return &trial{options: o, fleet: f, ledger: newLedger(), report: newReport(o.Seed), weather: newWeather(o.RF)}
 }
 
 // indexes are the two ways an index can live.

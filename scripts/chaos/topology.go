@@ -178,12 +178,13 @@ func (o *operator) changeReplication(ctx context.Context) error {
 		if err := o.do(ctx, http.MethodPatch, "/topology", fmt.Sprintf(`{"replication_factor":%d}`, rf)); err != nil {
 			return fmt.Errorf("to %d: %w", rf, err)
 		}
+		o.weather.want(rf)
 		o.awaitWhole(ctx, fmt.Sprintf("after RF %d", rf))
 	}
 	return nil
 }
 
-// addGroup adds a group of RF nodes, reads from it, and takes it away.
+// addGroup adds a group of RF nodes and lets clients read from it.
 func (o *operator) addGroup(ctx context.Context) error {
 	nodes := ""
 	for range o.RF {
@@ -199,6 +200,7 @@ func (o *operator) addGroup(ctx context.Context) error {
 	if err := o.do(ctx, http.MethodPost, "/replica_groups/1/activate", ""); err != nil {
 		return err
 	}
+	o.weather.want(2 * o.RF)
 	if !sleep(ctx, 5*time.Second) { // under load
 		return ctx.Err()
 	}

@@ -16,7 +16,8 @@ import (
 type weather struct {
 	mu     sync.Mutex
 	faults map[string]string // guarded by mu: machine → fault
-	whole  bool              // guarded by mu: every replica is in sync and no write is open
+	whole  bool              // guarded by mu: every replica that there should be is in sync
+	copies int               // guarded by mu: of each shard, over all groups
 	change int               // guarded by mu: rises with every change
 	status status            // guarded by mu
 }
@@ -33,11 +34,12 @@ type status struct {
 	Replicas map[string]int `json:"replicas"`
 	Open     int            `json:"open_intents"`
 	Shards   struct {
+		Total     int `json:"total"`
 		Uncovered int `json:"uncovered"`
 	} `json:"shards"`
 }
 
-func newWeather() *weather { return &weather{faults: map[string]string{}} }
+func newWeather(copies int) *weather { return &weather{faults: map[string]string{}, copies: copies} }
 
 func (w *weather) begin(machine, fault string) {
 	w.mu.Lock()
@@ -107,8 +109,8 @@ func (t *trial) lookOnce(ctx context.Context, c *client) {
 	a := c.send(ctx, http.MethodGet, "/_miroir/status", "")
 	var seen status
 	known := a.err == nil && a.status == http.StatusOK && json.Unmarshal(a.body, &seen) == nil
-	whole := known && seen.Replicas["stale"]+seen.Replicas["joining"]+seen.Replicas["leaving"] == 0 && seen.Shards.Uncovered == 0 && seen.Leader != ""
 	w := t.weather
+	whole := known && seen.Replicas["active"] >= seen.Shards.Total*w.wanted() && seen.Replicas["stale"]+seen.Replicas["joining"]+seen.Replicas["leaving"] == 0 && seen.Shards.Uncovered == 0 && seen.Leader != ""
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if known {
@@ -134,6 +136,19 @@ func (t *trial) awaitWhole(ctx context.Context, when string) bool {
 		t.report.wrong("not in sync again within %s %s: %s", t.HealTime, when, t.weather)
 	}
 	return false
+}
+
+// want says how many copies of each shard there should be from now on.
+func (w *weather) want(copies int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.copies = copies
+}
+
+func (w *weather) wanted() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.copies
 }
 
 func (w *weather) isWhole() bool {
