@@ -137,7 +137,7 @@ func (t *trial) awaitNoticed(ctx context.Context, m *machine) {
 
 // probeWrites sends a write every 50 ms until one is acknowledged and notes how long that took.
 func (t *trial) probeWrites(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second) // beyond the end of the phase
 	defer cancel()
 	start := time.Now()
 	var resumed sync.Once
