@@ -173,7 +173,7 @@ func (n *Node) verifiedIndex(ctx context.Context) (uint64, error) {
 		return 0, ErrNoLeader
 	}
 	index := n.View().AppliedIndex
-	return index, n.wait(ctx, n.raft.VerifyLeader)
+	return index, n.verify(ctx)
 }
 
 func (n *Node) answerIndex(w http.ResponseWriter, r *http.Request) error {

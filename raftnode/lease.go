@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // Read leases. A pod reads from its own view, which may be behind; that must not show a replica that the leader has
@@ -135,11 +137,24 @@ func (l *leases) reports() map[string]podReport {
 	return reports
 }
 
-// keepLease renews this pod's lease until ctx ends.
+// maxRenewals bounds the requests for a lease under way: as many as begin within one.
+const maxRenewals = 4
+
+// keepLease renews this pod's lease until ctx ends. It does not wait for one answer before it asks again: where answers
+// take a second (a disk that is slow to sync, a machine that is busy) the next one is under way already.
 func (n *Node) keepLease(ctx context.Context) {
+	slots := make(chan struct{}, maxRenewals)
 	for {
-		n.renewLease(ctx)
-		rest := n.options.ReadLease / 4
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		n.spawn(func(ctx context.Context) {
+			n.renewLease(ctx)
+			<-slots
+		})
+		rest := n.options.ReadLease / maxRenewals
 		if !n.Fresh() {
 			rest = n.options.ReadLease / 40
 		}
@@ -161,7 +176,7 @@ func (n *Node) renewLease(ctx context.Context) {
 		}
 		if answer.Granted {
 			if n.fsm.WaitApplied(ctx, answer.Applied) == nil { // a pod that was cut off may have much to catch up with
-				n.fresh.Store(int64(asked))
+				n.freshSince(asked)
 			}
 			return
 		}
@@ -171,9 +186,19 @@ func (n *Node) renewLease(ctx context.Context) {
 	}
 }
 
+// freshSince notes when the lease that this pod has was asked for, unless it has a later one.
+func (n *Node) freshSince(asked time.Duration) {
+	for {
+		known := n.fresh.Load()
+		if known >= int64(asked) || n.fresh.CompareAndSwap(known, int64(asked)) {
+			return
+		}
+	}
+}
+
 func (n *Node) askLease(ctx context.Context) (answer leaseAnswer, err error) {
 	if n.IsLeader() { // a majority's confirmation is the leader's own lease
-		return leaseAnswer{Granted: true}, n.wait(ctx, n.raft.VerifyLeader)
+		return leaseAnswer{Granted: true}, n.verify(ctx)
 	}
 	err = n.askLeader(ctx, "lease", n.report(), &answer)
 	return answer, err
@@ -199,10 +224,35 @@ func (n *Node) answerLease(w http.ResponseWriter, r *http.Request) error {
 	return writeAnswer(w, answer)
 }
 
-// Fresh reports whether this pod may answer reads unmarked: its lease lasts. It does not wait.
+// Fresh reports whether this pod may answer reads unmarked: its lease lasts, or nobody else can lead. It does not wait.
 func (n *Node) Fresh() bool {
+	if n.leadsAlone() {
+		return true
+	}
 	asked := n.fresh.Load()
 	return asked != 0 && time.Since(n.started)-time.Duration(asked) < n.options.ReadLease
+}
+
+// leadsAlone reports that this pod leads, has applied everything of earlier terms, and is the only one with a vote: then
+// nobody leads unless this pod votes for it first.
+func (n *Node) leadsAlone() bool {
+	if !n.IsLeader() || !n.leases.open(n.raft.CurrentTerm()) {
+		return false
+	}
+	for _, server := range n.servers() {
+		if server.Suffrage == raft.Voter && string(server.ID) != n.id {
+			return false
+		}
+	}
+	return true
+}
+
+// verify returns once it is sure that this pod, which leads, led when it was asked.
+func (n *Node) verify(ctx context.Context) error {
+	if n.leadsAlone() {
+		return nil
+	}
+	return n.wait(ctx, n.raft.VerifyLeader)
 }
 
 // LastContact is how long ago this pod asked the leader successfully: 0 on the leader, -1 when it never did.
