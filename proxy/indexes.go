@@ -105,7 +105,7 @@ func proposeIndex(create *meili.IndexCreate) proposer {
 
 // createIndex is what makes an index on a node: with the shard field filterable.
 func createIndex(primaryKey string) *tasks.Create {
-	return &tasks.Create{PrimaryKey: primaryKey, Settings: settingsForNode(nil)}
+	return &tasks.Create{PrimaryKey: primaryKey, Settings: settingsForNode(nil, nil)}
 }
 
 // indexProposal is a write that sends every node the same and no documents.

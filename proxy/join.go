@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -190,7 +191,7 @@ func settingsBodies(ix *fsm.Index, state *meili.Settings, parts ...map[string]js
 			return nil, err
 		}
 		if ix.Whole() {
-			bodies = append(bodies, settingsForNode(delta))
+			bodies = append(bodies, settingsForNode(delta, state))
 		} else {
 			bodies = append(bodies, settingsForSpread(delta, state))
 		}
@@ -200,18 +201,18 @@ func settingsBodies(ix *fsm.Index, state *meili.Settings, parts ...map[string]js
 
 // staleEmbedders resets the embedders that a node has and the state does not, or has otherwise.
 func staleEmbedders(has, wanted json.RawMessage) (json.RawMessage, error) {
-	present, err := membersOf(has)
-	if err != nil {
-		return nil, err
+	var present, want map[string]any
+	if err := json.Unmarshal(has, &present); err != nil {
+		return nil, fmt.Errorf("read the node's embedders: %w", err)
 	}
-	want, err := membersOf(wanted)
-	if err != nil {
-		return nil, err
+	if err := json.Unmarshal(wanted, &want); err != nil {
+		return nil, fmt.Errorf("read embedders: %w", err)
 	}
-	resets := map[string]json.RawMessage{}
+	withoutInferred(present, want)
+	resets := map[string]any{}
 	for name, embedder := range present {
-		if !bytes.Equal(embedder, want[name]) {
-			resets[name] = json.RawMessage("null")
+		if !reflect.DeepEqual(embedder, want[name]) {
+			resets[name] = nil
 		}
 	}
 	return marshal(resets)

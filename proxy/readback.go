@@ -155,7 +155,8 @@ func withoutRaisedLimit(have any, settings *meili.Settings) any {
 // inferredMembers are those of an embedder that a node may fill in where the client left them out.
 var inferredMembers = []string{"dimensions", "model", "pooling", "revision", "url"}
 
-// withoutInferred drops the members of embedders that the node found out by itself, and hides the keys that nodes show.
+// withoutInferred drops the members of embedders that the node found out by itself, hides the keys that nodes show and
+// puts the client's templates back.
 func withoutInferred(have, want any) any {
 	embedders, _ := have.(map[string]any)
 	wanted, _ := want.(map[string]any)
@@ -163,10 +164,12 @@ func withoutInferred(have, want any) any {
 		shown, _ := embedder.(map[string]any)
 		expected, _ := wanted[name].(map[string]any)
 		dropInferred(shown, expected)
+		clientTemplate(shown, expected)
 		for _, half := range []string{"searchEmbedder", "indexingEmbedder"} {
 			part, _ := shown[half].(map[string]any)
 			expectedPart, _ := expected[half].(map[string]any)
 			dropInferred(part, expectedPart)
+			clientTemplate(part, expectedPart)
 			if key, ok := part["apiKey"].(string); ok && part["apiKey"] != expectedPart["apiKey"] {
 				part["apiKey"] = meili.HideSecret(key) // Meilisearch hides the keys of whole embedders only
 			}

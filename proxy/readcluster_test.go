@@ -190,7 +190,7 @@ func (c *readCluster) createIndex(w http.ResponseWriter, r *http.Request) {
 	c.addIndex(uid, deref(create.PrimaryKey))
 	body, _ = json.Marshal(map[string]any{"uid": uid + "__x", "primaryKey": create.PrimaryKey})
 	answer := c.sendAll("POST", "/indexes", "application/json", func(fsm.NodeID) []byte { return body })
-	c.sendAll("PATCH", "/indexes/"+uid+"__x/settings", "application/json", func(fsm.NodeID) []byte { return settingsForNode(nil) })
+	c.sendAll("PATCH", "/indexes/"+uid+"__x/settings", "application/json", func(fsm.NodeID) []byte { return settingsForNode(nil, nil) })
 	w.WriteHeader(http.StatusAccepted)
 	w.Write(answer)
 }
@@ -218,7 +218,7 @@ func (c *readCluster) patchSettings(w http.ResponseWriter, r *http.Request, uid 
 	c.change(uid, func(ix *fsm.Index) { ix.Settings, ix.SettingsVersion = text, ix.SettingsVersion+1 })
 	body = settingsForSpread(delta, settings)
 	if c.layout.whole {
-		body = settingsForNode(delta)
+		body = settingsForNode(delta, settings)
 	}
 	answer := c.sendAll("PATCH", "/indexes/"+uid+"__x/settings", "application/json", func(fsm.NodeID) []byte { return body })
 	w.WriteHeader(http.StatusAccepted)
@@ -367,7 +367,7 @@ func startReal(t *testing.T, program string) string {
 	address := listener.Addr().String()
 	listener.Close()
 	cmd := exec.Command(program, "--http-addr", address, "--db-path", filepath.Join(t.TempDir(), "data"), "--master-key", testMasterKey, "--no-analytics")
-	cmd.Env = append(os.Environ(), "MEILI_MAX_INDEXING_MEMORY=256MiB", "MEILI_NO_ANALYTICS=true")
+	cmd.Env = append(os.Environ(), "MEILI_MAX_INDEXING_MEMORY=256MiB", "MEILI_NO_ANALYTICS=true", "MEILI_EXPERIMENTAL_ALLOWED_IP_NETWORKS=127.0.0.0/8")
 	cmd.Dir = t.TempDir()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -58,7 +58,15 @@ func (s *Server) handleRenderTemplate(w http.ResponseWriter, r *request) error {
 		}
 		return err
 	}
-	writeRawJSON(w, http.StatusOK, answer.Body)
+	body = answer.Body
+	if ix != nil && textOf(render.Template["kind"]) == "documentTemplate" {
+		settings, err := meili.LoadSettings(ix.Settings)
+		if err != nil {
+			return err
+		}
+		body = withClientTemplate(body, settings.Embedder(textOf(render.Template["embedder"])))
+	}
+	writeRawJSON(w, http.StatusOK, body)
 	return nil
 }
 

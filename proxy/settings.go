@@ -22,7 +22,7 @@ const nodeFacetValues = 10_000
 // leads to: they say how long the nodes' lists of facet values must be.
 func settingsForSpread(delta, after *meili.Settings) json.RawMessage {
 	if !delta.Faceting.Set {
-		return settingsForNode(delta)
+		return settingsForNode(delta, after)
 	}
 	maxValues := after.MaxValuesPerFacet()
 	if listsByCount(after) {
@@ -30,7 +30,7 @@ func settingsForSpread(delta, after *meili.Settings) json.RawMessage {
 	}
 	change := *delta
 	change.Faceting.Value.MaxValuesPerFacet = meili.SetTo(maxValues)
-	return settingsForNode(&change)
+	return settingsForNode(&change, after)
 }
 
 // listsByCount reports whether some facet lists its most frequent values first.
@@ -47,9 +47,10 @@ func listsByCount(settings *meili.Settings) bool {
 }
 
 // settingsForNode is the body of PATCH /settings that makes a client's change on a node. A change of
-// filterableAttributes gets the shard field's rule, a list of displayedAttributes the number that hits must tell; nil is
-// the change that gives a new index just that rule.
-func settingsForNode(delta *meili.Settings) json.RawMessage {
+// filterableAttributes gets the shard field's rule, a list of displayedAttributes the number that hits must tell, an
+// embedder a template without the hidden fields; nil is the change that gives a new index just that rule. after are the
+// settings that the change leads to.
+func settingsForNode(delta, after *meili.Settings) json.RawMessage {
 	change := meili.Settings{}
 	if delta != nil {
 		change = *delta
@@ -60,6 +61,7 @@ func settingsForNode(delta *meili.Settings) json.RawMessage {
 	if shown := change.DisplayedAttributes; shown.Set && !slices.Contains(shown.Value, "*") {
 		change.DisplayedAttributes = meili.SetTo(append(slices.Clone(shown.Value), orderField))
 	}
+	change.Embedders = embeddersForNode(change.Embedders, after)
 	text, _ := marshal(&change) // settings always marshal
 	return text
 }
@@ -228,7 +230,7 @@ func (c *settingsChange) propose(view *fsm.View, ix *fsm.Index) (*proposal, erro
 		return nil, err
 	}
 	begin.Effect.CreateIndex = ix == nil
-	forNode := settingsForNode(c.delta)
+	forNode := settingsForNode(c.delta, after)
 	if ix != nil && !ix.Whole() || ix == nil && view.Config.Spread != fsm.SpreadAuto {
 		forNode = settingsForSpread(c.delta, after)
 	}

@@ -18,12 +18,12 @@ func TestNodesGetTheShardRule(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := settingsForNode(delta); string(got) != test.want {
+			if got := settingsForNode(delta, delta); string(got) != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
 	}
-	if got, want := string(settingsForNode(nil)), `{"filterableAttributes":[`+rule+`]}`; got != want {
+	if got, want := string(settingsForNode(nil, nil)), `{"filterableAttributes":[`+rule+`]}`; got != want {
 		t.Errorf("new index: got %s, want %s", got, want)
 	}
 }
@@ -59,7 +59,7 @@ func TestUndoSettings(t *testing.T) {
 		"merged objects":         {`{"pagination":{"maxTotalHits":5}}`, `{"pagination":{"maxTotalHits":9}}`, []string{`{"pagination":null}`, `{"pagination":{"maxTotalHits":9}}`}},
 		"embedders one by one":   {`{"embedders":{"b":{"source":"userProvided","dimensions":2}}}`, `{"embedders":{"a":{"source":"userProvided","dimensions":3}}}`, []string{`{"embedders":{"b":null}}`}},
 		"no embedder before":     {`{"embedders":{"b":{"source":"userProvided","dimensions":2}}}`, `{}`, []string{`{"embedders":null}`}},
-		"the shard rule is kept": {`{"filterableAttributes":["b"]}`, `{}`, []string{string(settingsForNode(nil))}},
+		"the shard rule is kept": {`{"filterableAttributes":["b"]}`, `{}`, []string{string(settingsForNode(nil, nil))}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := undoSettings([]byte(test.delta), []byte(test.before), false)

@@ -118,15 +118,15 @@ func undoSettings(delta, before json.RawMessage, spread bool) ([]json.RawMessage
 		if err != nil {
 			return nil, err
 		}
-		if !spread {
-			bodies = append(bodies, settingsForNode(settings))
-			continue
-		}
 		restored, err := meili.LoadSettings(before)
 		if err != nil {
 			return nil, err
 		}
-		bodies = append(bodies, settingsForSpread(settings, restored))
+		if spread {
+			bodies = append(bodies, settingsForSpread(settings, restored))
+		} else {
+			bodies = append(bodies, settingsForNode(settings, restored))
+		}
 	}
 	return bodies, nil
 }
