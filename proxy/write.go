@@ -308,6 +308,10 @@ func (wr *writer) commitResult(w *write, end fsm.EndWrite) (fsm.EndWriteResult, 
 	if errors.Is(err, fsm.ErrUndecided) {
 		return ended, miroirError(codeNoQuorum, "The nodes that may have the write cannot be asked now. Task %d is decided when one returns.", w.begun.TaskUID)
 	}
+	if errors.Is(err, fsm.ErrNotFound) {
+		wr.wakeUp()
+		return ended, wr.settledElsewhere(w)
+	}
 	if err != nil {
 		return ended, wr.commitError(err)
 	}
@@ -322,6 +326,36 @@ func (wr *writer) commitResult(w *write, end fsm.EndWrite) (fsm.EndWriteResult, 
 		return ended, w.refusal
 	}
 	return ended, noQuorum()
+}
+
+// settledElsewhere tells what became of a write that a new leader has settled before this pod could: nil when it was
+// accepted, which its task shows.
+func (wr *writer) settledElsewhere(w *write) error {
+	ctx, cancel := context.WithTimeout(context.Background(), maxGateWait)
+	defer cancel()
+	if wr.server.peers != nil {
+		if err := wr.server.peers.Synced(ctx); err != nil {
+			return wr.commitError(err)
+		}
+	}
+	task, err := wr.server.cluster.Tasks().Task(w.begun.TaskUID)
+	if errors.Is(err, fsm.ErrNotFound) {
+		return miroirError(codeNoLeader, "Task %d was settled by another pod and deleted since; whether the write took effect is not known any more.", w.begun.TaskUID)
+	}
+	if err != nil {
+		return err
+	}
+	if task.Status != fsm.StatusFailed {
+		return nil
+	}
+	failure := &meili.Error{}
+	if err := json.Unmarshal(task.Error, failure); err != nil {
+		return fmt.Errorf("error of task %d: %w", task.UID, err)
+	}
+	if failure.Code == codeNoQuorum {
+		return noQuorum()
+	}
+	return nil // accepted, and failed on the nodes afterwards
 }
 
 func (wr *writer) wakeUp() {

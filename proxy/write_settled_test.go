@@ -1,0 +1,76 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"miroir/fsm"
+)
+
+// A new leader settles a write before the old one commits its result: the client is told what became of the task. Red when
+// the closed intent is answered as an internal error.
+func TestAWriteThatANewLeaderSettledIsAnsweredByItsTask(t *testing.T) {
+	for name, test := range map[string]struct {
+		lost   bool // the new leader hears that the node which is there does not have it
+		forget bool // the task is deleted then
+		status int
+	}{
+		"accepted": {false, false, http.StatusAccepted},
+		"refused":  {true, false, http.StatusServiceUnavailable},
+		"deleted":  {true, true, http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newWriteCluster(t, twoCopies)
+			succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+			c.stop()
+			c.options.OnWriteStep = func(step WriteStep, _ fsm.NodeID) {
+				if step == StepCollected {
+					c.settleOpen(test.lost, test.forget)
+				}
+			}
+			c.start()
+			c.nodes["n1-0"].Stop() // so that the answer waits for the result
+			answer := c.call("POST", "/indexes/m/documents", `[{"id":2}]`)
+			if answer.Code != test.status {
+				t.Fatalf("status %d, want %d: %s", answer.Code, test.status, answer.Body)
+			}
+			if test.status == http.StatusAccepted {
+				succeeded(t, c.await(c.accepted(answer)))
+				return
+			}
+			if answer.Header().Get("Retry-After") == "" || !strings.Contains(answer.Body.String(), `"code":"miroir_no_`) {
+				t.Errorf("Retry-After %q: %s", answer.Header().Get("Retry-After"), answer.Body)
+			}
+		})
+	}
+}
+
+// settleOpen closes the open write as another pod would.
+func (c *writeCluster) settleOpen(lost, forget bool) {
+	newest := c.on("n0-0", "GET", "/tasks?limit=1", "")["results"].([]any)[0].(map[string]any)
+	ack := fsm.Ack{Node: "n0-0", NodeTaskUID: int64(newest["uid"].(float64))}
+	if lost {
+		ack = fsm.Ack{Node: "n0-0", Err: "not there"}
+	}
+	intents, err := c.state.OpenIntents()
+	if err != nil || len(intents) != 1 {
+		c.t.Errorf("%d open writes: %v", len(intents), err)
+		return
+	}
+	end := fsm.EndWrite{Now: time.Now(), WriteID: intents[0].WriteID, Acks: []fsm.Ack{ack, {Node: "n1-0", Err: "not there"}}}
+	if _, err := c.state.Apply(c.t.Context(), end); err != nil {
+		c.t.Error(err)
+	}
+	if forget {
+		var uids fsm.TaskUIDs
+		uids, err = c.state.TaskUIDs(fsm.TaskFilter{Statuses: []string{fsm.StatusFailed}})
+		if err == nil {
+			_, err = c.state.Apply(c.t.Context(), fsm.DeleteTasks{Now: time.Now(), UIDs: uids})
+		}
+		if err != nil {
+			c.t.Error(err)
+		}
+	}
+}
