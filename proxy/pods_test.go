@@ -212,8 +212,8 @@ func TestAnyPodTakesWrites(t *testing.T) {
 		}
 		c.await(first, task)
 		for id := range c.pods {
-			if hits := c.object(id, "POST", "/indexes/films/search", `{"q":"one"}`)["hits"]; hits == nil || len(hits.([]any)) != 1 {
-				t.Fatalf("pod %s finds %v", id, hits)
+			if got := c.object(id, "POST", "/indexes/films/search", `{"q":"one"}`); len(hitsOf(got)) != 1 {
+				t.Fatalf("pod %s finds %v", id, got)
 			}
 		}
 		key := c.object(second, "POST", "/keys", `{"actions":["search"],"indexes":["films"],"expiresAt":null}`)
@@ -347,10 +347,52 @@ func TestWritesGoOnWithoutTheLeader(t *testing.T) {
 	})
 }
 
+// The network loses every packet to and from the leader, and nobody is told. Writes that are on their way end by themselves
+// and are honest about it, and soon the others take writes again.
+func TestWritesEndWhenTheLeaderVanishesSilently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPodCluster(t)
+		lost, follower := c.leader(), c.follower()
+		time.Sleep(time.Second)
+		for other := range c.pods {
+			c.network.Silence(lost+":1", other+":1")
+		}
+		began := time.Now()
+		answers := make(chan *httptest.ResponseRecorder, 2)
+		for _, id := range []string{lost, follower} {
+			go func() { answers <- c.call(id, "POST", "/indexes/films/documents", `[{"id":1}]`) }()
+		}
+		for range 2 {
+			select {
+			case answer := <-answers:
+				if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" || !strings.Contains(answer.Body.String(), "miroir_no_leader") {
+					t.Errorf("%d %v %s", answer.Code, answer.Header(), answer.Body)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatal("a write is still waiting for a leader that has vanished")
+			}
+		}
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("the writes ended after %s", took)
+		}
+		c.until("a write is taken", func() bool {
+			return c.call(follower, "POST", "/indexes/films/documents", `[{"id":2}]`).Code == http.StatusAccepted
+		})
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("writes are taken again after %s", took)
+		}
+	})
+}
+
 func TestClientsCannotSpeakAsPods(t *testing.T) {
 	header := http.Header{"X-Miroir-Remote-Addr": {"127.0.0.1:1"}, "X-Miroir-Session": {"s"}, "X-Miroir-Anything": {"x"}, "Accept": {"a"}}
 	dropPodHeaders(header)
 	if len(header) != 2 || header.Get("X-Miroir-Session") != "s" {
 		t.Fatalf("left: %v", header)
 	}
+}
+
+func hitsOf(answer map[string]any) []any {
+	hits, _ := answer["hits"].([]any)
+	return hits
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Memory is a network inside one process, without sockets, for tests and simulations: several pods run in one
@@ -23,17 +25,18 @@ import (
 //		...
 //	}
 //
-// Close nodes before the bubble ends. Cut and Heal make partitions.
+// Close nodes before the bubble ends. Cut, Silence and Heal make partitions.
 type Memory struct {
 	mu        sync.Mutex
 	listeners map[string]*memoryListener // guarded by mu, by address
 	cut       map[[2]string]bool         // guarded by mu: pairs, both ways round
+	silent    map[[2]string]bool         // guarded by mu: likewise
 	pipes     map[*memoryPipe]bool       // guarded by mu: those that are open
 }
 
 // NewMemory returns a network without pods.
 func NewMemory() *Memory {
-	return &Memory{listeners: map[string]*memoryListener{}, cut: map[[2]string]bool{}, pipes: map[*memoryPipe]bool{}}
+	return &Memory{listeners: map[string]*memoryListener{}, cut: map[[2]string]bool{}, silent: map[[2]string]bool{}, pipes: map[*memoryPipe]bool{}}
 }
 
 // Pod is the network as the pod at an address, host:port, uses it.
@@ -43,24 +46,46 @@ func (m *Memory) Pod(address string) Network { return memoryPod{m, address} }
 func (m *Memory) Cut(a, b string) {
 	m.mu.Lock()
 	m.cut[[2]string{a, b}], m.cut[[2]string{b, a}] = true, true
-	var ended []*memoryPipe
-	for pipe := range m.pipes {
-		if pipe.from == a && pipe.to == b || pipe.from == b && pipe.to == a {
-			ended = append(ended, pipe)
-		}
-	}
+	ended := m.between(a, b)
 	m.mu.Unlock()
 	for _, pipe := range ended {
 		pipe.Close()
 	}
 }
 
-// Heal undoes Cut.
-func (m *Memory) Heal(a, b string) {
+// Silence loses every byte between two pods from now on, and ends no stream: neither learns anything. A new stream does
+// not come about, and whoever dials is left waiting.
+func (m *Memory) Silence(a, b string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.cut, [2]string{a, b})
-	delete(m.cut, [2]string{b, a})
+	m.silent[[2]string{a, b}], m.silent[[2]string{b, a}] = true, true
+	for _, pipe := range m.between(a, b) {
+		pipe.lost.Store(true)
+	}
+}
+
+// between are the open streams of two pods; call with mu held.
+func (m *Memory) between(a, b string) (pipes []*memoryPipe) {
+	for pipe := range m.pipes {
+		if pipe.from == a && pipe.to == b || pipe.from == b && pipe.to == a {
+			pipes = append(pipes, pipe)
+		}
+	}
+	return pipes
+}
+
+// Heal undoes Cut and Silence; streams that lost bytes end.
+func (m *Memory) Heal(a, b string) {
+	m.mu.Lock()
+	for _, pair := range [][2]string{{a, b}, {b, a}} {
+		delete(m.cut, pair)
+		delete(m.silent, pair)
+	}
+	broken := slices.DeleteFunc(m.between(a, b), func(pipe *memoryPipe) bool { return !pipe.lost.Load() })
+	m.mu.Unlock()
+	for _, pipe := range broken {
+		pipe.Close()
+	}
 }
 
 type memoryPod struct {
@@ -81,18 +106,24 @@ func (p memoryPod) Listen() (net.Listener, string, error) {
 
 func (p memoryPod) Dial(ctx context.Context, address string) (net.Conn, error) {
 	p.network.mu.Lock()
-	listener, cut := p.network.listeners[address], p.network.cut[[2]string{p.address, address}]
+	pair := [2]string{p.address, address}
+	listener, cut, silent := p.network.listeners[address], p.network.cut[pair], p.network.silent[pair]
 	p.network.mu.Unlock()
+	if silent {
+		pause(ctx, dialTimeout)
+		cut = true
+	}
 	if listener == nil || cut {
 		return nil, fmt.Errorf("no pod is reached at %s", address)
 	}
 	here, there := net.Pipe()
-	pipe := &memoryPipe{Conn: here, network: p.network, from: p.address, to: address}
+	lost := &atomic.Bool{}
+	pipe := &memoryPipe{lossy: lossy{here, lost}, network: p.network, from: p.address, to: address}
 	p.network.mu.Lock()
 	p.network.pipes[pipe] = true
 	p.network.mu.Unlock()
 	select {
-	case listener.streams <- there:
+	case listener.streams <- lossy{there, lost}:
 		return pipe, nil
 	case <-listener.closed:
 		return nil, errors.Join(fmt.Errorf("no pod is reached at %s", address), pipe.Close())
@@ -117,7 +148,7 @@ func (l *memoryListener) Close() error {
 
 // memoryPipe is the dialer's end of a stream; closing it ends both.
 type memoryPipe struct {
-	net.Conn
+	lossy
 	network  *Memory
 	from, to string
 }
@@ -127,4 +158,17 @@ func (p *memoryPipe) Close() error {
 	delete(p.network.pipes, p)
 	p.network.mu.Unlock()
 	return p.Conn.Close()
+}
+
+// lossy is an end of a stream that loses what is written once its bytes are lost.
+type lossy struct {
+	net.Conn
+	lost *atomic.Bool // shared by both ends
+}
+
+func (l lossy) Write(p []byte) (int, error) {
+	if l.lost.Load() {
+		return len(p), nil
+	}
+	return l.Conn.Write(p)
 }

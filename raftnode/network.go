@@ -62,9 +62,11 @@ func (t TCP) advertised(bound *net.TCPAddr) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
+const dialTimeout = 5 * time.Second
+
 // Dial connects to a pod.
 func (t TCP) Dial(ctx context.Context, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	dialer := &net.Dialer{Timeout: dialTimeout}
 	if t.TLS == nil {
 		return dialer.DialContext(ctx, "tcp", address)
 	}

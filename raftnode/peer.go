@@ -90,43 +90,91 @@ func (n *Node) Serve(h http.Handler) {
 }
 
 // ToLeader sends a request to the leading pod, where the handler given to Serve answers it; the URL's scheme and host are
-// filled in. The body is streamed. The error is ErrNoLeader when none is known or it does not answer; the request may
-// have had its effect then if any of it was sent.
+// filled in. The body is streamed. The error is ErrNoLeader when none is known, it does not answer, or it has not led for
+// leaderPatience; the request may have had its effect then if any of it was sent. An answer's body breaks off likewise.
 func (n *Node) ToLeader(r *http.Request) (*http.Response, error) {
-	address, err := n.leaderAddress()
+	id, address, err := n.leaderAddress()
 	if err != nil {
 		return nil, err
 	}
+	ctx, end := n.whileLeading(r.Context(), id)
+	r = r.WithContext(ctx)
 	r.URL.Scheme, r.URL.Host = "http", address
 	answer, err := n.peers.client.RoundTrip(r)
 	if err != nil {
+		end()
 		return nil, fmt.Errorf("%w: ask the leader at %s: %w", ErrNoLeader, address, err)
 	}
+	answer.Body = &endingBody{answer.Body, end}
 	return answer, nil
 }
 
-// leaderAddress is where the leader is, ErrNoLeader when that is not known, ErrNotLeader without a pod port.
-func (n *Node) leaderAddress() (string, error) {
+// endingBody ends what its request waits under when it is closed.
+type endingBody struct {
+	io.ReadCloser
+	end context.CancelFunc
+}
+
+func (b *endingBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
+}
+
+const (
+	// leaderPatience is how long what was sent to a leader may go on after this pod takes it for the leader no more: it may
+	// still be answering. A leader that has vanished without a word is noticed by its missing heartbeats.
+	leaderPatience = 2 * time.Second
+	leaderLook     = 200 * time.Millisecond
+)
+
+// whileLeading returns a context that ends once a pod has not led for leaderPatience. The caller ends it.
+func (n *Node) whileLeading(ctx context.Context, id raft.ServerID) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancel(ctx)
+	watched := n.spawn(func(closing context.Context) {
+		defer end()
+		for led := time.Now(); time.Since(led) < leaderPatience && closing.Err() == nil; {
+			if !pause(ctx, leaderLook) {
+				return
+			}
+			if _, now := n.raft.LeaderWithID(); now == id {
+				led = time.Now()
+			}
+		}
+	})
+	if !watched { // closed
+		end()
+	}
+	return ctx, end
+}
+
+// leaderAddress is who leads, and where it is; ErrNoLeader when that is not known, ErrNotLeader without a pod port.
+func (n *Node) leaderAddress() (raft.ServerID, string, error) {
 	if n.peers == nil {
-		return "", ErrNotLeader
+		return "", "", ErrNotLeader
 	}
 	address, id := n.raft.LeaderWithID()
 	if id == "" || string(id) == n.id {
-		return "", ErrNoLeader
+		return "", "", ErrNoLeader
 	}
 	if moved, err := n.peers.book.ServerAddr(id); err == nil {
 		address = moved
 	}
-	return string(address), nil
+	return id, string(address), nil
 }
 
-// askLeader is ask of the leading pod.
+// askLeader is ask of the leading pod, for as long as it leads.
 func (n *Node) askLeader(ctx context.Context, question string, body any, answer any) error {
-	address, err := n.leaderAddress()
+	id, address, err := n.leaderAddress()
 	if err != nil {
 		return err
 	}
-	return n.ask(ctx, address, question, body, answer)
+	asking, end := n.whileLeading(ctx, id)
+	defer end()
+	err = n.ask(asking, address, question, body, answer)
+	if err != nil && asking.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: the leader has changed or gone: %w", ErrUnknown, err)
+	}
+	return err
 }
 
 // ask puts a question to the pod at an address. body is sent as JSON, or as it is when it is []byte.

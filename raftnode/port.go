@@ -22,7 +22,9 @@ type port struct {
 	kinds    map[streamKind]*streamListener
 	log      *slog.Logger
 	work     sync.WaitGroup
-	slots    chan struct{} // bounds handshakes under way
+	slots    chan struct{}   // bounds handshakes under way
+	ctx      context.Context // of streams that are being opened; ends with the port
+	end      context.CancelFunc
 
 	mu     sync.Mutex
 	open   map[*stream]bool // guarded by mu: closed with the port
@@ -41,6 +43,7 @@ func openPort(network Network, secret string, log *slog.Logger) (*port, error) {
 		network: network, secret: secret, address: address, listener: listener, log: log,
 		slots: make(chan struct{}, maxHandshakes), open: map[*stream]bool{}, kinds: map[streamKind]*streamListener{},
 	}
+	p.ctx, p.end = context.WithCancel(context.Background())
 	for _, kind := range []streamKind{streamRaft, streamHTTP} {
 		p.kinds[kind] = &streamListener{streams: make(chan net.Conn), closed: make(chan struct{}), addr: listener.Addr()}
 	}
@@ -87,6 +90,9 @@ func (p *port) admit(conn net.Conn) {
 
 // dial opens a stream of a kind to the pod at address.
 func (p *port) dial(ctx context.Context, address string, kind streamKind) (net.Conn, error) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(p.ctx, end)()
 	conn, err := p.network.Dial(ctx, address)
 	if err != nil {
 		return nil, err
@@ -135,6 +141,7 @@ func (p *port) Close() error {
 	open := p.open
 	p.open = map[*stream]bool{}
 	p.mu.Unlock()
+	p.end()
 	err := p.listener.Close()
 	for _, kind := range p.kinds {
 		kind.Close()
