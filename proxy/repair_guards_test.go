@@ -3,8 +3,10 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -113,5 +115,47 @@ func TestSourceThatFailedAnOpenTaskVouchesForNothing(t *testing.T) {
 	c.nodes["n2-0"].ResumeTasks()
 	succeeded(t, c.await(last))
 	c.repaired("m")
+	c.equalEverywhere("m", want)
+}
+
+// Topology: one group of two nodes, 29 shards on both. Writers never rest, tasks take a while, and a question takes as
+// long as it has shards to count: all 29 do not fit into the time that writes may be held. Red when a hold that was too
+// long is tried again with as many shards.
+func TestRepairComesToItsEndUnderLoad(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 29, spread: fsm.SpreadAll})
+	want := oracle{}
+	c.fill("m", want, 100)
+	c.nodes["n0-1"].Stop()
+	c.fill("m", want, 200)
+	for _, node := range c.nodes {
+		node.TaskDelay(5 * time.Millisecond)
+		node.Delay(func(r *http.Request) time.Duration {
+			if strings.HasSuffix(r.URL.Path, "/documents/fetch") {
+				return time.Duration(r.ContentLength) * 100 * time.Microsecond
+			}
+			return 0
+		})
+	}
+	var stop atomic.Bool
+	var writing sync.WaitGroup
+	wants := make([]oracle, 4)
+	for w := range wants {
+		wants[w] = oracle{}
+		writing.Go(func() {
+			for id := 1000 * (w + 1); !stop.Load(); id++ {
+				c.accepted(c.call("POST", "/indexes/m/documents", wants[w].put(id, map[string]any{"v": "busy"})))
+			}
+		})
+	}
+	c.nodes["n0-1"].Start()
+	set := metrics.NewSet()
+	c.repair(workers.Repair{Metrics: set, MaxHold: 150 * time.Millisecond})
+	c.repaired("m")
+	stop.Store(true)
+	writing.Wait()
+	succeeded(t, c.await(int(c.state.View().NextTaskUID)-1))
+	for _, written := range wants {
+		maps.Copy(want, written)
+	}
 	c.equalEverywhere("m", want)
 }

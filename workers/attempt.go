@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"miroir/fsm"
@@ -25,7 +26,9 @@ type attempt struct {
 	meter  *repairMeter
 
 	watch  *tasks.WriteWatch
-	slots  []*slot
+	slots  []*slot // that are out of sync
+	synced []*slot // that this attempt has brought in sync
+	batch  int     // how many slots the next hold takes at most, 0 for all
 	target copyNode
 	whole  bool   // the index lives whole on its nodes
 	shards uint32 // of the index
@@ -41,7 +44,7 @@ type slot struct {
 	from   fsm.NodeID
 }
 
-// maxRounds bounds the copies of what was touched before an attempt gives up on a busy index.
+// maxRounds bounds the copies of what was touched that bring no replica in sync, before an attempt gives up on a busy index.
 const maxRounds = 50
 
 func (a *attempt) run(ctx context.Context) error {
@@ -57,19 +60,22 @@ func (a *attempt) run(ctx context.Context) error {
 	if err := a.join(ctx); err != nil {
 		return err
 	}
-	for round := 0; ; round++ {
-		err := a.round(ctx, round == 0)
+	for first, tries := true, 0; len(a.slots) > 0; first = false {
+		err := a.round(ctx, first)
 		if err == nil {
-			clear(a.job.failedSources)
-			return nil
+			tries = 0
+			continue
 		}
-		if !errors.Is(err, errAgain) || ctx.Err() != nil || round == maxRounds {
+		if !errors.Is(err, errAgain) || ctx.Err() != nil || tries == maxRounds {
 			return err
 		}
-		if !sleep(ctx, time.Duration(min(round, 20))*50*time.Millisecond) {
+		if !sleep(ctx, time.Duration(min(tries, 20))*50*time.Millisecond) {
 			return ctx.Err()
 		}
+		tries++
 	}
+	clear(a.job.failedSources)
+	return nil
 }
 
 // plan finds the replicas of the job and a source for each.
@@ -268,17 +274,23 @@ func (a *attempt) opensBefore(uid uint32) (bool, error) {
 
 // settle waits until sources and target have worked off what they have of the index.
 func (a *attempt) settle(ctx context.Context) error {
-	seen := map[fsm.NodeID]bool{}
-	for _, s := range a.slots {
-		if seen[s.from] {
-			continue
-		}
-		seen[s.from] = true
+	for _, s := range a.sources() {
 		if err := s.source.settle(ctx); err != nil {
 			return a.blame(s, err)
 		}
 	}
 	return a.target.settle(ctx)
+}
+
+// sources is one slot for each source.
+func (a *attempt) sources() []*slot {
+	var sources []*slot
+	for _, s := range a.slots {
+		if !slices.ContainsFunc(sources, func(other *slot) bool { return other.from == s.from }) {
+			sources = append(sources, s)
+		}
+	}
+	return sources
 }
 
 // primaryKey is what the next write will find. While the state knows none, nodes may have one with the documents of a write
@@ -301,29 +313,50 @@ func (a *attempt) primaryKey(ctx context.Context, s *slot) (string, error) {
 	return key, nil
 }
 
-// finish holds the writes, copies what is still noted, compares and flips. errAgain: the writes were held as long as
-// they may be.
+// finish holds the writes, copies what is still noted, compares and flips: all replicas, or as many as can be done before
+// the writes must go on. errAgain: none could be; half as many are tried next.
 func (a *attempt) finish(ctx context.Context) error {
 	a.job.finish(true)
 	defer a.job.finish(false)
-	var held time.Time
+	part := *a
+	if a.batch > 0 {
+		part.slots = a.slots[:min(a.batch, len(a.slots))]
+	}
 	err := a.opts.Coordinator.HoldIndex(ctx, a.job.key.index, a.repair.MaxHold, func(holding context.Context) error {
-		held = time.Now()
-		defer func() { a.meter.held.UpdateDuration(held) }()
+		defer a.meter.held.UpdateDuration(time.Now())
 		touched := a.watch.Take()
-		err := a.conclude(holding, touched)
-		if err != nil {
+		err := part.conclude(holding, touched)
+		if err != nil || len(part.slots) < len(a.slots) {
 			a.watch.Return(touched)
-			if holding.Err() != nil {
-				err = fmt.Errorf("%w: %w", errAgain, err)
-			}
+		}
+		if err != nil && holding.Err() != nil {
+			err = fmt.Errorf("%w: %w", errAgain, err)
 		}
 		return err
 	})
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+	a.noteSynced()
+	switch {
+	case err == nil:
+		a.batch = 2 * len(part.slots)
+	case errors.Is(err, errAgain), errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		a.batch = max(1, len(part.slots)/2)
 		return fmt.Errorf("%w: %w", errAgain, err)
 	}
 	return err
+}
+
+// noteSynced sorts out the slots whose replicas the state has as active, also after a flip that was cut short.
+func (a *attempt) noteSynced() {
+	ix := a.opts.Cluster.View().Indexes[a.job.key.index]
+	var left []*slot
+	for _, s := range a.slots {
+		if a.replica(ix, s).State == fsm.Active {
+			a.synced = append(a.synced, s)
+		} else {
+			left = append(left, s)
+		}
+	}
+	a.slots = left
 }
 
 // heldDocuments is how many documents may be compared again while writes are held.
@@ -351,7 +384,7 @@ func (a *attempt) check(ctx context.Context, touched tasks.Touched) error {
 	if err := a.compareSettings(ctx); err != nil {
 		return err
 	}
-	for _, s := range a.slots {
+	for _, s := range a.sources() {
 		if err := a.checkSource(ctx, s); err != nil {
 			return err
 		}
@@ -370,11 +403,6 @@ func (a *attempt) level(ctx context.Context, touched tasks.Touched) error {
 	if err := a.recopy(ctx, touched.IDs); err != nil {
 		return err
 	}
-	for s, ids := range a.bySlot(touched.IDs) {
-		if err := a.verify(ctx, s, ids); err != nil {
-			return err
-		}
-	}
 	if touched.Deletions {
 		return a.equaliseIDs(ctx)
 	}
@@ -387,12 +415,7 @@ func (a *attempt) compareSettings(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seen := map[fsm.NodeID]bool{}
-	for _, s := range a.slots {
-		if seen[s.from] {
-			continue
-		}
-		seen[s.from] = true
+	for _, s := range a.sources() {
 		ours, err := s.source.settings(ctx)
 		if err != nil {
 			return a.blame(s, err)
@@ -426,12 +449,11 @@ func (a *attempt) checkTasks(ctx context.Context) error {
 			}
 		}
 	}
-	for _, s := range a.slots {
+	for _, s := range a.sources() {
 		list, err := s.source.tasks(ctx, shares[s.from])
 		if err != nil {
 			return a.blame(s, err)
 		}
-		delete(shares, s.from)
 		if slices.ContainsFunc(list, func(t node.Task) bool { return t.Failed() }) {
 			return fmt.Errorf("node %s failed a write that is not settled yet", s.from)
 		}
@@ -450,15 +472,21 @@ func (a *attempt) activate(ctx context.Context) error {
 	if _, err := fsm.Do(ctx, a.opts.Cluster, fsm.RecordNodeTask{Node: a.job.key.node, UID: newest}); err != nil {
 		return err
 	}
+	var flips errgroup.Group // at once, so that they share a commit
 	for _, s := range a.slots {
-		now, view := a.opts.Now(), a.opts.Cluster.View()
-		activate := fsm.ActivateReplica{Now: now, ReplicaRef: a.ref(s), Epoch: s.epoch}
-		if ix := view.Indexes[a.job.key.index]; ix != nil {
-			activate.Displaced = view.Planner(now).Displaced(ix, a.ref(s))
-		}
-		if _, err := fsm.Do(ctx, a.opts.Cluster, activate); err != nil {
-			return fmt.Errorf("shard %d not activated: %w", s.shard, err)
-		}
+		flips.Go(func() error { return a.flipSlot(ctx, s) })
+	}
+	return flips.Wait()
+}
+
+func (a *attempt) flipSlot(ctx context.Context, s *slot) error {
+	now, view := a.opts.Now(), a.opts.Cluster.View()
+	activate := fsm.ActivateReplica{Now: now, ReplicaRef: a.ref(s), Epoch: s.epoch}
+	if ix := view.Indexes[a.job.key.index]; ix != nil {
+		activate.Displaced = view.Planner(now).Displaced(ix, a.ref(s))
+	}
+	if _, err := fsm.Do(ctx, a.opts.Cluster, activate); err != nil {
+		return fmt.Errorf("shard %d not activated: %w", s.shard, err)
 	}
 	return nil
 }

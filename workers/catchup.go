@@ -29,6 +29,7 @@ func (a *attempt) catchUp(ctx context.Context) (done bool, err error) {
 	err = r.run(ctx)
 	switch {
 	case err == nil:
+		a.noteSynced()
 		return true, nil
 	case ctx.Err() != nil, node.OutcomeOf(err) != 0:
 		return false, err

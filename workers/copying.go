@@ -73,7 +73,7 @@ func (a *attempt) copyPart(ctx context.Context, p part) error {
 		if err := a.stillJoining(); err != nil {
 			return err
 		}
-		differing, uids, err := a.copyPage(ctx, p.slot, page)
+		differing, _, uids, err := a.copyPage(ctx, p.slot, page)
 		if err != nil {
 			return err
 		}
@@ -135,30 +135,32 @@ func (a *attempt) deleteExtra(ctx context.Context, ours, theirs []string) error 
 	return a.target.await(ctx, pending)
 }
 
-// copyPage reads documents from the source and writes those to the target that it has otherwise. It returns their ids
-// and the tasks of the target.
-func (a *attempt) copyPage(ctx context.Context, s *slot, ids []string) (differing []string, uids []uint32, err error) {
+// copyPage reads documents from the source and writes those to the target that it has otherwise. It returns their ids,
+// those of documents that only the target has, and the tasks of the target.
+func (a *attempt) copyPage(ctx context.Context, s *slot, ids []string) (differing, gone []string, uids []uint32, err error) {
 	ours, theirs, err := a.fetchBoth(ctx, s, ids)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var documents [][]byte
 	for _, id := range ids {
-		document, has := ours[id]
-		if has && !same(document, theirs[id]) {
+		switch document, has := ours[id]; {
+		case has && !same(document, theirs[id]):
 			differing, documents = append(differing, id), append(documents, document)
+		case !has && theirs[id] != nil:
+			gone = append(gone, id)
 		}
 	}
 	if len(documents) == 0 {
-		return nil, nil, nil
+		return nil, gone, nil, nil
 	}
 	key, err := a.primaryKey(ctx, s)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	uids, err = a.target.post(ctx, key, documents)
 	a.job.wrote(len(documents))
-	return differing, uids, err
+	return differing, gone, uids, err
 }
 
 // same reports that two documents, nil for none, have the same content.
@@ -201,7 +203,7 @@ func (a *attempt) verify(ctx context.Context, s *slot, ids []string) error {
 
 // recopy makes documents equal on the target: written, or deleted, as the source has them now.
 func (a *attempt) recopy(ctx context.Context, touched map[string]struct{}) error {
-	for s, ids := range a.bySlot(touched) {
+	for s, ids := range a.bySource(touched) {
 		for page := range slices.Chunk(ids, a.repair.PageSize) {
 			if err := a.recopyPage(ctx, s, page); err != nil {
 				return err
@@ -211,20 +213,11 @@ func (a *attempt) recopy(ctx context.Context, touched map[string]struct{}) error
 	return nil
 }
 
+// recopyPage makes documents equal and looks whether it took.
 func (a *attempt) recopyPage(ctx context.Context, s *slot, ids []string) error {
-	_, pending, err := a.copyPage(ctx, s, ids)
+	differing, gone, pending, err := a.copyPage(ctx, s, ids)
 	if err != nil {
 		return err
-	}
-	ours, theirs, err := a.fetchBoth(ctx, s, ids)
-	if err != nil {
-		return err
-	}
-	var gone []string
-	for _, id := range ids {
-		if ours[id] == nil && theirs[id] != nil {
-			gone = append(gone, id)
-		}
 	}
 	if len(gone) > 0 {
 		uid, err := a.target.delete(ctx, gone)
@@ -234,18 +227,27 @@ func (a *attempt) recopyPage(ctx context.Context, s *slot, ids []string) error {
 		pending = append(pending, uid)
 		a.job.wrote(len(gone))
 	}
-	return a.target.await(ctx, pending)
+	if err := a.target.await(ctx, pending); err != nil {
+		return err
+	}
+	return a.verify(ctx, s, append(differing, gone...))
 }
 
-// bySlot sorts ids to the replicas of the attempt; those of other shards are left out.
-func (a *attempt) bySlot(touched map[string]struct{}) map[*slot][]string {
+// bySource sorts ids to one slot of each source; those of shards that are not repaired are left out.
+func (a *attempt) bySource(touched map[string]struct{}) map[*slot][]string {
+	speaker, sources := map[fsm.ShardID]*slot{}, a.sources()
+	for _, s := range a.slots {
+		at := slices.IndexFunc(sources, func(other *slot) bool { return other.from == s.from })
+		speaker[s.shard] = sources[at]
+	}
 	sorted := map[*slot][]string{}
 	for _, id := range slices.Sorted(maps.Keys(touched)) {
-		shard := a.opts.Coordinator.ShardOf(id, a.shards)
-		for _, s := range a.slots {
-			if a.whole || s.shard == shard {
-				sorted[s] = append(sorted[s], id)
-			}
+		shard := fsm.ShardID(0)
+		if !a.whole {
+			shard = a.opts.Coordinator.ShardOf(id, a.shards)
+		}
+		if s := speaker[shard]; s != nil {
+			sorted[s] = append(sorted[s], id)
 		}
 	}
 	return sorted
@@ -280,12 +282,13 @@ func (a *attempt) equaliseIDs(ctx context.Context) error {
 	return nil
 }
 
-// compareCounts compares how many documents source and target have of every replica.
+// compareCounts compares how many documents of the replicas each source and the target have: one question to each of
+// them, for all its shards together. That the shards have the same ids was seen when they were copied.
 func (a *attempt) compareCounts(ctx context.Context) error {
-	for _, s := range a.slots {
-		filter := ""
+	for _, s := range a.sources() {
+		filter, shards := "", a.shardsFrom(s.from)
 		if !a.whole {
-			filter = a.opts.Coordinator.ShardFilter([]fsm.ShardID{s.shard})
+			filter = a.opts.Coordinator.ShardFilter(shards)
 		}
 		ours, err := s.source.count(ctx, filter)
 		if err != nil {
@@ -296,8 +299,19 @@ func (a *attempt) compareCounts(ctx context.Context) error {
 			return err
 		}
 		if ours != theirs {
-			return fmt.Errorf("%w: %d and %d documents of shard %d", errNotEqual, ours, theirs, s.shard)
+			return fmt.Errorf("%w: %d and %d documents of shards %d", errNotEqual, ours, theirs, shards)
 		}
 	}
 	return nil
+}
+
+// shardsFrom are the shards that a source is asked for.
+func (a *attempt) shardsFrom(source fsm.NodeID) []fsm.ShardID {
+	var shards []fsm.ShardID
+	for _, s := range a.slots {
+		if s.from == source {
+			shards = append(shards, s.shard)
+		}
+	}
+	return shards
 }

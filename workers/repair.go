@@ -146,7 +146,7 @@ func (r *repairer) account(a *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var counter *metrics.Counter
-	for _, s := range a.slots {
+	for _, s := range a.synced {
 		if found := r.suspects[a.ref(s)]; found != nil {
 			counter = found
 			delete(r.suspects, a.ref(s))
@@ -232,16 +232,16 @@ func (r *repairer) work(ctx context.Context, job *repairJob) {
 	began := r.opts.Now()
 	a := &attempt{opts: r.opts, repair: repair, rate: r.rate, job: job, meter: &r.meter}
 	err := a.run(attempting)
-	log := r.opts.Logger.With("index", job.indexUID(), "node_id", job.key.node, "replicas", len(a.slots), "copied", job.copiedDocuments(),
+	log := r.opts.Logger.With("index", job.indexUID(), "node_id", job.key.node, "replicas", len(a.synced), "left", len(a.slots), "copied", job.copiedDocuments(),
 		"took", r.opts.Now().Sub(began))
+	r.meter.repaired.Add(len(a.synced))
+	r.account(a)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
 		r.meter.failed.Inc()
 		log.Warn("replicas not repaired", "error", err)
 	default:
-		r.meter.repaired.Add(len(a.slots))
-		r.account(a)
 		log.Info("replicas repaired: in sync again")
 	}
 	job.end(err, r.opts.Now(), r.repair.BackoffMin, r.repair.BackoffMax)
