@@ -177,7 +177,8 @@ func (l *documentList) keyOf(raw []byte) []byte {
 const orderedHead = 1000
 
 // unsorted asks every node for its total and the numbers of its first documents, then the nodes that the page reaches into
-// for their parts. No node sends documents that are not shown.
+// for their parts. No node sends documents that are not shown. Writes may come between the two: what counts then is what the
+// parts say, and a part that reaches to the end of a node's list is read to its new end.
 func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 	numbers := *l
 	query := *l.query
@@ -190,13 +191,12 @@ func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, err
 	if err != nil {
 		return nil, nil, err
 	}
-	lists, totals, total := make([][]hit, len(got.Answers)), make([]int, len(got.Answers)), 0
+	lists, totals := make([][]hit, len(got.Answers)), make([]int, len(got.Answers))
 	for i, a := range got.Answers {
 		for _, raw := range a.Value.results {
 			lists[i] = append(lists[i], hit{order: orderOf(raw)})
 		}
 		totals[i] = a.Value.total
-		total += a.Value.total
 	}
 	sources, spans := documentSpans(lists, totals, head, l.query.Offset, l.query.Limit)
 	parts := make([][][]byte, len(spans))
@@ -204,20 +204,39 @@ func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, err
 		if span.count == 0 {
 			continue
 		}
+		if span.from+span.count == totals[i] {
+			span.count = l.query.Limit
+		}
 		page, err := l.again(ctx, got.Answers[i].Call, span.from, span.count)
 		if err != nil {
 			return nil, nil, err
 		}
-		parts[i] = page.results
+		parts[i], totals[i] = page.results, page.total
 	}
+	total := 0
+	for _, n := range totals {
+		total += n
+	}
+	return l.page(appendHits(nil, joinParts(sources, parts, l.query.Limit), newHitCutter([]string{"_federation"}, nil)), total), got.Missing, nil
+}
+
+// joinParts puts the parts of a page together as sources says, then what the parts have beyond that.
+func joinParts(sources []int, parts [][][]byte, limit int) []hit {
 	var hits []hit
+	take := func(i int) {
+		hits, parts[i] = append(hits, hit{raw: parts[i][0]}), parts[i][1:]
+	}
 	for _, i := range sources {
 		if len(parts[i]) > 0 {
-			hits = append(hits, hit{raw: parts[i][0]})
-			parts[i] = parts[i][1:]
+			take(i)
 		}
 	}
-	return l.page(appendHits(nil, hits, newHitCutter([]string{"_federation"}, nil)), total), got.Missing, nil
+	for i := range parts {
+		for len(parts[i]) > 0 && len(hits) < limit {
+			take(i)
+		}
+	}
+	return hits
 }
 
 // documentSpan is a part of a node's list.
@@ -256,15 +275,25 @@ func documentSpans(lists [][]hit, totals []int, head, offset, limit int) (source
 	return sources, spans
 }
 
-// again asks for a part of the page from the replicas of one call; all of its shards answer or it fails.
+// again asks for a part of the page from one node that has all shards of a call. Where none does any more, each node is
+// asked for the part from the list's beginning, since nobody knows how much of what comes before it is where.
 func (l *documentList) again(ctx context.Context, call Call, offset, limit int) (documentPage, error) {
 	r := l.request
 	r.Shards, r.prepared = call.Shards, nil
+	plan := planRead(r)
+	from, to := offset, limit
+	if len(plan.Calls) > 1 {
+		from, to = 0, offset+limit
+	}
+	r.prepared, r.alone = &plan, true
 	got, err := scatter(ctx, l.s, r, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
-		return l.askPage(ctx, c, call, offset, limit)
+		return l.askPage(ctx, c, call, from, to)
 	})
 	if err == nil && len(got.Missing) > 0 {
 		err = unavailable(got.Missing, nil)
+	}
+	if err == nil && len(got.Answers) > 1 && from > 0 {
+		err = miroirError(codeShardUnavailable, "A node was lost while the list was read. Retry.")
 	}
 	if err != nil {
 		return documentPage{}, err
@@ -272,7 +301,10 @@ func (l *documentList) again(ctx context.Context, call Call, offset, limit int) 
 	var page documentPage
 	for _, a := range got.Answers {
 		page.results = append(page.results, a.Value.results...)
+		page.total += a.Value.total
 	}
+	skipped := min(offset-from, len(page.results))
+	page.results = page.results[skipped:min(len(page.results), skipped+limit)]
 	return page, nil
 }
 

@@ -128,7 +128,6 @@ type read struct {
 	index     string
 	from, to  int64
 	id        int    // of a document asked for alone; 0 for a list
-	counted   bool   // a list of documents, not a search
 	g         string // searched for, "" for everything
 	status    int
 	code      string
@@ -159,7 +158,6 @@ func (w *world) read(r *rand.Rand) {
 		seen.id = 1 + r.IntN(12)
 		path += fmt.Sprintf("/documents/%d", seen.id)
 	case 1:
-		seen.counted = true
 		path += "/documents?limit=100"
 	case 2:
 		path += "/search?limit=100"
