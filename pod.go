@@ -36,14 +36,15 @@ type pod struct {
 	raft      *raftnode.Node
 	server    *proxy.Server
 	metrics   *metrics.Set
-	client    *http.Server
 	clientURL string
 	adminURL  string
+	listeners []*listener
 	failed    chan error // a listener that ended by itself
 	closers   closers
 }
 
-// openPod starts a pod and returns once it answers requests. After an error nothing is left running.
+// openPod starts a pod and returns once it answers requests; until then its ports say that it is alive and not ready.
+// After an error nothing is left running.
 func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 	p := &pod{options: o, failed: make(chan error, 2)}
 	defer func() {
@@ -51,6 +52,9 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 			err = errors.Join(err, p.Close())
 		}
 	}()
+	if err := p.listen(); err != nil {
+		return nil, err
+	}
 	if err := p.openState(ctx); err != nil {
 		return nil, err
 	}
@@ -75,9 +79,7 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 	if err := p.startWorkers(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.listen(); err != nil {
-		return nil, err
-	}
+	p.serve()
 	p.closers.Add("leadership", p.raft.StepDown)
 	p.closers.Add("readiness", p.server.Drain)
 	return p, nil
@@ -119,16 +121,28 @@ func (p *pod) startWorkers(ctx context.Context) error {
 
 // listen opens the client port and the port inside the network.
 func (p *pod) listen() error {
-	var err error
-	p.client, p.clientURL, err = p.serveOn(p.options.Server.Listener, p.server)
+	client, err := p.listenOn(p.options.Server.Listener)
 	if err != nil {
 		return err
 	}
+	p.clientURL = client.url
 	if inside := p.options.Metrics; inside.Enabled {
 		inside.Bind = cmp.Or(inside.Bind, p.options.Server.Bind)
-		_, p.adminURL, err = p.serveOn(inside, p.server.AdminHandler())
+		admin, err := p.listenOn(inside)
+		if err != nil {
+			return err
+		}
+		p.adminURL = admin.url
 	}
-	return err
+	return nil
+}
+
+// serve lets the open ports answer requests. From here on they close before what they use.
+func (p *pod) serve() {
+	for i, handler := range []http.Handler{p.server, p.server.AdminHandler()}[:len(p.listeners)] {
+		p.listeners[i].front.Serve(handler)
+		p.closers.Add("listener "+p.listeners[i].url, p.listeners[i].close)
+	}
 }
 
 // nodeTransport reaches the nodes.
@@ -141,34 +155,47 @@ func (o *podOptions) nodeTransport() http.RoundTripper {
 
 func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// serveOn serves h on an address and registers its graceful end: running requests may finish.
-func (p *pod) serveOn(at config.Listener, h http.Handler) (*http.Server, string, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(at.Bind, strconv.Itoa(at.Port)))
+// listener is an open port.
+type listener struct {
+	url    string
+	front  *proxy.Front
+	server *http.Server
+	grace  time.Duration
+	ended  chan struct{} // closed once nothing is accepted any more
+}
+
+// listenOn opens a port, whose front answers until serve.
+func (p *pod) listenOn(at config.Listener) (*listener, error) {
+	port, err := net.Listen("tcp", net.JoinHostPort(at.Bind, strconv.Itoa(at.Port)))
 	if err != nil {
-		return nil, "", fmt.Errorf("%w (another port: server.port, metrics.port)", err)
+		return nil, fmt.Errorf("%w (another port: server.port, metrics.port)", err)
 	}
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	l := &listener{url: "http://" + reachable(port.Addr()), front: &proxy.Front{}, grace: p.options.Server.ShutdownGrace, ended: make(chan struct{})}
+	l.server = &http.Server{
+		Handler: l.front, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.options.Logger.Handler(), slog.LevelDebug),
 	}
-	done := make(chan struct{})
 	go func() {
-		defer close(done)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			p.failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err)
+		defer close(l.ended)
+		if err := l.server.Serve(port); !errors.Is(err, http.ErrServerClosed) {
+			p.failed <- fmt.Errorf("serve %s: %w", port.Addr(), err)
 		}
 	}()
-	p.closers.Add("listener "+listener.Addr().String(), func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), p.options.Server.ShutdownGrace)
-		defer cancel()
-		err := server.Shutdown(ctx)
-		if err != nil { // the grace is over: cut what still runs
-			err = errors.Join(err, server.Close())
-		}
-		<-done
-		return err
-	})
-	return server, "http://" + reachable(listener.Addr()), nil
+	p.listeners = append(p.listeners, l)
+	p.closers.Add("listener "+l.url, l.close)
+	return l, nil
+}
+
+// close lets running requests finish. It may be called twice.
+func (l *listener) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), l.grace)
+	defer cancel()
+	err := l.server.Shutdown(ctx)
+	if err != nil { // the grace is over: cut what still runs
+		err = errors.Join(err, l.server.Close())
+	}
+	<-l.ended
+	return err
 }
 
 // reachable turns a listening address into one a client on this machine can use.

@@ -129,8 +129,7 @@ func (s *Server) handleReady(w http.ResponseWriter, r *request) error {
 		waiting = append(waiting, "shards")
 	}
 	if len(waiting) > 0 {
-		w.Header().Set("Retry-After", "1")
-		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "waiting", "waiting_for": waiting})
+		writeWaiting(w, waiting)
 		return nil
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"miroir/config"
+)
+
+// A pod that waits for others says so on its port, serves nobody, and closes it when it is stopped before they come.
+func TestAPodAnswersWhileTheClusterForms(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().(*net.TCPAddr)
+	free.Close()
+	settings := config.Default()
+	settings.DataDir, settings.Raft.NodeID, settings.Raft.ClusterSecret, settings.MasterKey = t.TempDir(), "a", "s", "masterKey"
+	settings.Server.Bind, settings.Server.Port, settings.Metrics.Enabled, settings.Server.ShutdownGrace = "127.0.0.1", address.Port, false, 5*time.Second
+	settings.Raft.Bind, settings.Raft.Port, settings.Raft.BootstrapExpect = "127.0.0.1", 0, 3
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := openPod(ctx, podOptions{Config: settings, Logger: slog.New(slog.DiscardHandler)})
+		ended <- err
+	}()
+	get := func(path string) (status int, retry, body string) {
+		answer, err := http.Get("http://" + address.String() + path)
+		if err != nil {
+			return 0, "", err.Error()
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, answer.Header.Get("Retry-After"), string(text)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if status, _, _ := get("/health"); status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the port does not answer while the cluster forms")
+		}
+	}
+	for path, want := range map[string]string{"/_miroir/ready": `"waiting_for":["state"]`, "/indexes": `"code":"miroir_no_leader"`, "/_miroir/status": `"code":"miroir_no_leader"`} {
+		if status, retry, body := get(path); status != http.StatusServiceUnavailable || retry != "1" || !strings.Contains(body, want) {
+			t.Errorf("%s: %d, Retry-After %q, %s", path, status, retry, body)
+		}
+	}
+	stop()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("a pod that never was part of a cluster was opened")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the pod does not stop")
+	}
+	if status, _, body := get("/health"); status != 0 {
+		t.Errorf("the port is still open: %d %s", status, body)
+	}
+}
