@@ -22,6 +22,8 @@ var internalNetworks = []netip.Prefix{
 }
 
 // errRejectedIP has Meilisearch's words.
+//
+//lint:ignore ST1005 clients see them
 var errRejectedIP = errors.New("Rejected IP")
 
 // modelTransport reaches the internet and the allowed networks. The address is judged when it is dialled, so that neither

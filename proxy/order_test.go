@@ -33,7 +33,6 @@ func TestNumbersSortAsDocumentsCame(t *testing.T) {
 				}
 				all = append(all, placed{task, place, document[orderField]})
 			}
-			break
 		}
 	}
 	for _, size := range []int{1, 33, 5000} { // one task has one payload
