@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -378,4 +379,31 @@ func TestReadThatShardsMovedUnderIsDoneAgain(t *testing.T) {
 	if hits, _ := answer["hits"].([]any); len(hits) != 60 || answer["estimatedTotalHits"] != 60.0 {
 		t.Errorf("%d hits of 60 documents, total %v", len(hits), answer["estimatedTotalHits"])
 	}
+}
+
+// A node takes over its share without a look at the placement in between but the first. Red when moves wait for the next one.
+func TestMovesFollowOneAnother(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 32, spread: fsm.SpreadAll, spare: 1})
+	movies(c, "m", 100)
+	c.begun("POST", "/_miroir/nodes", `{"id":"s0","address":"http://s0"}`)
+	view := c.state.View()
+	want := 0
+	for _, nodes := range view.Planner(time.Now()).Targets(view.Index("m"), 0) {
+		if slices.Contains(nodes, "s0") {
+			want++
+		}
+	}
+	if want <= 4 {
+		t.Fatalf("%d replicas belong on the new node: too few to show anything", want)
+	}
+	c.repair(workers.Repair{Interval: time.Hour})
+	c.within(movesTake, "the new node to have its share", func() bool {
+		have := 0
+		for s := range fsm.ShardID(32) {
+			if replicaAt(c.state.View().Index("m"), s, "s0").State == fsm.Active {
+				have++
+			}
+		}
+		return have == want
+	})
 }

@@ -49,16 +49,47 @@ func (a *attempt) copyAll(ctx context.Context) error {
 		return err
 	}
 	a.job.begin()
+	sent := &copies{attempt: a}
 	for _, p := range parts {
-		if err := a.copyPart(ctx, p); err != nil {
+		if err := a.copyPart(ctx, p, sent); err != nil {
 			return err
 		}
 	}
+	return sent.confirm(ctx)
+}
+
+// copies are documents that the target has not confirmed yet. Those of several replicas are sent before any is waited for,
+// so that the node may index them together.
+type copies struct {
+	attempt *attempt
+	tasks   []uint32 // of the target
+	sent    []sentPage
+}
+
+type sentPage struct {
+	slot *slot
+	ids  []string
+}
+
+// maxUnconfirmed bounds the tasks that wait on a target.
+const maxUnconfirmed = 16
+
+// confirm waits until the target has indexed what was sent, and looks whether it took.
+func (c *copies) confirm(ctx context.Context) error {
+	if err := c.attempt.target.await(ctx, c.tasks); err != nil {
+		return err
+	}
+	for _, page := range c.sent {
+		if err := c.attempt.verify(ctx, page.slot, page.ids); err != nil {
+			return err
+		}
+	}
+	c.tasks, c.sent = nil, nil
 	return nil
 }
 
-// copyPart compares a part page by page, copies what differs and looks whether it took.
-func (a *attempt) copyPart(ctx context.Context, p part) error {
+// copyPart compares a part page by page and sends what differs.
+func (a *attempt) copyPart(ctx context.Context, p part, sent *copies) error {
 	ours, theirs, err := a.listBoth(ctx, p)
 	if err != nil {
 		return err
@@ -67,8 +98,6 @@ func (a *attempt) copyPart(ctx context.Context, p part) error {
 	if err := a.deleteExtra(ctx, ours, theirs); err != nil {
 		return err
 	}
-	var pending []uint32
-	var copied []string
 	for page := range slices.Chunk(ours, a.repair.PageSize) {
 		if err := a.stillJoining(); err != nil {
 			return err
@@ -77,16 +106,20 @@ func (a *attempt) copyPart(ctx context.Context, p part) error {
 		if err != nil {
 			return err
 		}
-		pending, copied = append(pending, uids...), append(copied, differing...)
+		if len(differing) > 0 {
+			sent.tasks, sent.sent = append(sent.tasks, uids...), append(sent.sent, sentPage{p.slot, differing})
+		}
 		a.job.compared(len(page))
 		if err := a.pace(ctx, len(differing)); err != nil {
 			return err
 		}
+		if len(sent.tasks) >= maxUnconfirmed {
+			if err := sent.confirm(ctx); err != nil {
+				return err
+			}
+		}
 	}
-	if err := a.target.await(ctx, pending); err != nil {
-		return err
-	}
-	return a.verify(ctx, p.slot, copied)
+	return nil
 }
 
 // pace waits until as many documents may be copied as were.

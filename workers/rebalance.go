@@ -19,6 +19,7 @@ import (
 type rebalancer struct {
 	opts   Options
 	repair *Repair
+	bells  moveBells
 	meter  rebalanceMeter
 
 	settled map[fsm.IndexID]*fsm.Index // indexes that needed nothing when planned by basis
@@ -38,9 +39,9 @@ type rebalanceMeter struct {
 	since    time.Time // when the moves in progress began, zero when there are none
 }
 
-func newRebalancer(o Options) *rebalancer {
+func newRebalancer(o Options, bells moveBells) *rebalancer {
 	set := o.Repair.Metrics
-	r := &rebalancer{opts: o, repair: o.Repair, purging: map[jobKey]bool{}, leaving: map[fsm.ReplicaRef]time.Time{}, meter: rebalanceMeter{
+	r := &rebalancer{opts: o, repair: o.Repair, bells: bells, purging: map[jobKey]bool{}, leaving: map[fsm.ReplicaRef]time.Time{}, meter: rebalanceMeter{
 		active:   set.GetOrCreateGauge("miroir_rebalance_in_progress", nil),
 		purged:   set.GetOrCreateCounter("miroir_rebalance_replicas_removed_total"),
 		duration: set.GetOrCreateHistogram("miroir_rebalance_duration_seconds"),
@@ -53,7 +54,7 @@ func newRebalancer(o Options) *rebalancer {
 func (r *rebalancer) run(ctx context.Context) {
 	for {
 		r.turn(ctx)
-		if !sleep(ctx, r.repair.Interval) {
+		if !r.bells.rebalance.wait(ctx, r.repair.Interval) {
 			r.purges.Wait()
 			r.meter.active.Set(0)
 			return
@@ -173,6 +174,9 @@ func (r *rebalancer) change(ctx context.Context, moves *fsm.Moves, view *fsm.Vie
 		if err != nil && ctx.Err() == nil {
 			r.opts.Logger.Warn("replicas not moved", "index_id", index, "error", err)
 		}
+	}
+	if len(changes) > 0 {
+		r.bells.repair.ring()
 	}
 }
 
@@ -340,6 +344,7 @@ func (r *rebalancer) purgeOne(ctx context.Context, key jobKey) {
 	switch {
 	case err == nil:
 		r.meter.purged.Inc()
+		r.bells.rebalance.ring()
 	case ctx.Err() == nil && !errors.Is(err, errVoid):
 		r.opts.Logger.Warn("documents of a leaving replica not deleted", "index_id", key.index, "node_id", key.node, "error", err)
 		sleep(ctx, r.repair.BackoffMin)

@@ -59,6 +59,7 @@ func (r Repair) configured(view *fsm.View) *Repair {
 type repairer struct {
 	opts   Options
 	repair *Repair
+	bells  moveBells
 	meter  repairMeter
 	rate   *rate.Limiter // of documents that are copied
 
@@ -81,9 +82,9 @@ type repairMeter struct {
 	held                        *metrics.Histogram
 }
 
-func newRepairer(o Options) *repairer {
+func newRepairer(o Options, bells moveBells) *repairer {
 	set := o.Repair.Metrics
-	return &repairer{opts: o, repair: o.Repair, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
+	return &repairer{opts: o, repair: o.Repair, bells: bells, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
 		active:    set.GetOrCreateGauge("miroir_repair_active", nil),
 		repaired:  set.GetOrCreateCounter(`miroir_repair_shards_total{result="repaired"}`),
 		failed:    set.GetOrCreateCounter(`miroir_repair_shards_total{result="failed"}`),
@@ -109,12 +110,14 @@ func (r *repairer) run(ctx context.Context) {
 				numRunning.Add(1)
 				job.start(r.opts.Now())
 				running.Go(func() {
-					defer numRunning.Add(-1)
 					r.work(ctx, job)
+					numRunning.Add(-1)
+					r.bells.repair.ring()
+					r.bells.rebalance.ring()
 				})
 			}
 		}
-		if !sleep(ctx, r.repair.Interval) {
+		if !r.bells.repair.wait(ctx, r.repair.Interval) {
 			running.Wait()
 			return
 		}

@@ -195,19 +195,20 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
 	duties.Go(func() { newDriftCheck(w.opts).run(ctx) })
-	w.heal(ctx, &duties)
+	moves := moveBells{repair: newBell(), rebalance: newBell()}
+	w.heal(ctx, &duties, moves)
 	if w.opts.Repair != nil {
-		duties.Go(func() { newRebalancer(w.opts).run(ctx) })
+		duties.Go(func() { newRebalancer(w.opts, moves).run(ctx) })
 	}
 	duties.Go(func() { w.opts.Coordinator.RunJobs(ctx) })
 	duties.Wait()
 }
 
 // heal brings replicas in sync, compares them and looks for foreign writes until ctx ends.
-func (w *Workers) heal(ctx context.Context, duties *sync.WaitGroup) {
+func (w *Workers) heal(ctx context.Context, duties *sync.WaitGroup, moves moveBells) {
 	var r *repairer
 	if w.opts.Repair != nil {
-		r = newRepairer(w.opts)
+		r = newRepairer(w.opts, moves)
 		w.repairer.Store(r)
 		duties.Go(func() {
 			defer w.repairer.Store(nil)
