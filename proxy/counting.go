@@ -65,6 +65,7 @@ func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery)
 		Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json",
 	})
 	if err != nil {
+		q.lost.note(call, err)
 		return nil, err
 	}
 	var answers []*nodeAnswer
@@ -72,7 +73,9 @@ func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery)
 		answers = append(answers, readAnswer(result, q.ix.NodeUID))
 	}
 	if len(answers) != len(queries) {
-		return nil, &refusal{node: call.Node, status: response.Status, body: response.Body}
+		err = &refusal{node: call.Node, status: response.Status, body: response.Body}
+		q.lost.note(call, err)
+		return nil, err
 	}
 	return answers, nil
 }

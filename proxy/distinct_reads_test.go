@@ -46,15 +46,16 @@ func TestDistinctAndTiesOverSeveralNodes(t *testing.T) {
 	}
 }
 
-// refusing fails every request whose body holds a text.
+// refusing fails every request whose body holds a text, to one host or to any.
 type refusing struct {
 	inner http.RoundTripper
 	text  string
+	host  string
 	count atomic.Int32
 }
 
 func (f *refusing) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && f.text != "" {
+	if r.Body != nil && f.text != "" && (f.host == "" || r.URL.Host == f.host) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err
@@ -68,22 +69,53 @@ func (f *refusing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.inner.RoundTrip(r)
 }
 
+// A node that answers the first round of a search and not the next is not asked again: another replica has its shards, or
+// the answer names them.
 func TestSearchesOutliveExtraRounds(t *testing.T) {
-	nodes := map[string]*devnode.Node{}
-	var addresses []string
-	for _, host := range []string{"a", "b"} {
-		nodes[host] = devnode.New(devnode.Options{MasterKey: testMasterKey})
-		t.Cleanup(nodes[host].Close)
-		addresses = append(addresses, "http://"+host)
+	const search, facetSearch = "/indexes/docs/search", "/indexes/docs/facet-search"
+	one, _ := filledCluster(t, layout{groups: 1, nodes: 1, copies: 1, shards: 8, whole: true})
+	reads := []struct{ path, body, later, member string }{
+		{search, `{"q":"document","sort":["price:asc","title:asc"],"distinct":"color","limit":2,"facets":["color"]}`, "NOT ", "facetDistribution"},
+		{search, `{"q":"document","sort":["price:asc","title:asc"],"distinct":"price","limit":9,"facets":["color"]}`, "NOT ", "estimatedTotalHits"},
+		{facetSearch, `{"facetName":"color","q":"document"}`, "NOT ", "facetHits"},
 	}
-	transport := &refusing{inner: devnode.Transport(nodes)}
-	c := fill(t, newReadCluster(t, transport, addresses, layout{groups: 1, nodes: 2, copies: 1, shards: 8}))
-	transport.text = "NOT "
-	got := ask(t, c, "POST", "/indexes/docs/search", `{"q":"document","distinct":"color","limit":2,"facets":["color"]}`)
-	if got.status != http.StatusOK || len(itemsOf(memberOf(got.body, "hits"))) != 2 || len(memberOf(got.body, "facetDistribution")) == 0 {
-		t.Errorf("%d %s", got.status, got.body)
-	}
-	if transport.count.Load() == 0 {
-		t.Error("no further round was asked for")
+	ask(t, one, "PATCH", "/indexes/docs/settings", `{"distinctAttribute":"color"}`)
+	for _, lost := range []struct {
+		name   string
+		copies int
+		host   string // that fails, "" for every one
+		marked bool
+	}{{"one of two replicas", 2, "node1", false}, {"the only replica", 1, "node1", true}, {"all", 2, "", true}} {
+		t.Run(lost.name, func(t *testing.T) {
+			for _, read := range reads {
+				nodes := map[string]*devnode.Node{}
+				var addresses []string
+				for _, host := range []string{"node0", "node1", "node2"} {
+					nodes[host] = devnode.New(devnode.Options{MasterKey: testMasterKey})
+					t.Cleanup(nodes[host].Close)
+					addresses = append(addresses, "http://"+host)
+				}
+				transport := &refusing{inner: devnode.Transport(nodes), host: lost.host}
+				c := fill(t, newReadCluster(t, transport, addresses, layout{groups: 1, nodes: 3, copies: lost.copies, shards: 8}))
+				ask(t, c, "PATCH", "/indexes/docs/settings", `{"distinctAttribute":"color"}`)
+				transport.text = read.later
+				transport.count.Store(0)
+				got := ask(t, c, "POST", read.path, read.body)
+				transport.text = ""
+				if transport.count.Load() == 0 {
+					t.Errorf("%s: no further round was asked for", read.body)
+				}
+				marked := strings.HasPrefix(got.header.Get("X-Miroir-Degraded"), "shards=")
+				want := ask(t, one, "POST", read.path, read.body)
+				switch exact := bytes.Equal(memberOf(got.body, read.member), memberOf(want.body, read.member)); {
+				case got.status != http.StatusOK || len(memberOf(got.body, read.member)) == 0:
+					t.Errorf("%s: %d %s", read.body, got.status, got.body)
+				case !exact && !marked:
+					t.Errorf("%s: %s, want %s, and not marked", read.body, got.body, want.body)
+				case marked != (lost.marked || read.path == facetSearch):
+					t.Errorf("%s is marked %q", read.body, got.header.Get("X-Miroir-Degraded"))
+				}
+			}
+		})
 	}
 }

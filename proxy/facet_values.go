@@ -132,6 +132,7 @@ func (q *search) valuesOf(ctx context.Context, field string) *fieldValues {
 	}
 	everything := *q
 	everything.query, everything.within = &meili.SearchQuery{Distinct: new(tasks.NoField)}, nil
+	everything.lost = nil // only the order of equal counts depends on it
 	plan := planRead(q.s.planRequest(q.view, q.ix, nil, q.seed))
 	if len(plan.Missing) > 0 {
 		return nil

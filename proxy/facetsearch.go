@@ -51,18 +51,20 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return shownError(err, ix)
 	}
-	markMissing(w.Header(), "", got.Missing)
 	if len(got.Answers) == 1 && (ix.Whole() || !listsByCount(settingsOf(ix))) {
+		markMissing(w.Header(), "", got.Missing)
 		writeRawJSON(w, http.StatusOK, got.Answers[0].Value)
 		return nil
 	}
 	q := s.newSearch(r.View, ix, query.Search())
+	q.lost = &losses{}
 	parts := readFacetHits(got.Answers, query.FacetName)
 	maxValues := q.settings.MaxValuesPerFacet()
 	if q.settings.FacetSort(query.FacetName) == "count" {
 		q.recount(r.Context(), callsOf(got.Answers), parts, query.FacetName, maxValues, false)
 	}
 	values := q.withoutDuplicates(r.Context(), plan, query, sumFacets(parts).values[query.FacetName])
+	markMissing(w.Header(), "", q.lost.shards(got.Missing))
 	sortFacetHits(values, query, q.settings.FacetSort(query.FacetName))
 	writeRawJSON(w, http.StatusOK, facetSearchAnswer(values[:min(len(values), maxValues)], query, got.Answers))
 	return nil
@@ -83,6 +85,9 @@ func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query 
 	q.query = &hits
 	f := q.form()
 	got, err := q.scatter(ctx, plan, f)
+	if err != nil || len(got.Missing) > 0 {
+		q.lost.note(Call{Shards: got.Missing}, nil)
+	}
 	if err != nil || len(got.Answers) < 2 {
 		return values
 	}

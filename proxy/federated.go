@@ -28,6 +28,7 @@ type federated struct {
 	requests map[string]planRequest // how each index is read, by client name
 	seed     uint64
 	metadata bool
+	lone     bool // one node is asked for all: for the client's own window, which its totals depend on
 	started  time.Time
 }
 
@@ -132,6 +133,7 @@ func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string]
 	var failure error
 	for len(open) > 0 {
 		parts := f.parts(open, avoid, missing)
+		f.lone = len(answers) == 0 && len(parts) == 1
 		f.s.meter.fanOut.Update(float64(len(parts)))
 		open = map[string][]fsm.ShardID{}
 		for _, o := range f.ask(ctx, parts) {
@@ -334,7 +336,10 @@ func (f *federated) distinctOf(query int) string {
 func (f *federated) request(part federatedPart) *meili.MultiSearch {
 	federation := *f.multi.Federation
 	_, to := federation.Window()
-	reach := withLookahead(to)
+	reach := to
+	if !f.lone {
+		reach = withLookahead(to)
+	}
 	if federation.Paged() {
 		if to > 0 {
 			federation.Page, federation.HitsPerPage = new(1), &reach

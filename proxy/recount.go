@@ -6,7 +6,7 @@ import (
 )
 
 // Lists by count of nodes that cut them at the client's maximum, completed by asking again. A node that does not answer
-// then leaves its list as it is.
+// then leaves its list as it is, and is noted among the search's losses.
 
 // maxRecounts bounds the rounds of one facet.
 const maxRecounts = 4

@@ -8,8 +8,8 @@ import (
 	"miroir/meili"
 )
 
-// What the first answers of the nodes do not say, asked a second time. A node that does not answer then leaves the first
-// estimate standing: the hits are exact without it.
+// What the first answers of the nodes do not say, asked a second time. A node that does not answer then is noted among the
+// search's losses (see runWhole).
 
 // goodEnough is the keyword score, times the keywords' weight, from which on a hybrid search leaves vectors alone (milli
 // search/hybrid.rs, GOOD_ENOUGH_SCORE).
@@ -93,7 +93,10 @@ func (q *search) again(ctx context.Context, answers []answered[*nodeAnswer], pos
 		call := answers[positions[i]].Call
 		ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
 		defer cancel()
-		got[i], _ = alone.askPart(ctx, q.s.nodes.Client(q.view, call.Node), call, f)
+		var err error
+		if got[i], err = alone.askPart(ctx, q.s.nodes.Client(q.view, call.Node), call, f); err != nil {
+			q.lost.note(call, err)
+		}
 	})
 	found := map[int]*nodeAnswer{}
 	for i, a := range got {

@@ -25,6 +25,7 @@ type search struct {
 	send     sender
 	pin      *sessionPin
 	request  *planRequest          // set by planRequest
+	lost     *losses               // of rounds after the first, shared by copies
 	within   map[fsm.NodeID]string // filters that further counts of candidates must satisfy, "" for none
 }
 
@@ -63,7 +64,7 @@ func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) 
 		q.s.meter.retries.Inc()
 		request = request.without(plan.Calls[0], err)
 	}
-	answer, missing, err := q.runParts(ctx, request)
+	answer, missing, err := q.runWhole(ctx, request)
 	if err != nil {
 		return nil, nil, q.errorOfQuery(ctx, err)
 	}
@@ -89,6 +90,8 @@ func (q *search) runParts(ctx context.Context, request planRequest) (*searchAnsw
 }
 
 func (q *search) scatter(ctx context.Context, request planRequest, f searchForm) (gathered[*nodeAnswer], error) {
+	plan := request.plan()
+	f.lone = len(plan.Calls) == 1 && len(plan.Missing) == 0
 	return scatter(ctx, q.s, request, func(ctx context.Context, c *node.Client, call Call) (*nodeAnswer, error) {
 		return q.askPart(ctx, c, call, f)
 	})
@@ -130,7 +133,11 @@ func (q *search) runAlone(ctx context.Context, r planRequest, call Call) ([]byte
 func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searchForm) (*nodeAnswer, error) {
 	query := *q.query
 	query.Filter = withShards(query.Filter, call.filterShards())
-	query.Offset, query.Limit, query.Page, query.HitsPerPage = q.nodePaging(withLookahead(f.reach))
+	reach := f.reach
+	if !f.lone {
+		reach = withLookahead(reach)
+	}
+	query.Offset, query.Limit, query.Page, query.HitsPerPage = q.nodePaging(reach)
 	query.AttributesToRetrieve = retrieveOrder(f.retrieve)
 	sent := nodeQuery{plain: &query}
 	if f.federated {
@@ -194,6 +201,7 @@ func (q *search) score(h *hit, f searchForm) {
 type searchForm struct {
 	federated         bool
 	reach             int    // hits asked of each node
+	lone              bool   // one node answers all: it is asked for the client's own window, which its totals depend on
 	distinct          string // applied again over the merged hits, "" for none
 	distinctFederated bool   // nodes give its values apart from the hits
 	retrieve          *[]string
