@@ -80,6 +80,9 @@ func (w *world) replay() *model {
 			if done != nil {
 				w.wrong("task %d (%s) was acknowledged and failed: %s", t.UID, op.marker, t.Error.Message)
 			}
+			if op.inOneShard(w.history.shards) { // all or nothing
+				op = &operation{marker: op.marker, kind: op.kind, index: op.index, ended: op.ended}
+			}
 		}
 		if err := m.apply(t.UID, op, sure, t.Status == "succeeded"); err != nil {
 			w.wrong("%v, error %+v", err, t.Error)
@@ -89,6 +92,22 @@ func (w *world) replay() *model {
 		w.wrong("task %d of %s was acknowledged and is not there", uid, done.marker)
 	}
 	return m
+}
+
+// inOneShard reports that a write of documents concerns one shard only, so that it cannot have been refused because of
+// others than those that have it.
+func (op *operation) inOneShard(shards uint32) bool {
+	if op.kind != opAdd && op.kind != opUpdate && op.kind != opDelete {
+		return false
+	}
+	seen := map[fsm.ShardID]bool{}
+	for _, d := range op.documents {
+		seen[proxy.ShardOf(fmt.Sprint(d.ID), shards)] = true
+	}
+	for _, id := range op.ids {
+		seen[proxy.ShardOf(fmt.Sprint(id), shards)] = true
+	}
+	return len(seen) == 1
 }
 
 // nameWhenSent is the name a task was sent to: since, later swaps made it show under others.

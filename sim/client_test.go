@@ -138,11 +138,15 @@ type read struct {
 }
 
 func (w *world) readAtRandom(stop <-chan struct{}, r *rand.Rand) {
+	often := int64(8)
+	if w.history.busy {
+		often = 60
+	}
 	for {
 		select {
 		case <-stop:
 			return
-		case <-time.After(time.Duration(r.Int64N(int64(w.history.length) / 8))):
+		case <-time.After(time.Duration(r.Int64N(int64(w.history.length) / often))):
 			w.read(r)
 		}
 	}

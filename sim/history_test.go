@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"miroir/fsm"
@@ -22,6 +23,9 @@ type history struct {
 	readers          int
 	length           time.Duration // faults begin within it
 	faults           []fault
+	busy             bool          // many writes and reads of few documents while a node that lost its disk is repaired
+	lag              time.Duration // the longest that a node takes for an answer when nothing is wrong
+	changes          []change      // of the topology
 }
 
 // fault is one thing that goes wrong for a while.
@@ -67,8 +71,45 @@ func newHistory(seed uint64) *history {
 	if *numPods == 0 && seed%3 == 0 {
 		h.pods = 3
 	}
-	h.planFaults(r)
+	switch r.IntN(8) {
+	case 0:
+		h.planBusyRepair(r)
+	case 1, 2:
+		h.planChanges(r)
+		if r.IntN(2) == 0 {
+			h.planFaults(r)
+			h.faults = slices.DeleteFunc(h.faults, func(f fault) bool { return f.kind == faultWipe || f.kind == faultRollback })
+		}
+	default:
+		h.planFaults(r)
+	}
 	return h
+}
+
+// planBusyRepair is a copy of an index under load: answers take their time, so that writes and reads come between the steps
+// of the repair.
+func (h *history) planBusyRepair(r *rand.Rand) {
+	h.busy, h.lag = true, time.Duration(30+r.IntN(150))*time.Millisecond
+	h.groups, h.perGroup, h.rf, h.indexes = 1, 2+r.IntN(2), 2, h.indexes[:1]
+	h.writers, h.writes, h.readers, h.length = 3, 40, 2, 12*time.Second
+	kind := []string{faultWipe, faultRollback}[r.IntN(2)]
+	h.faults = []fault{{kind: kind, node: r.IntN(h.perGroup), at: time.Second + time.Duration(r.Int64N(int64(2*time.Second))), last: minAbsence + time.Duration(r.Int64N(int64(time.Second)))}}
+}
+
+// newBusyOperation is a write to one of a few documents.
+func newBusyOperation(r *rand.Rand, h *history, marker string) *operation {
+	op := &operation{marker: marker, index: h.indexes[0]}
+	switch n := r.IntN(100); {
+	case n < 50:
+		op.kind, op.documents = opUpdate, []document{{ID: 1 + r.IntN(12), U: marker, N: 1 + r.IntN(9)}}
+	case n < 80:
+		op.kind, op.documents = opAdd, []document{{ID: 1 + r.IntN(12), V: marker, N: 1 + r.IntN(9)}}
+	case n < 92:
+		op.kind, op.ids = opDelete, []int{1 + r.IntN(12)}
+	default:
+		op.kind, op.below = opDeleteFilter, 1+r.IntN(4)
+	}
+	return op
 }
 
 // planFaults puts faults on a time line. Those of one node follow one another; what destroys data stands alone, since the
@@ -106,6 +147,9 @@ func (h *history) planFaults(r *rand.Rand) {
 
 // newOperation makes up a write.
 func newOperation(r *rand.Rand, h *history, marker string) *operation {
+	if h.busy {
+		return newBusyOperation(r, h, marker)
+	}
 	op := &operation{marker: marker, index: h.indexes[r.IntN(len(h.indexes))]}
 	switch n := r.IntN(100); {
 	case n < 40:

@@ -102,6 +102,7 @@ func (p *pod) start() error {
 		return errors.Join(err, node.Close())
 	}
 	run.server.ShowRepairs(run.workers.Repairs)
+	run.server.ShowAudits(run.workers)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.process = run
@@ -285,6 +286,7 @@ func (p *pod) call(method, path, body string) answer {
 	}
 	request := httptest.NewRequest(method, path, strings.NewReader(body))
 	request.Header.Set("Authorization", "Bearer "+masterKey)
+	request.RemoteAddr = "127.0.0.1:1" // may manage
 	if method != http.MethodGet {
 		request.Header.Set("Content-Type", "application/json")
 	}

@@ -84,11 +84,12 @@ func (w *world) report() string {
 
 // tally sums up histories.
 type tally struct {
-	histories, red, acknowledged, unknown, reads, degraded, refused int
+	histories, red, acknowledged, unknown, reads, degraded, refused, changes int
 }
 
 func (s *tally) add(w *world) {
 	s.histories++
+	s.changes += w.changed
 	if len(w.problems) > 0 {
 		s.red++
 	}
@@ -111,6 +112,6 @@ func (s *tally) add(w *world) {
 }
 
 func (s tally) String() string {
-	return fmt.Sprintf("%d histories, %d of them red; %d writes acknowledged, %d not; %d reads, %d marked as degraded, %d refused",
-		s.histories, s.red, s.acknowledged, s.unknown, s.reads, s.degraded, s.refused)
+	return fmt.Sprintf("%d histories, %d of them red; %d writes acknowledged, %d not; %d reads, %d marked as degraded, %d refused; %d topology operations",
+		s.histories, s.red, s.acknowledged, s.unknown, s.reads, s.degraded, s.refused, s.changes)
 }

@@ -37,6 +37,7 @@ type world struct {
 	reads    []*read          // guarded by mu
 	done     map[string]int64 // guarded by mu: by index, the newest task that a client saw succeed
 	newest   *fsm.View        // guarded by mu: that any pod has had
+	changed  int              // guarded by mu: topology operations that were accepted
 	cuts     map[string]int   // guarded by mu: why a pod is cut off from the others, counted
 	unlinked map[string]bool  // guarded by mu: pod and node that do not reach each other
 }
@@ -60,6 +61,14 @@ func newWorld(h *history, log slog.Handler) (*world, error) {
 		name := fmt.Sprintf("n%d-%d", i/h.perGroup, i%h.perGroup)
 		w.names = append(w.names, name)
 		w.byName[name] = devnode.New(devnode.Options{MasterKey: masterKey})
+	}
+	for i := range h.spares() {
+		name := spareName(i)
+		w.names = append(w.names, name)
+		w.byName[name] = devnode.New(devnode.Options{MasterKey: masterKey})
+	}
+	for i, name := range w.names {
+		w.byName[name].Delay(w.lag(i))
 	}
 	w.nodes = devnode.Transport(w.byName)
 	for i := range h.pods {
@@ -184,6 +193,7 @@ func (w *world) run() {
 	for i := range w.history.readers {
 		readers.Go(func() { w.readAtRandom(stop, rand.New(rand.NewPCG(w.history.seed, 100+uint64(i)))) })
 	}
+	faults.Go(w.changeTopology)
 	clients.Wait()
 	faults.Wait()
 	w.tracef("faults are over")
@@ -258,8 +268,13 @@ func (w *world) unsettled() string {
 		return fmt.Sprintf("left-over indexes %v", view.Leftovers)
 	}
 	for _, n := range view.Nodes {
-		if n.State != fsm.NodeActive {
+		if n.State != fsm.NodeActive && n.State != fsm.NodeDrained {
 			return fmt.Sprintf("node %s is %s", n.ID, n.State)
+		}
+	}
+	for i := range view.Jobs {
+		if view.Jobs[i].State == fsm.JobRunning {
+			return fmt.Sprintf("job %+v", view.Jobs[i])
 		}
 	}
 	for _, ix := range view.Indexes {
@@ -302,7 +317,7 @@ func (w *world) act(f *fault, r *rand.Rand) {
 	time.Sleep(f.last)
 	w.tracef("%s: %s is over", name, f.kind)
 	n.Fail(nil)
-	n.Delay(nil)
+	n.Delay(w.lag(f.node))
 	n.Thaw()
 	n.ResumeTasks()
 	switch f.kind {
