@@ -159,3 +159,39 @@ func TestRepairComesToItsEndUnderLoad(t *testing.T) {
 	}
 	c.equalEverywhere("m", want)
 }
+
+// Topology: three groups of one node; the third does no tasks, so that client tasks stay open. The second loses its disk,
+// is repaired, and gives uids again that it gave before. Red when what it said of its old tasks counts for the new ones:
+// a task would end before a replica that is read has done it.
+func TestTaskUIDsOfALostDiskAreNotTakenForOldOnes(t *testing.T) {
+	c := newRepairCluster(t, clusterShape{groups: 3, perGroup: 1, rf: 1, shards: 4}, workers.Repair{})
+	want := oracle{}
+	c.fill("m", want, 3)
+	c.nodes["n2-0"].PauseTasks()
+	last := 0
+	for i := range 30 {
+		last = c.accepted(c.call("POST", "/indexes/m/documents", want.put(i, map[string]any{"v": "before"})))
+	}
+	c.until("the tasks to be under way", func() bool { return c.get(fmt.Sprintf("/tasks/%d", last))["status"] == "processing" })
+	before := c.state.View().Node("n1-0").LastTaskUID
+	c.nodes["n1-0"].Stop()
+	c.until("the node to be missed", func() bool { return c.state.View().Node("n1-0").State != fsm.NodeActive })
+	c.nodes["n1-0"].Wipe()
+	c.nodes["n1-0"].Start()
+	c.until("the lost disk to be noticed", func() bool { return c.state.View().Node("n1-0").LastTaskUID < before })
+	c.repaired("m")
+	c.nodes["n1-0"].PauseTasks()
+	newest := c.accepted(c.call("POST", "/indexes/m/documents", want.put(7, map[string]any{"v": "after"})))
+	c.nodes["n2-0"].ResumeTasks()
+	succeeded(t, c.await(last))
+	ended := func() bool { return c.get(fmt.Sprintf("/tasks/%d", newest))["status"] == "succeeded" }
+	for range 50 {
+		if ended() {
+			t.Fatal("the task ended before a replica in sync had done it")
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+	c.nodes["n1-0"].ResumeTasks()
+	succeeded(t, c.await(newest))
+	c.equalEverywhere("m", want)
+}

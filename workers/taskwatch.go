@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"iter"
 	"math"
 	"slices"
 	"sync"
@@ -18,14 +19,16 @@ import (
 // concerned in one request, often at first and then less so; without any it asks nobody.
 type taskWatch struct {
 	opts Options
-	// seen keeps what nodes said of node tasks that have ended, so that they are not asked for again.
+	// seen keeps what nodes said of the shares of open tasks that have ended, so that they are not asked for again.
 	seen map[nodeTaskKey]node.Task
 	wake chan struct{} // of the workers' own; requests signal through the Coordinator
 	// verifier reads settings back before their task ends.
 	verifier *verifier
 }
 
+// nodeTaskKey is one node's share of a client task. A node that lost its disk gives the same uids again, to other tasks.
 type nodeTaskKey struct {
+	task uint32
 	node fsm.NodeID
 	uid  uint32
 }
@@ -106,6 +109,9 @@ func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
 		if done {
 			finished++
 			progress = true
+			for _, share := range task.NodeTasks {
+				delete(w.seen, nodeTaskKey{task.UID, share.Node, share.UID})
+			}
 			continue
 		}
 		turn.blocked[task.Index] = task.Index != 0
@@ -238,16 +244,11 @@ type answers struct {
 func (w *taskWatch) askNodes(ctx context.Context, view *fsm.View, list []*fsm.Task) answers {
 	wanted := map[fsm.NodeID][]uint32{}
 	found := answers{tasks: map[nodeTaskKey]node.Task{}, asked: map[fsm.NodeID]bool{}}
-	for _, task := range list {
-		for _, share := range task.NodeTasks {
-			if known, ok := w.seen[nodeTaskKey{share.Node, share.UID}]; ok {
-				found.tasks[nodeTaskKey{share.Node, share.UID}] = known
-				continue
-			}
-			wanted[share.Node] = append(wanted[share.Node], share.UID)
-		}
+	for key := range w.unseen(list, found) {
+		wanted[key.node] = append(wanted[key.node], key.uid)
 	}
-	var mu sync.Mutex // guards found and w.seen while nodes answer
+	said := map[fsm.NodeID]map[uint32]node.Task{}
+	var mu sync.Mutex // guards said and found.asked while nodes answer
 	var asking sync.WaitGroup
 	for id, uids := range wanted {
 		client := w.opts.Nodes.Client(view, id)
@@ -264,18 +265,38 @@ func (w *taskWatch) askNodes(ctx context.Context, view *fsm.View, list []*fsm.Ta
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found.asked[id] = true
+			found.asked[id], said[id] = true, map[uint32]node.Task{}
 			for _, task := range list {
-				key := nodeTaskKey{id, task.UID}
-				found.tasks[key] = task
-				if task.Finished() {
-					w.seen[key] = task
-				}
+				said[id][task.UID] = task
 			}
 		})
 	}
 	asking.Wait()
+	for key := range w.unseen(list, found) {
+		if answer, ok := said[key.node][key.uid]; ok {
+			found.tasks[key] = answer
+			if answer.Finished() {
+				w.seen[key] = answer
+			}
+		}
+	}
 	return found
+}
+
+// unseen yields the shares of tasks that are not known to have ended; those that are go to found.
+func (w *taskWatch) unseen(list []*fsm.Task, found answers) iter.Seq[nodeTaskKey] {
+	return func(yield func(nodeTaskKey) bool) {
+		for _, task := range list {
+			for _, share := range task.NodeTasks {
+				key := nodeTaskKey{task.UID, share.Node, share.UID}
+				if known, ok := w.seen[key]; ok {
+					found.tasks[key] = known
+				} else if !yield(key) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // reportsOf joins a task's shares with what the nodes said of them.
@@ -283,7 +304,7 @@ func reportsOf(view *fsm.View, ix *fsm.Index, task *fsm.Task, said answers) []ta
 	reports := make([]tasks.Report, len(task.NodeTasks))
 	for i, share := range task.NodeTasks {
 		report := tasks.Report{NodeTask: share, InSync: inSync(ix, task, share)}
-		if answer, ok := said.tasks[nodeTaskKey{share.Node, share.UID}]; ok {
+		if answer, ok := said.tasks[nodeTaskKey{task.UID, share.Node, share.UID}]; ok {
 			report.Task = &answer
 		} else {
 			report.Missing = said.asked[share.Node]
@@ -352,7 +373,7 @@ func (w *taskWatch) cancel(ctx context.Context, view *fsm.View, task *fsm.Task) 
 // untouched reports that no node did anything of the task and none will.
 func untouched(task *fsm.Task, said answers) bool {
 	for _, share := range task.NodeTasks {
-		answer, known := said.tasks[nodeTaskKey{share.Node, share.UID}]
+		answer, known := said.tasks[nodeTaskKey{task.UID, share.Node, share.UID}]
 		if !known || answer.Status != fsm.StatusCanceled {
 			return false
 		}

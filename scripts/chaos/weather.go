@@ -105,21 +105,55 @@ func (t *trial) watchWeather(ctx context.Context) {
 	}
 }
 
+// lookOnce asks all pods that can be asked. All is whole when they agree on it, the leader among them: one that has just
+// come back may still show what was before.
 func (t *trial) lookOnce(ctx context.Context, c *client) {
-	a := c.send(ctx, http.MethodGet, "/_miroir/status", "")
-	var seen status
-	known := a.err == nil && a.status == http.StatusOK && json.Unmarshal(a.body, &seen) == nil
 	w := t.weather
-	whole := known && seen.Replicas["active"] >= seen.Shards.Total*w.wanted() && seen.Replicas["stale"]+seen.Replicas["joining"]+seen.Replicas["leaving"] == 0 && seen.Shards.Uncovered == 0 && seen.Leader != ""
+	whole, leads := true, false
+	for _, pod := range t.fleet.pods {
+		if w.suffers(pod.name) {
+			continue
+		}
+		a := c.sendTo(ctx, pod, http.MethodGet, "/_miroir/status", "")
+		var seen status
+		if a.err != nil || a.status != http.StatusOK || json.Unmarshal(a.body, &seen) != nil {
+			whole = false
+			continue
+		}
+		whole = whole && seen.isWhole(w.wanted())
+		if seen.Leader == pod.name {
+			leads = true
+			w.note(seen)
+		} else if !leads {
+			w.note(seen)
+		}
+	}
+	whole = whole && leads
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if known {
-		w.status = seen
-	}
 	if w.whole != whole {
 		w.whole = whole
 		w.change++
 	}
+}
+
+// isWhole reports that there are as many copies as there should be, all in sync.
+func (s *status) isWhole(copies int) bool {
+	return s.Replicas["active"] >= s.Shards.Total*copies && s.Replicas["stale"]+s.Replicas["joining"]+s.Replicas["leaving"] == 0 &&
+		s.Shards.Uncovered == 0 && s.Leader != ""
+}
+
+func (w *weather) note(seen status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status = seen
+}
+
+// suffers reports that a fault of a machine goes on.
+func (w *weather) suffers(machine string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.faults[machine] != ""
 }
 
 // awaitWhole waits until every replica is in sync, and reports when that takes longer than HealTime.
