@@ -14,13 +14,14 @@ const commandVersion = 1
 // commandType is one row of the dispatch table. Tags are for ever: a type that goes leaves its tag unused.
 type commandType struct {
 	tag          byte
+	level        int // the feature level it came with, see Level
 	goType       reflect.Type
 	decode       func(payload []byte) (Command, error)
 	decodeResult func(data []byte) (any, error)
 }
 
 var commandTypes = []commandType{
-	row[Bootstrap](1), row[SetConfig](2),
+	row[Bootstrap](1), row[SetConfig](2), row[RaiseLevel](3),
 	row[AddNode](10), row[SetNodeState](11), row[RemoveNode](12), row[MarkNodeStale](13), row[RecordNodeTask](14),
 	row[AddGroup](20), row[SetGroupState](21), row[RemoveGroup](22),
 	row[ForgetLeftover](30), row[SetSpread](31), row[ExpandIndex](32), row[MarkReplicas](33), row[ActivateReplica](34),
@@ -46,6 +47,7 @@ func init() {
 func row[C TypedCommand[R], R any](tag byte) commandType {
 	return commandType{
 		tag:    tag,
+		level:  1, // a row of a later level says so by its own
 		goType: reflect.TypeFor[C](),
 		decode: func(payload []byte) (Command, error) {
 			var c C

@@ -32,6 +32,7 @@ func samples() []Command {
 		PutWebhook{Webhook: Webhook{UUID: "u", URL: "http://hook", Headers: map[string]string{"Authorization": "Bearer x"}}, Create: true}, DeleteWebhook{UUID: "u"},
 		PutChatWorkspace{ChatWorkspace{UID: "c", Settings: json.RawMessage(`{"source":"openAi"}`)}}, DeleteChatWorkspace{UID: "c"},
 		StartJob{Now: now, Job: Job{ID: "j", Type: JobDrainNode, Node: "n"}}, EndJob{Now: now, ID: "j", State: JobSucceeded},
+		RaiseLevel{Level: 2},
 		SetRebalance{Now: now, State: RebalancePaused},
 	}
 }

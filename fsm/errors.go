@@ -15,6 +15,7 @@ const (
 	CodeWrongState    ErrorCode = "wrong_state"    // the transition is not allowed from the present state
 	CodeInvalid       ErrorCode = "invalid"        // the command contradicts itself
 	CodeLastCopy      ErrorCode = "last_copy"      // it would leave a shard without an in-sync replica
+	CodeLevel         ErrorCode = "feature_level"  // an older pod of the cluster would not understand the command
 	CodeOperationBusy ErrorCode = "operation_busy" // an open write or another operation stands in the way
 )
 

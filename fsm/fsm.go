@@ -52,8 +52,9 @@ func Do[R any](ctx context.Context, a Applier, cmd TypedCommand[R]) (R, error) {
 // FSM is the replicated state machine over one bbolt file. It implements raft.BatchingFSM and raft.ConfigurationStore.
 // Reads are safe for concurrent use; ApplyBatch and Restore are called by one goroutine at a time.
 type FSM struct {
-	path string
-	view atomic.Pointer[View]
+	path  string
+	level int // that this program knows
+	view  atomic.Pointer[View]
 	// published is closed and replaced each time a view is.
 	published atomic.Pointer[chan struct{}]
 
@@ -68,8 +69,11 @@ var (
 )
 
 // Open opens the state in the file at path and creates it if it is missing. The view is complete when it returns.
-func Open(path string) (*FSM, error) {
-	f := &FSM{path: path}
+func Open(path string) (*FSM, error) { return OpenAt(path, Level) }
+
+// OpenAt is Open as a program of another feature level, for tests of mixed versions.
+func OpenAt(path string, level int) (*FSM, error) {
+	f := &FSM{path: path, level: level}
 	f.published.Store(newSignal())
 	for _, suffix := range []string{receivedSuffix, snapshotSuffix} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -93,6 +97,9 @@ func (f *FSM) reopen() error {
 		view, err = loadView(tx)
 		return err
 	})
+	if err == nil {
+		err = checkLevel(view, f.level)
+	}
 	if err != nil {
 		db.Close()
 		return fmt.Errorf("read state file %s: %w", f.path, err)
@@ -147,6 +154,7 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 		return answers
 	}
 	t.flush(last)
+	must(checkLevel(&t.view, f.level))
 	must(tx.Commit())
 	f.publish(&t.view)
 	return answers

@@ -58,7 +58,7 @@ func (f *FSM) write(fn func(tx *bbolt.Tx) error) error {
 func (f *FSM) Restore(source io.ReadCloser) error {
 	received := f.path + receivedSuffix
 	defer os.Remove(received)
-	if err := receive(received, source); err != nil {
+	if err := f.receive(received, source); err != nil {
 		return fmt.Errorf("receive state: %w", err)
 	}
 	f.mu.Lock()
@@ -77,7 +77,7 @@ func (f *FSM) Restore(source io.ReadCloser) error {
 }
 
 // receive writes a stream to a file, syncs it and checks that it is whole and can be read.
-func receive(path string, source io.Reader) error {
+func (f *FSM) receive(path string, source io.Reader) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -92,8 +92,11 @@ func receive(path string, source io.Reader) error {
 	}
 	defer db.Close()
 	return db.View(func(tx *bbolt.Tx) error {
-		_, err := loadView(tx)
-		return err
+		view, err := loadView(tx)
+		if err != nil {
+			return err
+		}
+		return checkLevel(view, f.level)
 	})
 }
 

@@ -62,6 +62,7 @@ type appliedRow struct {
 // counters is what nearly every command changes.
 type counters struct {
 	ClusterID        string    `json:"clusterId"`
+	Level            int       `json:"level,omitempty"` // 0: 1
 	NextIndexID      IndexID   `json:"nextIndexId"`
 	NextKey          uint64    `json:"nextKey"`
 	NextTaskUID      uint32    `json:"nextTaskUid"`

@@ -13,6 +13,7 @@ type View struct {
 	PlacedAt       uint64
 	AppliedIndex   uint64 // Raft index of the last command in it
 	ClusterID      string // "" before Bootstrap
+	Level          int    // feature level that every pod knows
 	Config         Config
 	Nodes          map[NodeID]*Node
 	Groups         []*Group // sorted by id
@@ -41,6 +42,7 @@ type View struct {
 // publishCounters copies what readers may see of the counters.
 func (v *View) publishCounters() {
 	c := v.counters
+	v.Level = max(c.Level, 1)
 	v.ClusterID, v.NextTaskUID, v.LastUpdate = c.ClusterID, c.NextTaskUID, c.LastUpdate
 	v.NumOpenIntents, v.NumOpenTasks, v.NumSessionWrites = c.NumOpenIntents, c.NumOpenTasks, c.NumSessionWrites
 }

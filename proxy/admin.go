@@ -379,7 +379,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *request) error {
 			found.Node, found.Count, found.Index, meili.FormatTime(found.Last)))
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"version": s.opts.Version, "feature_level": 1, "leader": s.cluster.LeaderID(), "pods": s.cluster.Pods(),
+		"version": s.opts.Version, "feature_level": r.View.Level, "leader": s.cluster.LeaderID(), "pods": s.cluster.Pods(),
 		"nodes": t.Nodes, "replicas": countReplicas(r.View, nil), "open_intents": r.View.NumOpenIntents,
 		"indexes": len(r.View.Names), "shards": map[string]int{"total": total, "uncovered": uncovered},
 		"jobs": s.repairs(), "warnings": warnings,

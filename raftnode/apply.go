@@ -18,6 +18,9 @@ import (
 // travels to the leader. Errors: *fsm.Error when the state machine refuses it, ErrNotLeader, ErrNoLeader, ErrUnknown,
 // ctx's. After ErrUnknown and ctx's error the command may have been applied.
 func (n *Node) Apply(ctx context.Context, cmd fsm.Command) (any, error) {
+	if err := n.checkProposal(cmd); err != nil {
+		return nil, err
+	}
 	entry, err := fsm.Encode(cmd)
 	if err != nil {
 		return nil, err
@@ -71,8 +74,12 @@ func (n *Node) answerApply(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// An entry that cannot be understood would stop every pod once it is in the log.
-	if _, err := fsm.Decode(entry); err != nil {
+	cmd, err := fsm.Decode(entry)
+	if err != nil {
 		return fmt.Errorf("a pod sent a command that this one does not know: %w", err)
+	}
+	if err := n.checkProposal(cmd); err != nil {
+		return err
 	}
 	result, err := n.applyHere(r.Context(), entry)
 	if err != nil {

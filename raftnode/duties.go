@@ -41,6 +41,7 @@ func (n *Node) startDuties() error {
 	}
 	n.spawn(n.lead)
 	n.spawn(n.keepLease)
+	n.spawn(n.keepLevel)
 	if n.peers != nil {
 		n.spawn(n.assemble)
 	}

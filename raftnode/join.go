@@ -111,7 +111,7 @@ func (n *Node) introduce(ctx context.Context) error {
 	case len(clustered) > 0:
 		var failed error
 		for _, h := range clustered {
-			err := n.ask(ctx, h.Address, "join", joinRequest{ID: n.id, Address: n.address}, &struct{}{})
+			err := n.ask(ctx, h.Address, "join", joinRequest{ID: n.id, Address: n.address, Level: n.options.Level}, &struct{}{})
 			if err == nil {
 				return nil
 			}
@@ -314,6 +314,7 @@ func (n *Node) answerAgree(w http.ResponseWriter, r *http.Request) error {
 type joinRequest struct {
 	ID        string `json:"id"`
 	Address   string `json:"address"`
+	Level     int    `json:"level"`     // feature level it knows
 	Forwarded bool   `json:"forwarded"` // by the pod that was asked
 }
 
@@ -340,6 +341,11 @@ func (n *Node) admit(ctx context.Context, pod joinRequest) error {
 	}
 	if pod.ID == "" || pod.Address == "" || pod.ID == n.id {
 		return fmt.Errorf("a pod cannot join as %q at %q", pod.ID, pod.Address)
+	}
+	n.admitting.Lock()
+	defer n.admitting.Unlock()
+	if err := n.checkPod(pod.ID, pod.Level); err != nil {
+		return err
 	}
 	server, known := n.member(pod.ID)
 	if known && string(server.Address) == pod.Address {

@@ -34,6 +34,7 @@ type leaseRequest struct {
 	LastIndex uint64        `json:"lastIndex"`
 	LastTerm  uint64        `json:"lastTerm"`
 	Lease     time.Duration `json:"lease"` // what it counts on, from now
+	Level     int           `json:"level"` // feature level it knows; 0 from pods that do not say so: 1
 }
 
 type leaseAnswer struct {
@@ -207,7 +208,7 @@ func (n *Node) askLease(ctx context.Context) (answer leaseAnswer, err error) {
 func (n *Node) report() leaseRequest {
 	return leaseRequest{
 		ID: n.id, Address: n.address, Applied: n.View().AppliedIndex, LastIndex: n.raft.LastIndex(),
-		LastTerm: n.lastTerm(), Lease: n.options.ReadLease,
+		LastTerm: n.lastTerm(), Lease: n.options.ReadLease, Level: n.options.Level,
 	}
 }
 
@@ -218,6 +219,9 @@ func (n *Node) answerLease(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !n.IsLeader() {
 		return ErrNotLeader
+	}
+	if err := n.checkPod(pod.ID, pod.Level); err != nil {
+		return err
 	}
 	answer := n.leases.grant(n.raft.CurrentTerm(), pod)
 	answer.Applied = n.View().AppliedIndex

@@ -3,6 +3,7 @@
 package raftnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,27 +61,31 @@ type Options struct {
 	SnapshotThreshold uint64        // 8192 log entries
 	TrailingLogs      uint64        // 10240 log entries kept behind a snapshot
 	ReadLease         time.Duration // 2 s: how long after it last heard the leader a pod's reads count as fresh
+
+	Level   int                   // feature level of this pod, 0: fsm.Level; tests of mixed versions set another
+	levelOf func(fsm.Command) int // nil: fsm.LevelOf
 }
 
 // Node is one pod in the cluster. All methods are safe for concurrent use.
 type Node struct {
-	id      string
-	address string
-	logger  *slog.Logger
-	options Options
-	raft    *raft.Raft
-	fsm     *fsm.FSM
-	stable  raft.StableStore
-	peers   *peers       // nil without a pod port
-	leases  leases       // what this pod, leading, promised the others
-	fresh   atomic.Int64 // when this pod last asked for the lease it has, since started; 0: never
-	index   readIndex    // questions for the leader's index under way
-	started time.Time
-	duties  duties
-	closers []func() error // run last to first
-	closed  chan struct{}  // closed once Raft has ended
-	once    sync.Once
-	err     error // of Close
+	id        string
+	address   string
+	logger    *slog.Logger
+	options   Options
+	raft      *raft.Raft
+	fsm       *fsm.FSM
+	stable    raft.StableStore
+	peers     *peers       // nil without a pod port
+	leases    leases       // what this pod, leading, promised the others
+	fresh     atomic.Int64 // when this pod last asked for the lease it has, since started; 0: never
+	admitting sync.Mutex   // held while a pod is let in, and while the feature level rises
+	index     readIndex    // questions for the leader's index under way
+	started   time.Time
+	duties    duties
+	closers   []func() error // run last to first
+	closed    chan struct{}  // closed once Raft has ended
+	once      sync.Once
+	err       error // of Close
 }
 
 // Open starts this pod's share of the cluster. After an error nothing is left open.
@@ -92,6 +97,10 @@ func Open(o Options) (_ *Node, err error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.ReadLease = orDuration(o.ReadLease, 2*time.Second)
+	o.Level = cmp.Or(o.Level, fsm.Level)
+	if o.levelOf == nil {
+		o.levelOf = fsm.LevelOf
+	}
 	n := &Node{id: o.NodeID, logger: o.Logger, options: o, closed: make(chan struct{}), started: time.Now()}
 	defer func() {
 		if err != nil {
@@ -101,7 +110,7 @@ func Open(o Options) (_ *Node, err error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if n.fsm, err = fsm.Open(filepath.Join(o.DataDir, stateFile)); err != nil {
+	if n.fsm, err = fsm.OpenAt(filepath.Join(o.DataDir, stateFile), o.Level); err != nil {
 		return nil, err
 	}
 	n.closers = append(n.closers, n.fsm.Close)
