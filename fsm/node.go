@@ -118,10 +118,11 @@ type RecordNodeTask struct {
 	UID  int64  `json:"uid"`
 }
 
-// AddGroup makes an empty replica group, initializing.
+// AddGroup makes a replica group, initializing, of nodes that are new: all of them or, when one can not be added, none.
 type AddGroup struct {
 	Now   time.Time `json:"now"`
 	Group GroupID   `json:"group"`
+	Nodes []Node    `json:"nodes,omitempty"`
 	Job   *Job      `json:"job,omitempty"` // started with it
 }
 
@@ -327,11 +328,24 @@ func (c AddGroup) apply(t *txn) (any, error) {
 	if t.view.Group(c.Group) != nil {
 		return nil, refuse(CodeExists, "replica group %d exists already", c.Group)
 	}
+	ids := map[NodeID]bool{}
+	for _, n := range c.Nodes {
+		if err := t.checkNewNode(n); err != nil {
+			return nil, err
+		}
+		if n.Group != c.Group || ids[n.ID] {
+			return nil, refuse(CodeInvalid, "node %s is listed twice or for another group than %d", n.ID, c.Group)
+		}
+		ids[n.ID] = true
+	}
 	if err := t.checkJob(c.Job); err != nil {
 		return nil, err
 	}
 	t.startJob(c.Job, c.Now)
 	t.setGroup(Group{ID: c.Group, State: GroupInitializing, Since: c.Now.UTC()})
+	for _, n := range c.Nodes {
+		t.addNode(n, c.Now)
+	}
 	return None{}, nil
 }
 

@@ -238,6 +238,8 @@ type replicaRow struct {
 	Node  fsm.NodeID `json:"node"`
 	State string     `json:"state"`
 	Since string     `json:"since"`
+	// NodeTaskUID is the newest task of the node that is recorded; null before the first.
+	NodeTaskUID *int64 `json:"node_task_uid"`
 }
 
 // handleShards lists the placement, one row for each index, shard and group, filtered by ?index&group&node&state.
@@ -258,7 +260,7 @@ func (s *Server) handleShards(w http.ResponseWriter, r *request) error {
 					shard := fsm.ShardID(slot)
 					row.Shard = &shard
 				}
-				row.Replicas = replicaRows(replicas, query.Get("node"), query.Get("state"))
+				row.Replicas = replicaRows(r.View, replicas, query.Get("node"), query.Get("state"))
 				if len(row.Replicas) > 0 {
 					rows = append(rows, row)
 				}
@@ -279,13 +281,17 @@ func shardOrZero(shard *fsm.ShardID) fsm.ShardID {
 	return *shard
 }
 
-func replicaRows(replicas []fsm.Replica, node, state string) []replicaRow {
+func replicaRows(v *fsm.View, replicas []fsm.Replica, node, state string) []replicaRow {
 	var rows []replicaRow
 	for _, replica := range replicas {
 		if node != "" && node != string(replica.Node) || state != "" && state != string(replica.State) {
 			continue
 		}
-		rows = append(rows, replicaRow{replica.Node, string(replica.State), replica.Since.UTC().Format("2006-01-02T15:04:05.000Z")})
+		row := replicaRow{Node: replica.Node, State: string(replica.State), Since: replica.Since.UTC().Format("2006-01-02T15:04:05.000Z")}
+		if n := v.Node(replica.Node); n != nil && n.LastTaskUID >= 0 {
+			row.NodeTaskUID = &n.LastTaskUID
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }

@@ -74,13 +74,10 @@ func (s *Server) handleAddGroup(w http.ResponseWriter, r *request) error {
 	job := newJob(fsm.JobAddGroup, 0)
 	job.Group = body.ID
 	job.Total = s.plan(planned).Remaining(job)
-	if err := s.change(r.Context(), fsm.AddGroup{Now: s.opts.Now(), Group: *body.ID, Job: job}); err != nil {
+	if err := s.change(r.Context(), fsm.AddGroup{Now: s.opts.Now(), Group: *body.ID, Nodes: nodes, Job: job}); err != nil {
 		return err
 	}
 	for _, n := range nodes {
-		if err := s.change(r.Context(), fsm.AddNode{Now: s.opts.Now(), Node: n}); err != nil {
-			return err
-		}
 		s.admit(r.Context(), n.ID)
 	}
 	writeJob(w, job)

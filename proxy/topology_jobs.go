@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -63,11 +64,22 @@ func (s *Server) topologyJob(v *fsm.View, job *fsm.Job, moves *fsm.Moves) jobVie
 		view.Progress.Total = max(view.Progress.Total, remaining)
 		view.Progress.Done = view.Progress.Total - remaining
 		view.Phase = "moving"
+		view.Error = errorText(moveError(s.repairs()))
 		if v.Rebalance != fsm.RebalanceOn {
 			view.State = "paused"
 		}
 	}
 	return view
+}
+
+// moveError is why a move that an operation may wait for could not go on, "" for no reason.
+func moveError(repairs []tasks.Repair) string {
+	for _, r := range repairs {
+		if r.Kind == "move" && r.Error != "" {
+			return fmt.Sprintf("index %s to node %s: %s", r.Index, r.Node, r.Error)
+		}
+	}
+	return ""
 }
 
 // repairJob is the copying of an index to a node.

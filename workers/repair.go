@@ -79,6 +79,7 @@ type jobKey struct {
 type repairMeter struct {
 	active                      *metrics.Gauge
 	repaired, failed, documents *metrics.Counter
+	migrated                    *metrics.Counter // documents that moves wrote
 	held                        *metrics.Histogram
 }
 
@@ -89,6 +90,7 @@ func newRepairer(o Options, bells moveBells) *repairer {
 		repaired:  set.GetOrCreateCounter(`miroir_repair_shards_total{result="repaired"}`),
 		failed:    set.GetOrCreateCounter(`miroir_repair_shards_total{result="failed"}`),
 		documents: set.GetOrCreateCounter("miroir_repair_documents_copied_total"),
+		migrated:  set.GetOrCreateCounter("miroir_rebalance_documents_migrated_total"),
 		held:      set.GetOrCreateHistogram("miroir_repair_write_hold_seconds"),
 	}}
 }

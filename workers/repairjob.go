@@ -109,6 +109,9 @@ func (j *repairJob) wrote(documents int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.copied += int64(documents)
+	if j.fresh {
+		j.meter.migrated.Add(documents)
+	}
 }
 
 func (j *repairJob) copiedDocuments() int64 {
