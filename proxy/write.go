@@ -241,7 +241,9 @@ func (wr *writer) settling(index fsm.IndexID, change int) {
 }
 
 // conclude waits for the nodes and commits the result. When every replica acknowledged, the answer does not wait for
-// that commit: a new leader would find the write on every node. That of a session does: the next read asks who took it.
+// that commit: a new leader would find the write on every node. One that was elected while they were asked, this pod being
+// slow or stopped, may have looked too early: so nobody may have settled the write by then. That of a session does wait: the
+// next read asks who took it.
 func (wr *writer) conclude(w *write) error {
 	if len(w.subs) == 0 {
 		wr.forget(w)
@@ -265,7 +267,8 @@ func (wr *writer) conclude(w *write) error {
 			w.refusal = done.refusal
 		}
 	}
-	if complete && w.begin.Session == "" && wr.inSync(w.begun.Index) {
+	wr.server.step(StepCollected, "")
+	if complete && w.begin.Session == "" && wr.inSync(w.begun.Index) && wr.settledElsewhere(w) == nil {
 		wr.results.Go(func() {
 			defer wr.settling(w.begun.Index.ID, -1)
 			wr.server.step(StepUnconfirmed, "")
@@ -276,7 +279,6 @@ func (wr *writer) conclude(w *write) error {
 		return nil
 	}
 	defer wr.settling(w.begun.Index.ID, -1)
-	wr.server.step(StepCollected, "")
 	var err error
 	w.ended, err = wr.commitResult(w, end)
 	wr.settleMissed(w, kept, err)
@@ -328,8 +330,8 @@ func (wr *writer) commitResult(w *write, end fsm.EndWrite) (fsm.EndWriteResult, 
 	return ended, noQuorum()
 }
 
-// settledElsewhere tells what became of a write that a new leader has settled before this pod could: nil when it was
-// accepted, which its task shows.
+// settledElsewhere tells what became of a write that a new leader may have settled before this pod could: nil when it is
+// open or was accepted, which its task shows.
 func (wr *writer) settledElsewhere(w *write) error {
 	ctx, cancel := context.WithTimeout(context.Background(), maxGateWait)
 	defer cancel()

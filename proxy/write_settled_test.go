@@ -47,6 +47,23 @@ func TestAWriteThatANewLeaderSettledIsAnsweredByItsTask(t *testing.T) {
 	}
 }
 
+// A pod that was stopped while it led sends the rest of a write after a new leader found it nowhere and failed its task.
+// Every node accepts it then. Red when the answer comes from what the nodes said alone.
+func TestAWriteThatANewLeaderFailedIsNotAcknowledged(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	c.stop()
+	c.options.OnWriteStep = func(step WriteStep, _ fsm.NodeID) {
+		if step == StepCollected {
+			c.settleOpen(true, false)
+		}
+	}
+	c.start()
+	if answer := c.call("POST", "/indexes/m/documents", `[{"id":2}]`); answer.Code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+}
+
 // settleOpen closes the open write as another pod would.
 func (c *writeCluster) settleOpen(lost, forget bool) {
 	newest := c.on("n0-0", "GET", "/tasks?limit=1", "")["results"].([]any)[0].(map[string]any)
