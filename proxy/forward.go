@@ -197,6 +197,7 @@ func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 		return h(w, r)
 	}
 	if s.cluster.IsLeader() && s.peers.Fresh() {
+		r.View = s.cluster.View() // the one before may be from before this pod led
 		return h(w, r)
 	}
 	if strings.HasPrefix(r.Template, "/tasks") || strings.HasPrefix(r.Template, "/batches") {

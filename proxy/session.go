@@ -49,16 +49,18 @@ func (s *Server) joinSession(w http.ResponseWriter, r *request, reads bool) erro
 	r.session = values[0]
 	w.Header().Set(sessionHeader, r.session)
 	r.Request = r.WithContext(context.WithValue(r.Context(), sessionKey{}, r.session))
-	if !reads || s.peers == nil || s.cluster.IsLeader() {
+	if !reads || s.peers == nil {
 		return nil
 	}
 	if !s.peers.Fresh() {
 		return miroirError(codeNoLeader, "This pod has not heard the leader for long and may not know what was written in session %q. Retry later, or without %s.", r.session, sessionHeader)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), sessionWait(r.View))
-	defer cancel()
-	if err := s.peers.Synced(ctx); err != nil {
-		w.Header().Set("X-Miroir-Degraded", "no-leader")
+	if !s.cluster.IsLeader() {
+		ctx, cancel := context.WithTimeout(r.Context(), sessionWait(r.View))
+		defer cancel()
+		if err := s.peers.Synced(ctx); err != nil {
+			w.Header().Set("X-Miroir-Degraded", "no-leader")
+		}
 	}
 	r.View = s.cluster.View()
 	return nil

@@ -228,10 +228,14 @@ func (n *Node) answerLease(w http.ResponseWriter, r *http.Request) error {
 	return writeAnswer(w, answer)
 }
 
-// Fresh reports whether this pod may answer reads unmarked: its lease lasts, or nobody else can lead. It does not wait.
+// Fresh reports whether this pod may answer reads unmarked: its lease lasts, or nobody else can lead. A new leader is not
+// fresh before it has applied what earlier ones committed, whatever lease it had as a follower. It does not wait.
 func (n *Node) Fresh() bool {
 	if n.leadsAlone() {
 		return true
+	}
+	if n.IsLeader() && !n.leases.open(n.raft.CurrentTerm()) {
+		return false
 	}
 	asked := n.fresh.Load()
 	return asked != 0 && time.Since(n.started)-time.Duration(asked) < n.options.ReadLease
