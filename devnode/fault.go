@@ -174,6 +174,14 @@ func (n *Node) TaskDelay(d time.Duration) {
 	n.taskDelay = d
 }
 
+// CrashOn makes the process die whenever it processes an addition with such a document: like Stop, with the task enqueued
+// again after Start. nil ends it. f must be safe for concurrent use.
+func (n *Node) CrashOn(f func(document []byte) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.crashOn = f
+}
+
 // ResumeTasks lets the queue go on.
 func (n *Node) ResumeTasks() {
 	n.mu.Lock()

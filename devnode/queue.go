@@ -27,7 +27,7 @@ func (n *Node) work(ctx context.Context) {
 func (n *Node) step(ctx context.Context) bool {
 	n.mu.Lock()
 	held := n.paused || n.stopped || n.frozen != nil
-	s, delay := n.store, n.taskDelay
+	s, delay, crashOn := n.store, n.taskDelay, n.crashOn
 	n.mu.Unlock()
 	if held {
 		return false
@@ -43,6 +43,11 @@ func (n *Node) step(ctx context.Context) bool {
 		case <-timer.C:
 		case <-ctx.Done():
 		}
+	}
+	if crashOn != nil && slices.ContainsFunc(t.payload, crashOn) {
+		s.unbegin(t)
+		n.Stop()
+		return false
 	}
 	j := &job{store: s, task: t, uid: t.uid, index: b.index}
 	details, err := t.work(j)
@@ -88,6 +93,16 @@ func (s *store) begin() (*task, *batch) {
 	s.batches = append(s.batches, b)
 	next.status, next.startedAt, next.batchUID = meili.TaskProcessing, &now, &b.uid
 	return next, b
+}
+
+// unbegin puts the task of the last batch back: the process died over it.
+func (s *store) unbegin(t *task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batches = s.batches[:len(s.batches)-1]
+	s.nextBatch--
+	t.status, t.startedAt, t.batchUID = meili.TaskEnqueued, nil, nil
+	s.pending = slices.Insert(s.pending, 0, t)
 }
 
 // settle takes a task out of those that wait. Call with mu held.

@@ -116,10 +116,10 @@ func (m *merger) decided() bool {
 	return m.any(func(v verdict) bool { return v != waiting })
 }
 
-// vouched reports whether each shard of report i has an in-sync replica with a definite end elsewhere.
+// vouched reports whether each shard of report i has an in-sync replica with a definite end elsewhere; to be canceled is one.
 func (m *merger) vouched(i int) bool {
 	return m.covers(m.reports[i].Shards, func(j int) bool {
-		return j != i && m.reports[j].InSync && (m.verdicts[j] == succeeded || m.verdicts[j] == failed)
+		return j != i && m.reports[j].InSync && m.verdicts[j] != waiting && m.verdicts[j] != lost
 	})
 }
 

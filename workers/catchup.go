@@ -17,9 +17,12 @@ import (
 // errCannotCatchUp says that replaying what a node missed would not make it equal: its shards are copied.
 var errCannotCatchUp = errors.New("the node cannot catch up")
 
+// errSuspected says that a node died of a write that the target missed: nobody gets it before its task has ended.
+var errSuspected = errors.New("a node died of a write to be replayed")
+
 // catchUp sends the target what it missed, in order, and makes its replicas active under the same rules as a copy. done
 // is false when there is nothing to replay or replaying is out of the question; the log is dropped then. An error means
-// that the node went away again: the next attempt goes on where this one stopped.
+// that the node went away again or must wait: the next attempt goes on where this one stopped.
 func (a *attempt) catchUp(ctx context.Context) (done bool, err error) {
 	log := a.opts.Coordinator.MissedWrites(a.job.key.index, a.job.key.node)
 	if log == nil {
@@ -31,7 +34,7 @@ func (a *attempt) catchUp(ctx context.Context) (done bool, err error) {
 	case err == nil:
 		a.noteSynced()
 		return true, nil
-	case ctx.Err() != nil, node.OutcomeOf(err) != 0:
+	case ctx.Err() != nil, node.OutcomeOf(err) != 0, errors.Is(err, errSuspected):
 		return false, err
 	}
 	log.Drop(err.Error())
@@ -141,6 +144,9 @@ func (r *replay) wanted(entry *catchup.Entry) (bool, error) {
 	}
 	if err != nil {
 		return false, err
+	}
+	if !task.Finished() && r.opts.crashes.suspected(task.UID) {
+		return false, fmt.Errorf("%w: task %d", errSuspected, task.UID)
 	}
 	if task.Status != fsm.StatusFailed && task.Status != fsm.StatusCanceled {
 		return true, nil

@@ -92,6 +92,7 @@ func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) 
 	run, state := h.opts.next(h.runs[n.ID], n.State, checked == nil)
 	h.runs[n.ID] = run
 	if checked == nil && run.good == 1 {
+		h.cancelStopped(ctx, n)
 		if err := h.opts.Coordinator.PrepareNode(ctx, n); err != nil {
 			h.opts.Logger.Warn("node not prepared", "node_id", n.ID, "error", err)
 			h.runs[n.ID] = checkRun{} // the next good check is the first again
@@ -113,6 +114,20 @@ func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) 
 		return
 	}
 	h.opts.Logger.Info("node changed state", "node_id", n.ID, "from", n.State, "to", state, "error", command.Error)
+}
+
+// cancelStopped cancels what a node that returns must not process: writes that were stopped while it was away. If that
+// fails its replicas are stale all the same.
+func (h *healthCheck) cancelStopped(ctx context.Context, n *fsm.Node) {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.HealthTimeout)
+	defer cancel()
+	uids, err := unfinishedOf(h.opts.Cluster.Tasks(), n.ID)
+	if err == nil && len(uids) > 0 {
+		err = h.opts.Nodes.Get(n).CancelTasks(ctx, uids)
+	}
+	if err != nil {
+		h.opts.Logger.Warn("stopped writes not canceled on a node that returns", "node_id", n.ID, "error", err)
+	}
 }
 
 // checkHistory looks whether the node still has the tasks it acknowledged: uids rise for ever, so a newest one below

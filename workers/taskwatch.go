@@ -24,6 +24,7 @@ type taskWatch struct {
 	wake chan struct{} // of the workers' own; requests signal through the Coordinator
 	// verifier reads settings back before their task ends.
 	verifier *verifier
+	crashes  *crashWatch
 }
 
 // nodeTaskKey is one node's share of a client task. A node that lost its disk gives the same uids again, to other tasks.
@@ -34,7 +35,7 @@ type nodeTaskKey struct {
 }
 
 func newTaskWatch(o Options) *taskWatch {
-	w := &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}, wake: make(chan struct{}, 1)}
+	w := &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}, wake: make(chan struct{}, 1), crashes: o.crashes}
 	w.verifier = newVerifier(o, w.poke)
 	return w
 }
@@ -60,6 +61,7 @@ func (w *taskWatch) run(ctx context.Context) {
 			pause = w.opts.PollMin
 			clear(w.seen)
 			w.verifier.forget()
+			w.crashes.clear()
 		}
 		if w.wait(ctx, open, pause) {
 			pause = w.opts.PollMin
@@ -101,6 +103,7 @@ func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
 	}
 	view := w.opts.Cluster.View()
 	answers := w.askNodes(ctx, view, list)
+	progress = w.stopCrashing(ctx, view, list, answers)
 	turn := turns{blocked: map[fsm.IndexID]bool{}, moves: nameMoves(view)}
 	started := fsm.StartTasks{Now: w.opts.Now()}
 	finished := 0
@@ -140,7 +143,8 @@ func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task,
 	if len(task.NodeTasks) == 0 || ix == nil {
 		return false, false // its nodes have not all answered yet, or it waits for others
 	}
-	result := tasks.Merge(task, reportsOf(view, ix, task, answers), ix.NodeUID)
+	result := tasks.Merge(task, w.reportsOf(view, ix, task, answers), ix.NodeUID)
+	w.crashes.outcome(task, &result)
 	if result.Status == "" || turn.waits(task) {
 		return false, result.Started
 	}
@@ -238,12 +242,14 @@ func (w *taskWatch) staleFirst(ctx context.Context, task *fsm.Task, end fsm.Fini
 type answers struct {
 	tasks map[nodeTaskKey]node.Task
 	asked map[fsm.NodeID]bool // the node answered
+	// broken: its connections break, as they do when its process has died.
+	broken map[fsm.NodeID]bool
 }
 
 // askNodes asks every node for its unfinished share of the open tasks, all nodes at once.
 func (w *taskWatch) askNodes(ctx context.Context, view *fsm.View, list []*fsm.Task) answers {
 	wanted := map[fsm.NodeID][]uint32{}
-	found := answers{tasks: map[nodeTaskKey]node.Task{}, asked: map[fsm.NodeID]bool{}}
+	found := answers{tasks: map[nodeTaskKey]node.Task{}, asked: map[fsm.NodeID]bool{}, broken: map[fsm.NodeID]bool{}}
 	for key := range w.unseen(list, found) {
 		wanted[key.node] = append(wanted[key.node], key.uid)
 	}
@@ -261,10 +267,12 @@ func (w *taskWatch) askNodes(ctx context.Context, view *fsm.View, list []*fsm.Ta
 			list, err := client.Tasks(ctx, uids)
 			if err != nil {
 				w.opts.Logger.Debug("node not asked for its tasks", "node_id", id, "error", err)
-				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			if found.broken[id] = isBroken(err); err != nil {
+				return
+			}
 			found.asked[id], said[id] = true, map[uint32]node.Task{}
 			for _, task := range list {
 				said[id][task.UID] = task
@@ -299,8 +307,8 @@ func (w *taskWatch) unseen(list []*fsm.Task, found answers) iter.Seq[nodeTaskKey
 	}
 }
 
-// reportsOf joins a task's shares with what the nodes said of them.
-func reportsOf(view *fsm.View, ix *fsm.Index, task *fsm.Task, said answers) []tasks.Report {
+// reportsOf joins a task's shares with what the nodes said of them. Of a stopped task nobody waits for nodes that are gone.
+func (w *taskWatch) reportsOf(view *fsm.View, ix *fsm.Index, task *fsm.Task, said answers) []tasks.Report {
 	reports := make([]tasks.Report, len(task.NodeTasks))
 	for i, share := range task.NodeTasks {
 		report := tasks.Report{NodeTask: share, InSync: inSync(ix, task, share)}
@@ -310,7 +318,7 @@ func reportsOf(view *fsm.View, ix *fsm.Index, task *fsm.Task, said answers) []ta
 			report.Missing = said.asked[share.Node]
 		}
 		n := view.Nodes[share.Node]
-		report.Down = n == nil || n.State == fsm.NodeFailed
+		report.Down = n == nil || n.State == fsm.NodeFailed || !said.asked[share.Node] && w.crashes.isStopped(task.UID)
 		reports[i] = report
 	}
 	return reports
@@ -370,6 +378,24 @@ func (w *taskWatch) cancel(ctx context.Context, view *fsm.View, task *fsm.Task) 
 	return true
 }
 
+// stopCrashing cancels writes that kill nodes wherever they are not done yet. It reports whether there was something to do.
+func (w *taskWatch) stopCrashing(ctx context.Context, view *fsm.View, list []*fsm.Task, said answers) bool {
+	for _, task := range w.crashes.note(list, said) {
+		w.opts.Logger.Error("write stopped: nodes died while they processed it", "task_uid", task.UID, "index", task.IndexUID,
+			"nodes", w.crashes.dead(task.UID))
+	}
+	shares := w.crashes.toCancel(list, said)
+	if len(shares) == 0 || !w.cancelOnNodes(ctx, view, shares) {
+		return false
+	}
+	for id, uids := range shares {
+		for _, uid := range uids {
+			w.crashes.obeyed[nodeUID{id, uid}] = true
+		}
+	}
+	return true
+}
+
 // untouched reports that no node did anything of the task and none will.
 func untouched(task *fsm.Task, said answers) bool {
 	for _, share := range task.NodeTasks {
@@ -384,6 +410,7 @@ func untouched(task *fsm.Task, said answers) bool {
 // cancelOnNodes cancels node tasks on all nodes at once: the longer it takes, the more of them are done on one node and
 // canceled on another. It reports whether every node has obeyed.
 func (w *taskWatch) cancelOnNodes(ctx context.Context, view *fsm.View, shares map[fsm.NodeID][]uint32) bool {
+	w.crashes.unsee()
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	var failed atomic.Bool

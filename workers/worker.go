@@ -79,6 +79,8 @@ type Options struct {
 	Repair                                *Repair      // nil: replicas out of sync stay so
 	AntiEntropy                           *AntiEntropy // nil: replicas are not compared
 	Drift                                 Drift        // how settings are read back
+
+	crashes *crashWatch // of this term
 }
 
 func (o Options) withDefaults() Options {
@@ -182,7 +184,9 @@ func (w *Workers) lead(ctx context.Context) {
 	if !w.catchUp(ctx) {
 		return
 	}
-	watch := newTaskWatch(w.opts)
+	opts := w.opts
+	opts.crashes = newCrashWatch()
+	watch := newTaskWatch(opts)
 	settler := &settler{opts: w.opts, settled: watch.poke}
 	settler.run(ctx)
 	if ctx.Err() != nil {
@@ -196,7 +200,7 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
 	duties.Go(func() { newDriftCheck(w.opts).run(ctx) })
 	moves := moveBells{repair: newBell(), rebalance: newBell()}
-	w.heal(ctx, &duties, moves)
+	w.heal(ctx, opts, &duties, moves)
 	if w.opts.Repair != nil {
 		duties.Go(func() { newRebalancer(w.opts, moves).run(ctx) })
 	}
@@ -205,10 +209,10 @@ func (w *Workers) lead(ctx context.Context) {
 }
 
 // heal brings replicas in sync, compares them and looks for foreign writes until ctx ends.
-func (w *Workers) heal(ctx context.Context, duties *sync.WaitGroup, moves moveBells) {
+func (w *Workers) heal(ctx context.Context, opts Options, duties *sync.WaitGroup, moves moveBells) {
 	var r *repairer
 	if w.opts.Repair != nil {
-		r = newRepairer(w.opts, moves)
+		r = newRepairer(opts, moves)
 		w.repairer.Store(r)
 		duties.Go(func() {
 			defer w.repairer.Store(nil)
