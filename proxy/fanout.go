@@ -26,6 +26,9 @@ type fanout struct {
 	// newest is the newest task that a node is known to have had; lost is told of a node that has begun to count anew.
 	newest func(fsm.NodeID) int64
 	lost   func(ctx context.Context, id fsm.NodeID, newest int64) error
+	// leads reports whether this pod is sure to lead. One that was stopped for a while is not: another may have looked for
+	// its writes meanwhile, and what it still has to send would come after that.
+	leads func() bool
 
 	missed *catchup.Store
 
@@ -81,7 +84,7 @@ func newFanout(s *Server) *fanout {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &fanout{
 		limit: s.opts.MaxNodeQueue, timeout: s.opts.WriteTimeout, pauses: settlePauses, log: s.opts.Logger, step: s.step,
-		newest: s.newestTask, lost: s.MarkDiskLost, missed: s.newCatchUp(),
+		newest: s.newestTask, lost: s.MarkDiskLost, leads: s.leads, missed: s.newCatchUp(),
 		ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{}, acked: map[fsm.NodeID]int64{},
 	}
 }
@@ -136,6 +139,10 @@ func (f *fanout) send(key laneKey) {
 func (f *fanout) sendTo(sub *subWrite) delivery {
 	done := delivery{ack: fsm.Ack{Node: sub.target.Node}}
 	for i := range sub.steps {
+		if !f.leads() {
+			done.ack.Err = "this pod no longer knew that it leads when the write was to be sent"
+			return done
+		}
 		known := f.newest(sub.target.Node)
 		uid, err := f.attempt(sub, &sub.steps[i])
 		if err == nil && uid <= known {

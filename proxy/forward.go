@@ -64,6 +64,11 @@ func (s *Server) away(r *http.Request) bool {
 	return s.peers != nil && !s.cluster.IsLeader() && r.Context().Value(forwardedKey{}) == nil
 }
 
+// leads reports whether this pod is sure to lead. A pod alone is.
+func (s *Server) leads() bool {
+	return s.peers == nil || s.cluster.IsLeader() && s.peers.Fresh()
+}
+
 // passOn streams a request to the leader and its answer back, once this pod has applied what the leader had then: what
 // the client does next through this pod builds on it.
 func (s *Server) passOn(w http.ResponseWriter, r *request) error {

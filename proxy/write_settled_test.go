@@ -91,3 +91,22 @@ func (c *writeCluster) settleOpen(lost, forget bool) {
 		}
 	}
 }
+
+// A pod that is no longer sure to lead sends nothing. Red when the lane does not ask.
+func TestAPodInDoubtOfItsLeadSendsNothing(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	before := c.on("n0-0", "GET", "/tasks?limit=1", "")["total"]
+	c.server.peers = inDoubt{c.server.peers}
+	if answer := c.call("POST", "/indexes/m/documents", `[{"id":2}]`); answer.Code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+	if after := c.on("n0-0", "GET", "/tasks?limit=1", "")["total"]; after != before {
+		t.Errorf("the node has %v tasks, had %v", after, before)
+	}
+}
+
+// inDoubt is a pod whose lease has run out.
+type inDoubt struct{ Peers }
+
+func (inDoubt) Fresh() bool { return false }
