@@ -418,6 +418,9 @@ func (c *comparison) settle(ctx context.Context, differ []differingDocument) err
 		return fmt.Errorf("replicas that differ are not stale: %w", err)
 	}
 	c.stale = len(changes)
+	if err := c.opts.Coordinator.WaitEverywhere(ctx, c.opts.Cluster.View().AppliedIndex); err != nil {
+		return fmt.Errorf("not every pod knows yet which replicas differ: %w", err)
+	}
 	return nil
 }
 
