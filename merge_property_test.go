@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,8 @@ import (
 //   - facet values of equal count, where facets go by count, come in an order that depends on the tree a server keeps: they
 //     may swap, and at the cut any of them may be the last; and of several spellings of a value (Nine, nine) a server shows
 //     that of a document it met first;
+//   - of a word that matches by a typo, how much is marked may differ: a server marks what the words of all its documents
+//     made it look for, so that beside elephant it marks the beginning of elephants only;
 //   - estimatedTotalHits (and with it facet counts) beside rankingScoreThreshold is not compared unless the page makes
 //     the count exact.
 //
@@ -321,13 +324,18 @@ func compareHits(t *testing.T, q object, window [2]int, ranks, contents, want, g
 		case !known || position >= len(group) || group[position] != at:
 			fail(t, q, "document %s out of place at %d\nwant %s\ngot  %s", h.id, position, idsOf(wanted), idsOf(given))
 			return
-		case byID[h.id] != h.text:
+		case byID[h.id] != h.text && withoutExtents(byID[h.id]) != withoutExtents(h.text):
 			fail(t, q, "document %s\nwant %s\ngot  %s", h.id, byID[h.id], h.text)
 			return
 		}
 		seen[h.id] = true
 	}
 }
+
+// extents are what tells how much of a word is marked.
+var extents = regexp.MustCompile(`(?:"length":\d+)|</?em>`)
+
+func withoutExtents(hit string) string { return extents.ReplaceAllString(hit, "") }
 
 // rankedHit is one hit: text is all of it, rank what it is ordered by.
 type rankedHit struct{ id, text, rank string }
