@@ -57,7 +57,9 @@ func TestRepairUnderAnOldEpochIsVoid(t *testing.T) {
 	index := c.state.View().Route("m").ID
 	ref := fsm.ReplicaRef{Index: index, Group: 1, Node: "n1-0"}
 	var changed atomic.Bool
+	running := make(chan struct{}) // closed once the workers with the repair are there to be asked
 	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		<-running
 		list := c.workers.Repairs()
 		newest := r.URL.Path == "/tasks" && r.URL.RawQuery == "limit=1"
 		if !newest || len(list) == 0 || list[0].State != "finishing" || !changed.CompareAndSwap(false, true) {
@@ -73,6 +75,7 @@ func TestRepairUnderAnOldEpochIsVoid(t *testing.T) {
 	})
 	set := metrics.NewSet()
 	c.repair(workers.Repair{Metrics: set})
+	close(running)
 	c.repaired("m")
 	if !changed.Load() {
 		t.Fatal("the replica was not changed")

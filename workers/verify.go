@@ -147,7 +147,9 @@ func (r *settingsReader) readUntilEqual(ctx context.Context) {
 		r.last = nil
 		return
 	}
-	r.report()
+	if r.read(ctx); r.differs() { // what it was busy with may have ended since it was read
+		r.report()
+	}
 }
 
 // busy reports that the node has, or may have, unfinished tasks of the index's settings.
