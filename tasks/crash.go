@@ -19,7 +19,7 @@ func CrashError(dead []fsm.NodeID) json.RawMessage {
 		names[i] = string(id)
 	}
 	text, _ := json.Marshal(meili.Error{
-		Message: fmt.Sprintf("The write was stopped: nodes %s died one after another while they processed it. No replica has it. Look at their logs before sending it again.", strings.Join(names, ", ")),
+		Message: fmt.Sprintf("The write was stopped: nodes %s died one after another while they processed it. No replica of the shards concerned has it. Look at their logs before sending it again.", strings.Join(names, ", ")),
 		Code:    codeWriteStopped, Type: "system", Link: "docs/errors.md#" + string(codeWriteStopped),
 	}) // strings always marshal
 	return text
