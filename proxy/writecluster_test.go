@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,13 +109,15 @@ type writeCluster struct {
 	nodes   map[string]*devnode.Node
 	rt      http.RoundTripper
 	options Options
+	ahead   *atomic.Int64 // how far the coordinator's clock is ahead, as a time.Duration
 }
 
 type clusterShape struct {
 	groups, perGroup, rf int
 	shards               uint32
 	spread               int
-	spare                int // servers that are no nodes yet, named s<number>
+	spare                int           // servers that are no nodes yet, named s<number>
+	writeTimeout         time.Duration // 0: 2 s
 }
 
 func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
@@ -140,7 +144,7 @@ func newWriteCluster(t *testing.T, top clusterShape) *writeCluster {
 // newWriteClusterOver is a pod over servers that run already, group by group.
 func newWriteClusterOver(t *testing.T, top clusterShape, rt http.RoundTripper, addresses []string) *writeCluster {
 	t.Helper()
-	c := &writeCluster{t: t, rt: rt, state: openLocal(t, filepath.Join(t.TempDir(), "state.db"))}
+	c := &writeCluster{t: t, rt: rt, ahead: new(atomic.Int64), state: openLocal(t, filepath.Join(t.TempDir(), "state.db"))}
 	boot := fsm.Bootstrap{Now: time.Now(), ClusterID: "test", Config: fsm.Config{
 		Shards: top.shards, ReplicationFactor: top.rf, Spread: top.spread, MinAcks: 1, SpreadThresholdDocuments: 100_000}}
 	for _, key := range meili.DefaultKeys(boot.Now, uuid.NewString) {
@@ -155,7 +159,8 @@ func newWriteClusterOver(t *testing.T, top clusterShape, rt http.RoundTripper, a
 		t.Fatal(err)
 	}
 	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, TempDir: t.TempDir(),
-		WriteTimeout: 2 * time.Second, LeavingGrace: 20 * time.Millisecond, Logger: discard,
+		WriteTimeout: cmp.Or(top.writeTimeout, 2*time.Second),
+		Now:          func() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }, LeavingGrace: 20 * time.Millisecond, Logger: discard,
 		ModelNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	for id := range c.state.View().Nodes {
 		c.on(string(id), "PATCH", "/experimental-features", `{"network":true}`)
