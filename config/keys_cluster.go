@@ -26,6 +26,8 @@ func clusterKeys() []key {
 
 		{name: "tasks.poll_min_ms", help: "Shortest time between two looks at open tasks.", restart: true, at: func(c *fsm.Config) value { return number(&c.Tasks.PollMinMs, 1, hourMs) }},
 		{name: "tasks.poll_max_ms", help: "Longest.", restart: true, at: func(c *fsm.Config) value { return number(&c.Tasks.PollMaxMs, 1, hourMs) }},
+		{name: "tasks.retention_days", help: "Finished tasks are forgotten after it; 0: never.", at: func(c *fsm.Config) value { return number(&c.Tasks.RetentionDays, 0, 36_500) }},
+		{name: "tasks.max_tasks", help: "Of more tasks the oldest finished ones are forgotten; 0: no limit.", at: func(c *fsm.Config) value { return number(&c.Tasks.MaxTasks, 0, maxCount) }},
 
 		{name: "placement.spread", short: "spread", help: "Nodes of a group that share a new index: auto, all or a number.", at: func(c *fsm.Config) value {
 			return named(&c.Spread, 1, 4096, map[string]int{"auto": fsm.SpreadAuto, "all": fsm.SpreadAll})

@@ -112,7 +112,7 @@ func (c DeleteTasks) apply(t *txn) (any, error) {
 	}
 	numDeleted := 0
 	for _, uid := range c.UIDs {
-		if victim := t.task(uid); victim != nil && victim.Finished() {
+		if victim := t.task(uid); victim != nil && victim.Finished() && (task != nil || !t.writing(uid)) {
 			t.deleteTask(victim)
 			numDeleted++
 		}
@@ -124,6 +124,9 @@ func (c DeleteTasks) apply(t *txn) (any, error) {
 	}
 	return TasksResult{NumTasks: numDeleted}, nil
 }
+
+// writing reports that the write of a task is still open, as it can be when the task was canceled meanwhile.
+func (t *txn) writing(uid uint32) bool { return t.tx.Bucket(bucketIntents).Get(be32(uid)) != nil }
 
 // pruneFlips forgets the flips that no remaining task is older than.
 func (t *txn) pruneFlips() {

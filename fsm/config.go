@@ -39,10 +39,12 @@ type Writes struct {
 	MaxNodeQueue  int `json:"maxNodeQueue"` // of one index on one node
 }
 
-// Tasks says how often open tasks are looked at.
+// Tasks says how often open tasks are looked at, and for how long and how many finished ones are kept.
 type Tasks struct {
-	PollMinMs int `json:"pollMinMs"`
-	PollMaxMs int `json:"pollMaxMs"`
+	PollMinMs     int `json:"pollMinMs"`
+	PollMaxMs     int `json:"pollMaxMs"`
+	RetentionDays int `json:"retentionDays"` // 0: for ever
+	MaxTasks      int `json:"maxTasks"`      // 0: as many as there are
 }
 
 // MultiSearch bounds /multi-search.
@@ -153,7 +155,7 @@ func DefaultConfig() Config {
 		},
 		Raft:          RaftConfig{MaxVoters: 5, DeadPodCleanupS: 600},
 		Writes:        Writes{NodeTimeoutMs: 30_000, MaxNodeQueue: 1000},
-		Tasks:         Tasks{PollMinMs: 25, PollMaxMs: 1000},
+		Tasks:         Tasks{PollMinMs: 25, PollMaxMs: 1000, RetentionDays: 7, MaxTasks: 10_000_000},
 		MultiSearch:   MultiSearch{Enabled: true, MaxQueriesPerBatch: 100},
 		SettingsDrift: SettingsDrift{IntervalS: 300, AutoRepair: true},
 	}

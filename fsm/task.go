@@ -97,7 +97,7 @@ type CancelTasks struct {
 }
 
 // DeleteTasks deletes those of the tasks that are finished, and finishes the deletion task TaskUID with the counts in its
-// details. With TaskUID nil it is a silent clean-up by age or number.
+// details. With TaskUID nil it is a silent clean-up by age or number (see Outlived), which leaves alone what an open write needs.
 type DeleteTasks struct {
 	Now            time.Time `json:"now"`
 	TaskUID        *uint32   `json:"taskUid,omitempty"`

@@ -180,7 +180,7 @@ func (c *writeCluster) start() {
 	c.server.writer.lanes.pauses = []time.Duration{0, time.Millisecond}
 	c.workers, err = workers.Start(context.Background(), workers.Options{
 		Cluster: c.state, Nodes: c.server.Nodes(), Coordinator: c.server, HealthInterval: time.Hour, Logger: c.options.Logger,
-		PollMin: time.Millisecond, PollMax: 20 * time.Millisecond,
+		PollMin: time.Millisecond, PollMax: 20 * time.Millisecond, Now: c.options.Now,
 	})
 	if err != nil {
 		c.t.Fatal(err)

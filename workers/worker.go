@@ -76,9 +76,10 @@ type Options struct {
 	PollMax                               time.Duration    // 1 s in the end
 	Now                                   func() time.Time // time.Now
 	Logger                                *slog.Logger
-	Repair                                *Repair      // nil: replicas out of sync stay so
-	AntiEntropy                           *AntiEntropy // nil: replicas are not compared
-	Drift                                 Drift        // how settings are read back
+	Repair                                *Repair       // nil: replicas out of sync stay so
+	AntiEntropy                           *AntiEntropy  // nil: replicas are not compared
+	Drift                                 Drift         // how settings are read back
+	RetentionInterval                     time.Duration // 1 min between two looks for tasks to forget
 
 	crashes *crashWatch // of this term
 }
@@ -87,7 +88,8 @@ func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&o.HealthInterval, 5 * time.Second}, {&o.HealthTimeout, 2 * time.Second}, {&o.PollMin, 25 * time.Millisecond}, {&o.PollMax, time.Second}} {
+	}{{&o.HealthInterval, 5 * time.Second}, {&o.HealthTimeout, 2 * time.Second}, {&o.PollMin, 25 * time.Millisecond}, {&o.PollMax, time.Second},
+		{&o.RetentionInterval, time.Minute}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
@@ -199,6 +201,7 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
 	duties.Go(func() { newDriftCheck(w.opts).run(ctx) })
+	duties.Go(func() { (&retention{w.opts}).run(ctx) })
 	moves := moveBells{repair: newBell(), rebalance: newBell()}
 	w.heal(ctx, opts, &duties, moves)
 	if w.opts.Repair != nil {
