@@ -113,7 +113,7 @@ func (f *federation) partition() *meili.Error {
 
 // place tells whether a query runs on this node, and notes what its options say. Errors: feature_not_enabled,
 // invalid_multi_search_remote.
-func (f *federation) place(i int, options *meili.FederationOptions, network networkState) (bool, *meili.Error) {
+func (f *federation) place(i int, options *meili.FederationOptions, network meili.Network) (bool, *meili.Error) {
 	if options == nil {
 		return true, nil
 	}
@@ -130,14 +130,14 @@ func (f *federation) place(i int, options *meili.FederationOptions, network netw
 		return false, meili.FeatureNotEnabled("Performing a remote federated search", "network")
 	}
 	name := *options.Remote
-	f.remote, f.local = true, network.self
+	f.remote, f.local = true, network.Self
 	if f.failures == nil {
 		f.failures = map[string]*meili.Error{}
 	}
-	if network.self != nil && *network.self == name {
+	if network.Self != nil && *network.Self == name {
 		return true, nil
 	}
-	if network.remotes.get(name) == nil {
+	if _, known := network.Remotes[name]; !known {
 		return false, meili.Errorf(meili.CodeInvalidMultiSearchRemote,
 			"Invalid `.federation_options.remote`: remote `%s` is not registered", name)
 	}

@@ -26,7 +26,7 @@ type store struct {
 	keys      []meili.Key                   // guarded by mu, oldest first; replaced as a whole
 	features  meili.Features                // guarded by mu
 	webhooks  map[string]*meili.Webhook     // guarded by mu, by uuid; replaced as a whole
-	network   networkState                  // guarded by mu; replaced as a whole
+	network   meili.Network                 // guarded by mu; replaced as a whole
 	chats     map[string]meili.ChatSettings // guarded by mu, by workspace uid
 }
 
@@ -44,7 +44,7 @@ func newStore(o *Options) *store {
 		webhooks: map[string]*meili.Webhook{},
 		chats:    map[string]meili.ChatSettings{},
 		keys:     meili.DefaultKeys(o.now(), o.NewUID),
-		network:  newNetwork(),
+		network:  meili.NewNetwork(),
 	}
 }
 

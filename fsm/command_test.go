@@ -28,7 +28,7 @@ func samples() []Command {
 		EndWrite{Now: now, WriteID: "w", Acks: []Ack{{Node: "n", NodeTaskUID: 3}, {Node: "m", Err: "down"}}},
 		StartTasks{Now: now, TaskUIDs: TaskUIDs{1, 2, 3, 9}}, FinishTask{Now: now, TaskUID: 1, Status: StatusFailed},
 		CancelTasks{Now: now, TaskUID: 5, UIDs: TaskUIDs{1}}, DeleteTasks{Now: now, UIDs: TaskUIDs{4, 5, 6}},
-		PutKey{Key: Key{UID: "k"}, Create: true}, DeleteKey{UID: "k"}, SetFeatures{Features: json.RawMessage(`{"metrics":true}`)},
+		PutKey{Key: Key{UID: "k"}, Create: true}, DeleteKey{UID: "k"}, SetFeatures{Features: json.RawMessage(`{"metrics":true}`)}, SetNetwork{Network: json.RawMessage(`{"self":"s"}`)},
 		PutWebhook{Webhook: Webhook{UUID: "u", URL: "http://hook", Headers: map[string]string{"Authorization": "Bearer x"}}, Create: true}, DeleteWebhook{UUID: "u"},
 		PutChatWorkspace{ChatWorkspace{UID: "c", Settings: json.RawMessage(`{"source":"openAi"}`)}}, DeleteChatWorkspace{UID: "c"},
 		StartJob{Now: now, Job: Job{ID: "j", Type: JobDrainNode, Node: "n"}}, EndJob{Now: now, ID: "j", State: JobSucceeded},

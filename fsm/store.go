@@ -41,6 +41,7 @@ var (
 	rowConfig     = []byte("config")     // Config
 	rowGroups     = []byte("groups")     // []*Group
 	rowFeatures   = []byte("features")   // opaque
+	rowNetwork    = []byte("network")    // opaque
 	rowLeftovers  = []byte("leftovers")  // []Leftover
 	rowFlips      = []byte("flips")      // []flip
 	rowRetired    = []byte("retired")    // ids of removed nodes
@@ -126,7 +127,7 @@ func loadView(tx *bbolt.Tx) (*View, error) {
 		into any
 	}{
 		{rowApplied, &applied}, {rowCovered, &covered}, {rowCounters, &v.counters}, {rowConfig, &v.Config}, {rowGroups, &v.Groups},
-		{rowFeatures, &v.Features}, {rowLeftovers, &v.Leftovers}, {rowFlips, &v.flips}, {rowRetired, &v.retired},
+		{rowFeatures, &v.Features}, {rowNetwork, &v.Network}, {rowLeftovers, &v.Leftovers}, {rowFlips, &v.flips}, {rowRetired, &v.retired},
 		{rowWebhooks, &v.Webhooks}, {rowChats, &v.ChatWorkspaces},
 		{rowJobs, &v.Jobs}, {rowRebalance, &v.Rebalance},
 	}

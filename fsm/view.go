@@ -22,6 +22,7 @@ type View struct {
 	Routes         map[string]IndexID // what the end of the log makes of them: writes
 	Keys           []Key              // in order of creation
 	Features       json.RawMessage    // nil before the first SetFeatures
+	Network        json.RawMessage    // nil before the first SetNetwork
 	Leftovers      []Leftover         // sorted by node, then name
 	Webhooks       []Webhook          // sorted by uuid
 	ChatWorkspaces []ChatWorkspace    // sorted by uid

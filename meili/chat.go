@@ -89,12 +89,7 @@ func (p *ChatPatch) Apply(old, defaults ChatSettings) (ChatSettings, *Error) {
 		set Setting[string]
 	}{{&s.OrgID, p.OrgID}, {&s.ProjectID, p.ProjectID}, {&s.APIVersion, p.APIVersion}, {&s.DeploymentID, p.DeploymentID},
 		{&s.BaseURL, p.BaseURL}, {&s.APIKey, p.APIKey}} {
-		switch {
-		case field.set.Set:
-			*field.dst = &field.set.Value
-		case field.set.Reset:
-			*field.dst = nil
-		}
+		*field.dst = patchedText(field.set, *field.dst)
 	}
 	if p.Prompts.Reset {
 		s.Prompts = defaults.Prompts

@@ -1,21 +1,12 @@
 package proxy
 
 import (
-	"encoding/json"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
-
-	"miroir/devnode"
-	"miroir/fsm"
 )
 
-// chatRequests is a conversation about workspaces, each with the status a server of Meilisearch v1.50 gives.
-var chatRequests = []struct {
-	method, path, body string
-	status             int
-}{
+// chatRequests is a conversation about workspaces.
+var chatRequests = []exchangeStep{
 	{"PATCH", "/chats/a/settings", `{}`, 400}, // the feature is off
 	{"GET", "/chats", "", 400},
 	{"PATCH", "/experimental-features", `{"chatCompletions":true}`, 200},
@@ -49,67 +40,12 @@ var chatRequests = []struct {
 }
 
 func TestChatWorkspacesAreThoseOfOneServer(t *testing.T) {
-	nodes := map[string]*devnode.Node{"a": devnode.New(devnode.Options{MasterKey: testMasterKey}), "b": devnode.New(devnode.Options{MasterKey: testMasterKey})}
-	for _, n := range nodes {
-		t.Cleanup(n.Close)
-	}
-	compareChats(t, devnode.Transport(nodes), []string{"http://a", "http://b"})
-}
-
-func TestChatWorkspacesAreThoseOfOneRealServer(t *testing.T) {
-	rt, addresses := realNodes(t, 2)
-	compareChats(t, rt, addresses)
-}
-
-// compareChats asks the second server directly, and Miroir over the first.
-func compareChats(t *testing.T, rt http.RoundTripper, addresses []string) {
-	c := newWriteClusterOver(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 8, spread: fsm.SpreadAuto}, rt, addresses[:1])
-	for _, step := range chatRequests {
-		want := askServer(t, rt, step.method, addresses[1]+step.path, step.body)
-		got := c.call(step.method, step.path, step.body)
-		if got.Code != step.status || want.status != step.status || strings.TrimSpace(got.Body.String()) != strings.TrimSpace(want.body) {
-			if !sameFeatures(step.path, got.Body.String()) {
-				t.Errorf("%s %s %s\ngot  %d %s\nwant %d %s", step.method, step.path, step.body, got.Code, got.Body, want.status, want.body)
-			}
+	againstOneServer(t, func(t *testing.T, rt http.RoundTripper, addresses []string) {
+		c := sameAnswers(t, rt, addresses, chatRequests)
+		c.stop()
+		c.start()
+		if _, err := chatSettingsOf(c.state.View(), "c d"); err != nil {
+			t.Error("after a restart:", err)
 		}
-	}
-	c.stop()
-	c.start()
-	if _, err := chatSettingsOf(c.state.View(), "c d"); err != nil {
-		t.Error("after a restart:", err)
-	}
-}
-
-// sameFeatures excuses the answer that shows features: Miroir keeps network, which it uses, to itself.
-func sameFeatures(path, got string) bool {
-	var features map[string]bool
-	return path == "/experimental-features" && json.Unmarshal([]byte(got), &features) == nil && features["chatCompletions"]
-}
-
-type plainAnswer struct {
-	status int
-	body   string
-}
-
-// askServer sends one request to a server as its master.
-func askServer(t *testing.T, rt http.RoundTripper, method, url, body string) plainAnswer {
-	t.Helper()
-	request, err := http.NewRequest(method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+testMasterKey)
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	answer, err := rt.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plainAnswer{answer.StatusCode, string(text)}
+	})
 }

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"miroir/fsm"
 	"miroir/meili"
 )
@@ -24,8 +22,6 @@ type gated struct {
 var (
 	logsRoutes = gated{"Modifying logs through the `/logs/*` routes", "logsRoute", func(f meili.Features) bool { return f.LogsRoute },
 		"logs belong to one process, and behind this address there are several. Read them where Miroir and the Meilisearch servers run; Miroir's level is set by --log-level"}
-	networkRoute = gated{"Using the /network route", "network", func(f meili.Features) bool { return f.Network },
-		"Miroir itself joins its Meilisearch servers and uses their network settings for that, so remotes cannot be registered. Servers are added to the cluster with /_miroir/nodes"}
 	taskCompaction = gated{"Using the /tasks/compact route", "taskQueueCompactionRoute", func(f meili.Features) bool { return f.TaskQueueCompactionRoute },
 		"tasks are kept in Miroir's replicated state, which reuses the space of deleted tasks. Delete finished tasks with DELETE /tasks"}
 )
@@ -84,34 +80,6 @@ func (r *request) checkMembers(names ...string) error {
 		return refused
 	}
 	return nil
-}
-
-// handleGetNetwork shows a server that knows no others: that there are several is Miroir's affair.
-func (s *Server) handleGetNetwork(w http.ResponseWriter, r *request) error {
-	if err := networkRoute.check(r.View); err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, struct {
-		Self    *string  `json:"self"`
-		Remotes struct{} `json:"remotes"`
-		Shards  struct{} `json:"shards"`
-		Leader  *string  `json:"leader"`
-		Version string   `json:"version"`
-	}{Version: uuid.Nil.String()})
-	return nil
-}
-
-// handleNetworkControl answers as the community edition does.
-func (s *Server) handleNetworkControl(_ http.ResponseWriter, r *request) error {
-	if _, err := r.readWith("origin"); err != nil {
-		return err
-	}
-	route := networkRoute
-	route.action = "Using the /network/control route"
-	if err := route.check(r.View); err != nil {
-		return err
-	}
-	return meili.Errorf(meili.CodeRequiresEnterpriseEdition, "Meilisearch Enterprise Edition is required to call this route")
 }
 
 // readWith is the body of a route that Meilisearch decodes in another way than most; it must be an object with these

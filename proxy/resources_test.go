@@ -44,7 +44,7 @@ func TestGates(t *testing.T) {
 	routes := []struct{ method, path, body, once string }{
 		{"GET", "/metrics", "", "meilisearch_index_docs_count"},
 		{"GET", "/network", "", `{"self":null,"remotes":{},"shards":{},"leader":null,`},
-		{"PATCH", "/network", `{}`, "miroir_unsupported"},
+		{"PATCH", "/network", `{}`, `{"self":null,"remotes":{},"shards":{},"leader":null,`},
 		{"POST", "/network/control", `{"origin":1}`, "requires_enterprise_edition"},
 		{"POST", "/logs/stderr", `{"target":"info"}`, "miroir_unsupported"},
 		{"DELETE", "/logs/stream", "", "miroir_unsupported"},

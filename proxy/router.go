@@ -63,7 +63,7 @@ func (s *Server) clientRoutes() []route {
 		{"POST", "/snapshots", meili.ActionSnapshotsCreate, s.handleCreateSnapshot},
 		{"POST", "/export", meili.ActionExport, s.handleExport},
 		{"GET", "/network", meili.ActionNetworkGet, s.handleGetNetwork},
-		{"PATCH", "/network", meili.ActionNetworkUpdate, refuse(networkRoute, "remotes", "shards", "previousShards", "self", "leader", "previousRemotes")},
+		{"PATCH", "/network", meili.ActionNetworkUpdate, s.handlePatchNetwork},
 		{"POST", "/network/control", meili.ActionNetworkUpdate, s.handleNetworkControl},
 		{"POST", "/render-template", meili.ActionSettingsGet, s.handleRenderTemplate},
 

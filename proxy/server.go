@@ -142,6 +142,7 @@ type Server struct {
 	jobs      chan struct{}           // signalled when a job has been enqueued
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
 	features sync.Mutex
+	network  sync.Mutex // held while the network is changed, so that no change is lost
 	// chats is held while a chat workspace's settings are changed, so that no change is lost.
 	chats  sync.Mutex
 	models *http.Client // language models of chats
