@@ -184,7 +184,7 @@ func (c BeginWrite) addPending(t *txn, id IndexID, task uint32) {
 func targets(ix *Index, shards []ShardID) []Target {
 	byNode := map[NodeID]*Target{}
 	for _, g := range ix.groups() {
-		for _, slot := range ix.slots(shards) {
+		for _, slot := range ix.Slots(shards) {
 			for _, r := range ix.Placement[g][slot] {
 				if r.State == Stale {
 					continue

@@ -48,7 +48,7 @@ func (c EndWrite) judge(t *txn, in *Intent, ix *Index) (verdicts []slotVerdict, 
 	for _, a := range c.Acks {
 		acks[a.Node] = a.state()
 	}
-	for _, slot := range ix.slots(in.Shards) {
+	for _, slot := range ix.Slots(in.Shards) {
 		v := slotVerdict{slot: slot, copies: in.copies(ix, slot, acks)}
 		v.shardVerdict = judgeShard(v.copies, minAcks)
 		undecided = undecided || v.Undecided

@@ -140,7 +140,7 @@ func (t *txn) failNodes(ix *Index, shards []ShardID, nodes []NodeID, now time.Ti
 	if len(nodes) == 0 {
 		return nil
 	}
-	for _, slot := range ix.slots(shards) {
+	for _, slot := range ix.Slots(shards) {
 		if !ix.hasInSync(ShardID(slot), nodes...) {
 			continue
 		}

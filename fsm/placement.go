@@ -117,8 +117,8 @@ func (ix *Index) slot(s ShardID) int {
 	return int(s)
 }
 
-// slots returns the placement entries of the shards, rising and each once; nil means every shard.
-func (ix *Index) slots(shards []ShardID) []int {
+// Slots returns the placement entries of the shards, rising and each once; nil means every shard.
+func (ix *Index) Slots(shards []ShardID) []int {
 	if shards == nil || ix.Whole() {
 		all := make([]int, ix.NumSlots())
 		for i := range all {
@@ -292,7 +292,7 @@ func (c ActivateReplica) apply(t *txn) (any, error) {
 func (t *txn) writeWithout(ix *Index, ref ReplicaRef) (id WriteID, found bool) {
 	slot := ix.slot(ref.Shard)
 	must(eachRow(t.tx, bucketIntents, func(_ []byte, in *Intent) {
-		if in.Index == ref.Index && slices.Contains(ix.slots(in.Shards), slot) && !in.reaches(ref.Node, slot) {
+		if in.Index == ref.Index && slices.Contains(ix.Slots(in.Shards), slot) && !in.reaches(ref.Node, slot) {
 			id, found = in.WriteID, true
 		}
 	}))

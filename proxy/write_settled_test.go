@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/workers"
 )
 
 // A new leader settles a write before the old one commits its result: the client is told what became of the task. Red when
@@ -110,3 +113,65 @@ func TestAPodInDoubtOfItsLeadSendsNothing(t *testing.T) {
 type inDoubt struct{ Peers }
 
 func (inDoubt) Fresh() bool { return false }
+
+// A pod dies with two open writes: settings that every node has, and behind them documents that only one node has, which
+// is down when the next pod comes up. The settings are sent again and only the other node takes them; but clients may have
+// read the documents on the first, so they must still be there when it is back. Red when the node is put out of sync at once.
+func TestANodeThatAloneMayHaveALaterWriteStaysInSync(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	c.stop()
+	pod := &mortal{next: c.rt}
+	c.options.NodeTransport = pod
+	began, collected := make(chan struct{}), make(chan struct{})
+	moments := 0
+	c.options.OnWriteStep = func(step WriteStep, _ fsm.NodeID) {
+		if step != StepCollected {
+			return
+		}
+		if moments++; moments == 1 {
+			close(began)
+			<-collected
+			return
+		}
+		c.kill(pod)
+		close(collected)
+	}
+	c.start()
+	c.nodes["n0-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/documents") {
+			return &devnode.Fault{DropBefore: true}
+		}
+		return nil
+	})
+	settings := uint32(c.state.View().NextTaskUID)
+	answered := make(chan *httptest.ResponseRecorder)
+	go func() { answered <- c.call("PATCH", "/indexes/m/settings", `{"stopWords":["the"]}`) }()
+	<-began
+	if answer := c.call("POST", "/indexes/m/documents", `[{"id":2}]`); answer.Code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+	<-answered
+	if c.documentsOn("n1-0", "m")["2"] == nil {
+		t.Fatal("the document is not on the node that accepted it")
+	}
+	c.nodes["n0-0"].Fail(nil)
+	c.nodes["n1-0"].Stop()
+	changes := func() float64 {
+		total, _ := c.on("n0-0", "GET", "/tasks?types=settingsUpdate&limit=1", "")["total"].(float64)
+		return total
+	}
+	before := changes()
+	c.revive(pod)
+	c.until("the settings to be sent again", func() bool { return changes() > before })
+	c.nodes["n1-0"].Start()
+	succeeded(t, c.await(int(settings)))
+	succeeded(t, c.await(int(settings)+1))
+	c.repair(workers.Repair{})
+	c.repaired("m")
+	for node := range c.nodes {
+		if c.documentsOn(node, "m")["2"] == nil {
+			t.Errorf("node %s lacks the document that was visible", node)
+		}
+	}
+}

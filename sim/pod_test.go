@@ -250,8 +250,21 @@ func (r *process) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 	}()
 	response, err := r.w().nodes.RoundTrip(request.WithContext(ctx))
+	r.trace(request, response, err)
 	after()
 	return response, err
+}
+
+// trace notes a request to a node when logs are wanted.
+func (r *process) trace(request *http.Request, response *http.Response, err error) {
+	if !*showLogs || request.URL.Path == "/health" {
+		return
+	}
+	outcome := fmt.Sprint(err)
+	if err == nil {
+		outcome = fmt.Sprint(response.StatusCode)
+	}
+	r.w().tracef("      %s → %s %s %s: %s", r.pod.id, request.URL.Host, request.Method, request.URL.RequestURI(), outcome)
 }
 
 func (r *process) View() *fsm.View                   { return r.raft.View() }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,23 +37,44 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestHistories runs histories, one seed after another. A seed that fails is run again alone with
+// TestHistories runs histories, as many at a time as there are processors. A seed that fails is run again alone with
 // go test ./sim -run TestHistories -histories 1 -seed N -logs.
 func TestHistories(t *testing.T) {
 	began := time.Now()
-	red := 0
-	total := tally{}
-	for seed := *firstSeed; seed < *firstSeed+uint64(*numHistories) && red < *maxRed; seed++ {
-		w := simulate(t, seed)
+	var (
+		mu    sync.Mutex
+		total tally
+		next  = *firstSeed
+		runs  sync.WaitGroup
+	)
+	take := func() (seed uint64, more bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if next == *firstSeed+uint64(*numHistories) || total.red >= *maxRed {
+			return 0, false
+		}
+		next++
+		return next - 1, true
+	}
+	count := func(w *world) {
+		mu.Lock()
+		defer mu.Unlock()
 		total.add(w)
 		if len(w.problems) > 0 {
-			red++
 			t.Errorf("%s", w.report())
 		}
 		if total.histories%500 == 0 {
 			t.Logf("%v in %v", total, time.Since(began).Round(time.Millisecond))
 		}
 	}
+	for range runtime.GOMAXPROCS(0) {
+		runs.Go(func() {
+			for seed, more := take(); more; seed, more = take() {
+				count(simulate(t, seed))
+			}
+		})
+	}
+	runs.Wait()
 	t.Logf("%v in %v", total, time.Since(began).Round(time.Millisecond))
 }
 

@@ -49,11 +49,11 @@ func (s *settler) run(ctx context.Context) {
 		return
 	}
 	undecided := map[fsm.IndexID]bool{}
-	for _, intent := range intents {
+	for i, intent := range intents {
 		if ctx.Err() != nil || s.opts.Coordinator.WriteInFlight(intent.WriteID) || undecided[intent.Index] {
 			continue
 		}
-		err := s.settle(ctx, intent)
+		err := s.settle(ctx, intent, intents[i+1:])
 		switch {
 		case errors.Is(err, fsm.ErrNotFound): // decided meanwhile
 		case err != nil:
@@ -66,20 +66,93 @@ func (s *settler) run(ctx context.Context) {
 	}
 }
 
-// settle asks every target and commits what they say.
-func (s *settler) settle(ctx context.Context, intent *fsm.Intent) error {
+// settle asks every target and commits what they say. later are the open intents after it.
+func (s *settler) settle(ctx context.Context, intent *fsm.Intent, later []*fsm.Intent) error {
 	view := s.opts.Cluster.View()
-	end := fsm.EndWrite{WriteID: intent.WriteID, Acks: make([]fsm.Ack, len(intent.Targets))}
+	end := fsm.EndWrite{WriteID: intent.WriteID}
 	if ix := view.Indexes[intent.Index]; ix != nil {
-		var asking sync.WaitGroup
-		for i, target := range intent.Targets {
-			asking.Go(func() { end.Acks[i] = s.ask(ctx, view, ix, intent, target) })
+		end.Acks = s.askAll(ctx, view, ix, intent)
+		if err := s.spare(ctx, view, ix, answered{intent, end.Acks}, later); err != nil {
+			return err
 		}
-		asking.Wait()
 	}
 	end.Now = s.opts.Now()
 	_, err := fsm.Do(ctx, s.opts.Cluster, end)
 	return err
+}
+
+// spare refuses to put a node out of sync that cannot be asked and may be the only one that has a later write: clients may
+// have read that there, and what was read must not vanish. A node that can be asked about both has them in their order.
+func (s *settler) spare(ctx context.Context, view *fsm.View, ix *fsm.Index, first answered, later []*fsm.Intent) error {
+	if !slices.ContainsFunc(first.acks, func(a fsm.Ack) bool { return !acknowledged(a) }) {
+		return nil
+	}
+	for _, intent := range later {
+		if intent.Index != ix.ID || !isDocumentWrite(intent) || s.opts.Coordinator.WriteInFlight(intent.WriteID) {
+			continue
+		}
+		second := answered{intent, s.askAll(ctx, view, ix, intent)}
+		if node, shard, alone := soleHolder(ix, first, second); alone {
+			return fmt.Errorf("node %s cannot be asked and may be the only one that has task %d in shard %d", node, intent.TaskUID, shard)
+		}
+	}
+	return nil
+}
+
+// answered is an open write and what its targets say of it.
+type answered struct {
+	*fsm.Intent
+	acks []fsm.Ack
+}
+
+// of is what a node says; one that was not to get the write does not have it.
+func (a answered) of(node fsm.NodeID) fsm.Ack {
+	if i := slices.IndexFunc(a.acks, func(ack fsm.Ack) bool { return ack.Node == node }); i >= 0 {
+		return a.acks[i]
+	}
+	return fsm.Ack{Node: node, Err: errNotThere.Error()}
+}
+
+// soleHolder finds a replica that the first of two writes puts out of sync, while it may be the only one in sync that has the
+// second, and cannot be asked.
+func soleHolder(ix *fsm.Index, first, second answered) (fsm.NodeID, fsm.ShardID, bool) {
+	inFirst := ix.Slots(first.Shards)
+	for _, slot := range ix.Slots(second.Shards) {
+		if !slices.Contains(inFirst, slot) {
+			continue
+		}
+		var holder fsm.NodeID
+		safe := false
+		for group := range ix.Placement {
+			for _, r := range ix.Replicas(group, fsm.ShardID(slot)) {
+				one, two := first.of(r.Node), second.of(r.Node)
+				switch {
+				case r.State != fsm.Active:
+				case acknowledged(one):
+					safe = safe || acknowledged(two)
+				case two.Unknown || one.Unknown && acknowledged(two):
+					holder = r.Node
+				}
+			}
+		}
+		if holder != "" && !safe {
+			return holder, fsm.ShardID(slot), true
+		}
+	}
+	return "", 0, false
+}
+
+func acknowledged(a fsm.Ack) bool { return a.Err == "" && !a.Unknown }
+
+// askAll asks every target of an intent; answers[i] is that of its target i.
+func (s *settler) askAll(ctx context.Context, view *fsm.View, ix *fsm.Index, intent *fsm.Intent) (answers []fsm.Ack) {
+	answers = make([]fsm.Ack, len(intent.Targets))
+	var asking sync.WaitGroup
+	for i, target := range intent.Targets {
+		asking.Go(func() { answers[i] = s.ask(ctx, view, ix, intent, target) })
+	}
+	asking.Wait()
+	return answers
 }
 
 // errNotThere says that a node surely does not have the write.
@@ -125,9 +198,7 @@ func (s *settler) find(ctx context.Context, client *node.Client, ix *fsm.Index, 
 
 // carriesDocuments tells whether the target was to be sent a request with the write id.
 func carriesDocuments(intent *fsm.Intent, request tasks.Request, target fsm.Target) bool {
-	switch meili.TaskKind(intent.Kind) {
-	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDocumentDeletion, meili.TaskDocumentEdition:
-	default:
+	if !isDocumentWrite(intent) {
 		return false
 	}
 	if !intent.Created {
@@ -135,6 +206,14 @@ func carriesDocuments(intent *fsm.Intent, request tasks.Request, target fsm.Targ
 	}
 	return len(request.Shards) > 0 &&
 		(target.Shards == nil || slices.ContainsFunc(target.Shards, func(s fsm.ShardID) bool { return slices.Contains(request.Shards, s) }))
+}
+
+func isDocumentWrite(intent *fsm.Intent) bool {
+	switch meili.TaskKind(intent.Kind) {
+	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDocumentDeletion, meili.TaskDocumentEdition:
+		return true
+	}
+	return false
 }
 
 // resend sends requests that do no harm twice, and returns the last one's node task.
