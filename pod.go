@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -41,12 +43,18 @@ type pod struct {
 	listeners []*listener
 	failed    chan error // a listener that ended by itself
 	closers   closers
+	headroom  []byte
 }
+
+// headroomBytes is never touched, so it takes no memory, and the garbage collector counts it as in use: it runs after so
+// many bytes of garbage at least. A pod holds a few megabytes, so it would run every hundred searches otherwise, and all
+// its threads with it, beside the nodes that are waited for.
+const headroomBytes = 64 << 20
 
 // openPod starts a pod and returns once it answers requests; until then its ports say that it is alive and not ready.
 // After an error nothing is left running.
 func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
-	p := &pod{options: o, failed: make(chan error, 2)}
+	p := &pod{options: o, failed: make(chan error, 2), headroom: makeHeadroom()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -83,6 +91,14 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 	p.closers.Add("leadership", p.raft.StepDown)
 	p.closers.Add("readiness", p.server.Drain)
 	return p, nil
+}
+
+// makeHeadroom is nothing where the environment bounds memory (GOMEMLIMIT), for the runtime would count it.
+func makeHeadroom() []byte {
+	if debug.SetMemoryLimit(-1) < math.MaxInt64 {
+		return nil
+	}
+	return make([]byte, headroomBytes)
 }
 
 // prepareNodes brings the nodes in line before the first request. One that is down is prepared when it returns.

@@ -79,7 +79,10 @@ type searchMetadata struct{ query, indexUID, primaryKey string }
 
 // appendJSON prints the answer in Meilisearch's order of members.
 func (a *searchAnswer) appendJSON(out []byte, requestUID string) []byte {
-	if a.raw != nil {
+	switch {
+	case a.raw != nil && out == nil:
+		return a.raw
+	case a.raw != nil:
 		return append(out, a.raw...)
 	}
 	out = append(out, `{"hits":`...)

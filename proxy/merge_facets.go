@@ -194,7 +194,7 @@ func sortFacet(values []facetValue, order string, compare func(a, b facetValue) 
 // prints. A string that looks exactly like a number, in a field that has both, counts as one.
 func splitNumbers(values []facetValue, hasNumbers bool) (numbers, strs []facetValue) {
 	for _, value := range values {
-		if hasNumbers && facetNumber(parseNumber(value.text)) == value.text {
+		if hasNumbers && isNumberText(value.text) {
 			numbers = append(numbers, value)
 		} else {
 			strs = append(strs, value)
@@ -202,6 +202,9 @@ func splitNumbers(values []facetValue, hasNumbers bool) (numbers, strs []facetVa
 	}
 	return numbers, strs
 }
+
+// isNumberText reports whether a value's text is how a number would be listed.
+func isNumberText(s string) bool { return facetNumber(parseNumber(s)) == s }
 
 func parseNumber(s string) float64 {
 	value, err := strconv.ParseFloat(s, 64)

@@ -38,6 +38,21 @@ func (c Call) filterShards() []fsm.ShardID {
 	return c.Shards
 }
 
+// holdsAll reports that the node holds all of an index and answers for it, so that it is asked as one server would be.
+func (c Call) holdsAll(ix *fsm.Index) bool { return c.Whole && len(c.Shards) == int(ix.Shards) }
+
+// heldByOne reports whether some node may hold all of an index in sync.
+func heldByOne(ix *fsm.Index) bool {
+	for group := range ix.Placement {
+		for _, replica := range ix.Replicas(group, 0) {
+			if replica.State == fsm.Active && numShardsOn(ix, replica.Node) == ix.NumSlots() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // planRequest is the input of planRead.
 type planRequest struct {
 	View  *fsm.View

@@ -161,9 +161,10 @@ func TestLayoutsAnswerAlikeOnRealServers(t *testing.T) {
 func TestALostNodeIsNotMissed(t *testing.T) {
 	reference, _ := filledCluster(t, layout{groups: 1, nodes: 1, copies: 1, shards: 8, whole: true})
 	for name, l := range map[string]layout{
-		"RF 2":       {groups: 1, nodes: 3, copies: 2, shards: 8},
-		"two groups": {groups: 2, nodes: 2, copies: 1, shards: 8},
-		"whole":      {groups: 1, nodes: 3, copies: 2, shards: 8, whole: true},
+		"RF 2":        {groups: 1, nodes: 3, copies: 2, shards: 8},
+		"two groups":  {groups: 2, nodes: 2, copies: 1, shards: 8},
+		"whole":       {groups: 1, nodes: 3, copies: 2, shards: 8, whole: true},
+		"all on each": {groups: 1, nodes: 2, copies: 2, shards: 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, nodes := filledCluster(t, l)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,8 +21,8 @@ import (
 // metadataHeader asks for query metadata in the answer of a search.
 const metadataHeader = "Meili-Include-Metadata"
 
-// handleSearch answers GET and POST /indexes/{uid}/search. A plan of one node that holds everything passes the request and
-// its answer through; anything else is scattered and merged.
+// handleSearch answers GET and POST /indexes/{uid}/search. Where one node holds everything the request and its answer are
+// passed through; anything else is scattered and merged.
 func (s *Server) handleSearch(w http.ResponseWriter, r *request) error {
 	raw, err := readSearch(r)
 	if err != nil {
@@ -33,16 +34,19 @@ func (s *Server) handleSearch(w http.ResponseWriter, r *request) error {
 	}
 	ix := r.View.Index(r.uid())
 	rule := r.Grant.Rule(r.uid())
-	if ix == nil || len(rule) > 0 || raw.gated() || !ix.Whole() && ix.NumSlots() > 1 {
+	if ix == nil || len(rule) > 0 || raw.gated() || !heldByOne(ix) {
 		return s.searchDecoded(w, r, ix, raw, rule, pin)
 	}
 	plan := s.planRequest(r.View, ix, nil, raw.seed(ix))
 	plan.pinTo(pin)
-	answer, err := s.passThrough(r, plan, raw.nodeRequest(r, ix))
-	if err != nil {
+	body, err := s.passThrough(r, plan, raw.nodeRequest(r, ix))
+	switch {
+	case errors.Is(err, errNotWhole):
+		return s.searchDecoded(w, r, ix, raw, rule, pin)
+	case err != nil:
 		return err
 	}
-	writeRawJSON(w, answer.Status, answer.Body)
+	writeRawJSON(w, http.StatusOK, body)
 	return nil
 }
 
@@ -137,18 +141,57 @@ func (s *Server) planRequest(view *fsm.View, ix *fsm.Index, shards []fsm.ShardID
 	return r
 }
 
-// passThrough asks one node that holds the whole index and returns its answer stripped of what is ours.
-func (s *Server) passThrough(r *request, plan planRequest, send node.Request) (*node.Response, error) {
+// errNotWhole says that no node can answer a request as it came: it has to be understood.
+var errNotWhole = errors.New("no node that can be asked holds all of the index and nothing else")
+
+// passThrough asks one node that holds the whole index, and after a failure the next, and returns its answer stripped of
+// what is ours. Besides the errors that clients see there is errNotWhole.
+func (s *Server) passThrough(r *request, plan planRequest, send node.Request) ([]byte, error) {
 	plan.alone = true
-	got, err := scatter(r.Context(), s, plan, func(ctx context.Context, c *node.Client, _ Call) (*node.Response, error) {
-		return s.exchange(ctx, c, send)
-	})
-	if err != nil {
-		return nil, shownError(err, plan.Index)
+	for {
+		p := plan.plan()
+		switch {
+		case len(p.Calls) == 0:
+			return nil, unavailable(p.Missing, plan.failure)
+		case len(p.Calls) > 1 || !p.Calls[0].holdsAll(plan.Index):
+			return nil, errNotWhole
+		}
+		s.meter.fanOut.Update(1)
+		answers, err := askHedged(r.Context(), s, plan, p.Calls[0], func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
+			if !call.holdsAll(plan.Index) {
+				return nil, errNotWhole
+			}
+			answer, err := s.exchange(ctx, c, send)
+			if err != nil {
+				return nil, err
+			}
+			return oneServersAnswer(answer.Body, plan.Index)
+		})
+		if err == nil {
+			return answers[0].Value, nil
+		}
+		if done := final(r.Context(), err); done != nil {
+			return nil, shownError(done, plan.Index)
+		}
+		if errors.Is(err, errNotWhole) {
+			return nil, err
+		}
+		s.meter.retries.Inc()
+		plan = plan.without(p.Calls[0], err)
 	}
-	answer := got.Answers[0].Value
-	answer.Body = renameMetadata(strip(answer.Body, searchShape), plan.Index)
-	return answer, nil
+}
+
+// oneServersAnswer makes the answer of a node that holds all of an index what the client is to see. It takes body over.
+// The error is errNotWhole: that takes more than cutting.
+func oneServersAnswer(body []byte, ix *fsm.Index) ([]byte, error) {
+	body = renameMetadata(stripOwn(body, searchShape), ix)
+	if settings := settingsOf(ix); !ix.Whole() && listsByCount(settings) {
+		var ok bool
+		if body, ok = cutFacets(body, settings); !ok {
+			return nil, errNotWhole
+		}
+	}
+	return body, nil
 }
 
 // shownError is err with what only nodes know hidden.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -53,7 +54,7 @@ func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) 
 	started := time.Now()
 	request := q.planRequest()
 	plan := request.plan()
-	if len(plan.Calls) == 1 && len(plan.Missing) == 0 && !q.listsFurther() {
+	if len(plan.Calls) == 1 && len(plan.Missing) == 0 && (!q.listsFurther() || plan.Calls[0].holdsAll(q.ix)) {
 		body, err := q.runAlone(ctx, request, plan.Calls[0])
 		if err == nil {
 			return &searchAnswer{raw: body}, nil, nil
@@ -61,8 +62,10 @@ func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) 
 		if done := final(ctx, err); done != nil {
 			return nil, nil, shownError(done, q.ix)
 		}
-		q.s.meter.retries.Inc()
-		request = request.without(plan.Calls[0], err)
+		if !errors.Is(err, errNotWhole) {
+			q.s.meter.retries.Inc()
+			request = request.without(plan.Calls[0], err)
+		}
 	}
 	answer, missing, err := q.runWhole(ctx, request)
 	if err != nil {
@@ -119,14 +122,21 @@ func (q *search) runAlone(ctx context.Context, r planRequest, call Call) ([]byte
 	q.s.meter.fanOut.Update(1)
 	r.alone = true
 	answers, err := askHedged(ctx, q.s, r, call, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
+		if q.listsFurther() && !call.holdsAll(q.ix) {
+			return nil, errNotWhole
+		}
 		query := *q.query
 		query.Filter = withShards(query.Filter, call.filterShards())
-		return q.send(ctx, c, &call, nodeQuery{plain: &query, metadata: q.metadata})
+		body, err := q.send(ctx, c, &call, nodeQuery{plain: &query, metadata: q.metadata})
+		if err != nil {
+			return nil, err
+		}
+		return oneServersAnswer(body, q.ix)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return renameMetadata(strip(answers[0].Value, searchShape), q.ix), nil
+	return answers[0].Value, nil
 }
 
 // askPart asks a node for the hits that the merge needs of it, from the first on.

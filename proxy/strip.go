@@ -36,26 +36,40 @@ var hiddenPrefix = []byte("_miroir_")
 
 // strip removes the hidden fields from an answer. All other bytes stay as they are; an answer without them is returned
 // itself, otherwise the result is a new slice. Fields of those names nested in documents are the client's.
-func strip(text []byte, s *shape) []byte {
-	if !s.drops() && !bytes.Contains(text, hiddenPrefix) {
-		return text
-	}
-	c := cutter{text: text}
-	c.walk(skipSpace(text, 0), s)
-	if c.out == nil {
-		return text
-	}
-	return append(c.out, text[c.copied:]...)
-}
+func strip(text []byte, s *shape) []byte { return cutter{text: text}.strip(s) }
 
-// cutter copies text without what is cut. out holds text up to copied, without the cuts so far.
+// stripOwn is strip for text that nobody else uses: what stays of it moves together inside it.
+func stripOwn(text []byte, s *shape) []byte { return cutter{text: text, own: true}.strip(s) }
+
+// cutter copies text without what is cut. out holds text up to copied, without the cuts so far; nil while there are none.
 type cutter struct {
 	text, out []byte
 	copied    int
+	own       bool // out may lie in text: what is there has been read
+}
+
+func (c cutter) strip(s *shape) []byte {
+	if !s.drops() && !bytes.Contains(c.text, hiddenPrefix) {
+		return c.text
+	}
+	c.walk(skipSpace(c.text, 0), s)
+	return c.rest()
+}
+
+// rest is the text without what was cut.
+func (c *cutter) rest() []byte {
+	if c.out == nil {
+		return c.text
+	}
+	return append(c.out, c.text[c.copied:]...)
 }
 
 func (c *cutter) cut(from, to int) {
-	if c.out == nil {
+	switch {
+	case c.out != nil:
+	case c.own:
+		c.out = c.text[:0]
+	default:
 		c.out = make([]byte, 0, len(c.text))
 	}
 	c.out = append(c.out, c.text[c.copied:from]...)

@@ -1,9 +1,11 @@
 // Bench compares Miroir over N nodes with one node asked directly: the same data on the same machine, in rounds that
-// take turns, so that whatever else the machine does falls on both. It prints a table of latencies and requests per
-// second, and their ratios: only those compare between machines.
+// take turns, so that whatever else the machine does falls on all sides. It prints a table of latencies, requests per
+// second and Miroir's own processor time, and the ratios to the direct side: only those compare between machines. Other
+// builds of Miroir, each over nodes of its own, can take turns with this one.
 //
 //	go run ./scripts/bench --nodes 1
 //	go run ./scripts/bench --nodes 3 --rf 2 --spread all --clients 4
+//	go run ./scripts/bench --nodes 1 --against /tmp/miroir-before
 package main
 
 import (
@@ -12,18 +14,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/alecthomas/kong"
 
-	"miroir/devnode"
 	"miroir/scripts/cluster"
 	"miroir/testdata"
 )
@@ -33,9 +32,11 @@ type options struct {
 	RF       int           `name:"rf" help:"Replicas of each shard." default:"1"`
 	Spread   string        `help:"auto, all or a number." default:"all"`
 	Clients  int           `help:"Requests in flight." default:"1"`
-	Rounds   int           `help:"Rounds for each side, taking turns." default:"6"`
-	Round    time.Duration `help:"Length of one round." default:"3s"`
+	Rounds   int           `help:"Rounds for each side, taking turns." default:"18"`
+	Round    time.Duration `help:"Length of one round." default:"1s"`
+	Against  []string      `help:"Another miroir program to measure beside this one." type:"existingfile" placeholder:"PROGRAM"`
 	Embedded bool          `help:"Use embedded nodes even when a meilisearch program is there."`
+	ServeAt  string        `help:"Be an embedded node at this address." hidden:""`
 }
 
 // queries are asked in turn by every client.
@@ -49,6 +50,10 @@ func main() {
 	kong.Parse(&o, kong.Description("Compare Miroir with one node asked directly."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	run := run
+	if o.ServeAt != "" {
+		run = serveNode
+	}
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -65,66 +70,35 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	urls, closeNodes, err := startNodes(ctx, o, dir)
+	var started processes
+	defer started.stop()
+	direct, err := started.nodes(ctx, o, dir, 1)
 	if err != nil {
 		return err
 	}
-	defer closeNodes()
-	pod, err := cluster.Over(ctx, cluster.Options{Miroir: program, Nodes: o.Nodes, Groups: 1, RF: o.RF, Spread: o.Spread, Dir: dir}, urls[1:])
-	if err != nil {
-		return err
-	}
-	defer pod.Close()
-	for _, url := range []string{urls[0], pod.URL} {
-		if err := load(ctx, url); err != nil {
-			return fmt.Errorf("load %s: %w", url, err)
-		}
-	}
-	sides := [2]side{{name: "direct", url: urls[0]}, {name: "miroir", url: pod.URL}}
-	for round := range 2 * (o.Rounds + 1) {
-		s := &sides[round%2]
-		latencies, err := s.round(ctx, o)
+	sides := []*side{{name: "direct", url: direct[0]}}
+	for i, program := range append(o.Against, program) {
+		s, err := started.pod(ctx, o, filepath.Join(dir, fmt.Sprint(i)), program)
 		if err != nil {
-			return err
+			return fmt.Errorf("start %s: %w", program, err)
 		}
-		if round >= 2 { // the first turn of each side warms it up
-			s.latencies = append(s.latencies, latencies...)
+		sides = append(sides, s)
+	}
+	for _, s := range sides {
+		if err := load(ctx, s.url); err != nil {
+			return fmt.Errorf("load %s: %w", s.url, err)
 		}
 	}
-	report(o, &sides[0], &sides[1])
+	for round := range o.Rounds + 1 {
+		for i := range sides {
+			s := sides[(round+i)%len(sides)] // whoever follows a slow side does so in turn
+			if err := s.round(ctx, o, round > 0); err != nil {
+				return err
+			}
+		}
+	}
+	report(o, sides)
 	return nil
-}
-
-// startNodes starts one node to ask directly and the nodes behind Miroir, and returns their addresses in that order.
-func startNodes(ctx context.Context, o options, dir string) (urls []string, stop func(), err error) {
-	var stops []func()
-	stop = func() {
-		for _, f := range stops {
-			f()
-		}
-	}
-	program, missing := cluster.FindMeilisearch()
-	for i := range o.Nodes + 1 {
-		if o.Embedded || missing != nil {
-			node := devnode.New(devnode.Options{MasterKey: cluster.Key})
-			server := httptest.NewServer(node)
-			stops = append(stops, server.Close, node.Close)
-			urls = append(urls, server.URL)
-			continue
-		}
-		node, err := cluster.StartNode(program, filepath.Join(dir, fmt.Sprintf("node-%d", i)))
-		if err != nil {
-			stop()
-			return nil, nil, err
-		}
-		stops = append(stops, func() { _ = node.Stop() })
-		urls = append(urls, node.URL)
-		if err := cluster.WaitOK(ctx, node.URL+"/health"); err != nil {
-			stop()
-			return nil, nil, err
-		}
-	}
-	return urls, stop, nil
 }
 
 func load(ctx context.Context, url string) error {
@@ -185,18 +159,21 @@ func call(ctx context.Context, method, url, contentType string, body []byte) ([]
 	return answer, err
 }
 
-// side is one of the two that are compared.
+// side is one of those that are compared.
 type side struct {
 	name, url string
+	pid       int // of the pod, 0 without one
 	latencies []time.Duration
+	cpu       time.Duration // of the pod in the rounds that count
 }
 
-// round asks for o.Round with o.Clients requests in flight.
-func (s *side) round(ctx context.Context, o options) ([]time.Duration, error) {
+// round asks for o.Round with o.Clients requests in flight. The first turn of each side warms it up and does not count.
+func (s *side) round(ctx context.Context, o options, counts bool) error {
 	var next atomic.Int64
 	var mu sync.Mutex
 	var all []time.Duration
 	var failed error
+	before := cpuTime(s.pid)
 	start := time.Now()
 	var clients sync.WaitGroup
 	for range o.Clients {
@@ -218,28 +195,9 @@ func (s *side) round(ctx context.Context, o options) ([]time.Duration, error) {
 		})
 	}
 	clients.Wait()
-	return all, failed
-}
-
-func percentile(sorted []time.Duration, p float64) time.Duration {
-	return sorted[min(len(sorted)-1, int(p*float64(len(sorted))))]
-}
-
-func report(o options, direct, miroir *side) {
-	slices.Sort(direct.latencies)
-	slices.Sort(miroir.latencies)
-	fmt.Printf("%d node(s), RF %d, spread %s, %d client(s), %d rounds of %s each side\n\n", o.Nodes, o.RF, o.Spread, o.Clients, o.Rounds, o.Round)
-	fmt.Println("| | direct | miroir | ratio |\n|---|---|---|---|")
-	for _, p := range []struct {
-		name  string
-		value float64
-	}{{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}} {
-		d, m := percentile(direct.latencies, p.value), percentile(miroir.latencies, p.value)
-		fmt.Printf("| %s | %.2f ms | %.2f ms | %.2f |\n", p.name, ms(d), ms(m), float64(m)/float64(d))
+	if counts {
+		s.cpu += cpuTime(s.pid) - before
+		s.latencies = append(s.latencies, all...)
 	}
-	seconds := float64(o.Rounds) * o.Round.Seconds()
-	d, m := float64(len(direct.latencies))/seconds, float64(len(miroir.latencies))/seconds
-	fmt.Printf("| requests/s | %.0f | %.0f | %.2f |\n", d, m, m/d)
+	return failed
 }
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
