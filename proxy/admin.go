@@ -65,7 +65,7 @@ func (s *Server) admin(template string, h handler) httprouter.Handle {
 				return err
 			}
 			if leadersCall(r.Method, template) && s.away(r) {
-				return s.passOn(w, req)
+				return s.passOn(w, req, h)
 			}
 			return h(w, req)
 		})
@@ -118,6 +118,13 @@ func (s *Server) handleReady(w http.ResponseWriter, r *request) error {
 	var waiting []string
 	if s.draining.Load() {
 		waiting = append(waiting, "shutdown")
+	}
+	if !s.caughtUp.Load() {
+		if s.peers != nil && !s.peers.Fresh() {
+			waiting = append(waiting, "state")
+		} else {
+			s.caughtUp.Store(true)
+		}
 	}
 	if len(r.View.Nodes) == 0 {
 		waiting = append(waiting, "nodes")

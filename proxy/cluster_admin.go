@@ -59,7 +59,7 @@ type raftStatus struct {
 // handleRaft shows the members of the cluster: as the leader sees them, or, without one, as this pod does.
 func (s *Server) handleRaft(w http.ResponseWriter, r *request, raft RaftAdmin) error {
 	if s.away(r.Request) && s.cluster.LeaderID() != "" && s.peers.Fresh() {
-		return s.passOn(w, r)
+		return s.passOn(w, r, func(w http.ResponseWriter, r *request) error { return s.handleRaft(w, r, raft) })
 	}
 	status, err := raft.Status()
 	if err != nil {

@@ -13,11 +13,13 @@ import (
 
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/raftnode"
 )
 
 // Peers is what a Cluster of several pods has beside; raftnode.Node implements it. A Cluster without it is a pod alone.
 type Peers interface {
-	// ToLeader sends a request to the leading pod, which answers it with its ForwardedHandler.
+	// ToLeader sends a request to the leading pod, which answers it with its ForwardedHandler. It waits a little where the
+	// leader is just being replaced; raftnode.ErrLeads says that nothing was sent, for this pod leads by now.
 	ToLeader(r *http.Request) (*http.Response, error)
 	// Synced returns once this pod's view holds everything that was committed when the call began.
 	Synced(ctx context.Context) error
@@ -70,8 +72,8 @@ func (s *Server) leads() bool {
 }
 
 // passOn streams a request to the leader and its answer back, once this pod has applied what the leader had then: what
-// the client does next through this pod builds on it.
-func (s *Server) passOn(w http.ResponseWriter, r *request) error {
+// the client does next through this pod builds on it. If this pod comes to lead before anything is sent, h answers.
+func (s *Server) passOn(w http.ResponseWriter, r *request, h handler) error {
 	var failed error
 	body := &rememberError{ReadCloser: r.Body}
 	r.Request.Body = body
@@ -93,6 +95,10 @@ func (s *Server) passOn(w http.ResponseWriter, r *request) error {
 	proxy.ServeHTTP(w, r.Request)
 	if failed == nil {
 		return nil
+	}
+	if errors.Is(failed, raftnode.ErrLeads) {
+		r.View = s.cluster.View()
+		return h(w, r)
 	}
 	if body.err != nil {
 		return body.err // the client's doing

@@ -347,6 +347,29 @@ func TestWritesGoOnWithoutTheLeader(t *testing.T) {
 	})
 }
 
+// A write that comes right after the leader's death waits for the next one, also on the pod that becomes it.
+func TestAWriteWaitsForTheNextLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPodCluster(t)
+		dead := c.leader()
+		c.until("all pods are fresh", func() bool {
+			return c.pods["a"].raft.Fresh() && c.pods["b"].raft.Fresh() && c.pods["c"].raft.Fresh()
+		})
+		c.cutOff(dead)
+		c.pods[dead].close()
+		delete(c.pods, dead)
+		answers := make(chan *httptest.ResponseRecorder, 2)
+		for id := range c.pods {
+			go func() { answers <- c.call(id, "POST", "/indexes/films/documents", `[{"id":1}]`) }()
+		}
+		for range cap(answers) {
+			if answer := <-answers; answer.Code != http.StatusAccepted {
+				t.Errorf("%d %s", answer.Code, answer.Body)
+			}
+		}
+	})
+}
+
 // The network loses every packet to and from the leader, and nobody is told. Writes that are on their way end by themselves
 // and are honest about it, and soon the others take writes again.
 func TestWritesEndWhenTheLeaderVanishesSilently(t *testing.T) {

@@ -193,7 +193,7 @@ func (s *Server) client(rt route) httprouter.Handle {
 				case !rt.changes():
 					return s.read(w, req, s.authorized(rt))
 				case s.away(r):
-					return s.passOn(w, req)
+					return s.passOn(w, req, s.authorized(rt))
 				}
 				return s.authorized(rt)(w, req)
 			})

@@ -152,6 +152,7 @@ type Server struct {
 	handler     http.Handler
 	started     time.Time
 	draining    atomic.Bool // by Drain
+	caughtUp    atomic.Bool // this pod has once had what the leader had committed
 }
 
 // New builds a Server. It starts nothing but what a first request starts; call Close when done.

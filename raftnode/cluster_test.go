@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -250,6 +253,143 @@ func TestWithoutAMajorityNothingIsFreshAndNothingCommitted(t *testing.T) {
 		}
 		if err := cut.Synced(ctx); !errors.Is(err, ErrNoLeader) {
 			t.Fatalf("synced without a leader: %v", err)
+		}
+	})
+}
+
+// Another pod leads within one heartbeat timeout and one election timeout, whether the leader's streams break or hang.
+func TestALeaderIsReplacedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPods(t)
+		p.found("a", "b", "c")
+		for round := range 20 {
+			p.settle()
+			lost, began := p.leader(), time.Now()
+			for other := range p.nodes {
+				if round%2 == 0 {
+					p.network.Cut(lost.id+":1", other+":1")
+				} else {
+					p.network.Silence(lost.id+":1", other+":1")
+				}
+			}
+			p.until("another leader", func() bool {
+				for _, n := range p.nodes {
+					if n != lost && n.IsLeader() {
+						return true
+					}
+				}
+				return false
+			})
+			if took := time.Since(began); took > 2100*time.Millisecond {
+				t.Errorf("round %d: another leads after %s", round, took)
+			}
+			for other := range p.nodes {
+				p.network.Heal(lost.id+":1", other+":1")
+			}
+			p.until("the old leader follows", func() bool { return !lost.IsLeader() && lost.Fresh() })
+		}
+	})
+}
+
+// A pod that was out of reach for any time has the log again soon after it is back.
+func TestAPodCatchesUpAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPods(t)
+		p.found("a", "b", "c")
+		lost := p.follower()
+		for round, away := range []time.Duration{3 * time.Second, 5 * time.Second, 20 * time.Second, 50 * time.Second} {
+			p.isolate(lost.id)
+			time.Sleep(away)
+			if _, err := fsm.Do(p.ctx(), p.leader(), fsm.PutKey{Key: fsm.Key{UID: fmt.Sprint(round)}, Create: true}); err != nil {
+				t.Fatal(err)
+			}
+			for other := range p.nodes {
+				p.network.Heal(lost.id+":1", other+":1")
+			}
+			began := time.Now()
+			p.until("it is fresh", lost.Fresh)
+			if took := time.Since(began); took > 500*time.Millisecond || len(lost.View().Keys) != round+1 {
+				t.Errorf("%s after %s away it has %d keys", took, away, len(lost.View().Keys))
+			}
+		}
+	})
+}
+
+// A request that comes while the leader is gone, and one that finds its port closed, reach the next leader, each once.
+func TestRequestsWaitForTheNextLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPods(t)
+		p.found("a", "b", "c")
+		var served sync.Map
+		for id, n := range p.nodes {
+			n.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if _, twice := served.LoadOrStore(string(body), id); twice {
+					t.Errorf("%s came twice", body)
+				}
+			}))
+		}
+		p.until("all are fresh", func() bool { return p.nodes["a"].Fresh() && p.nodes["b"].Fresh() && p.nodes["c"].Fresh() })
+		p.isolate(p.leader().id)
+		synctest.Wait() // streams that wait to be used again have ended
+		var asking sync.WaitGroup
+		for wait := range 40 {
+			for id, n := range p.nodes {
+				asking.Go(func() {
+					time.Sleep(time.Duration(wait) * 50 * time.Millisecond)
+					body := fmt.Sprint(id, wait)
+					r, err := http.NewRequest(http.MethodPost, "http://leader/", io.NopCloser(strings.NewReader(body)))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					answer, err := n.ToLeader(r)
+					if err == nil {
+						answer.Body.Close()
+					}
+					left, _ := io.ReadAll(r.Body)
+					switch {
+					case n.LastContact() > leaderPatience: // the old leader
+					case err == nil:
+					case !errors.Is(err, ErrLeads), string(left) != body:
+						t.Errorf("%s: %v, %q is left", body, err, left)
+					}
+				})
+			}
+		}
+		asking.Wait()
+	})
+}
+
+// Without a leader for long, and where enough requests wait, they are refused at once.
+func TestTheWaitForALeaderIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPods(t)
+		p.found("a", "b", "c")
+		n := p.follower()
+		p.until("it is fresh", n.Fresh)
+		p.isolate(n.id)
+		p.until("it knows of no leader", func() bool { return n.LeaderID() == "" })
+		ask := func() (refused bool, took time.Duration) {
+			began := time.Now()
+			_, err := n.ToLeader(httptest.NewRequest(http.MethodPost, "http://leader/", strings.NewReader("x")))
+			return errors.Is(err, ErrNoLeader), time.Since(began)
+		}
+		var asking sync.WaitGroup
+		for range maxWaiting {
+			asking.Go(func() {
+				if refused, took := ask(); !refused || took == 0 || took > leaderWait {
+					t.Errorf("refused %t after %s", refused, took)
+				}
+			})
+		}
+		synctest.Wait()
+		if refused, took := ask(); !refused || took != 0 {
+			t.Errorf("one too many: refused %t after %s", refused, took)
+		}
+		asking.Wait()
+		if refused, took := ask(); !refused || took != 0 {
+			t.Errorf("without a leader for long: refused %t after %s", refused, took)
 		}
 	})
 }

@@ -55,8 +55,8 @@ type Options struct {
 
 	Logger *slog.Logger
 
-	HeartbeatTimeout  time.Duration // 1 s
-	ElectionTimeout   time.Duration // 1 s
+	HeartbeatTimeout  time.Duration // 1 s: a pod that hears no heartbeat for so long has begun to look for another leader
+	ElectionTimeout   time.Duration // 1 s: an election is decided by then, or another begins
 	SnapshotInterval  time.Duration // 2 min
 	SnapshotThreshold uint64        // 8192 log entries
 	TrailingLogs      uint64        // 10240 log entries kept behind a snapshot
@@ -79,11 +79,13 @@ type Node struct {
 	leases    leases       // what this pod, leading, promised the others
 	fresh     atomic.Int64 // when this pod last asked for the lease it has, since started; 0: never
 	admitting sync.Mutex   // held while a pod is let in, and while the feature level rises
+	waiting   atomic.Int64 // requests that wait for a leader
 	index     readIndex    // questions for the leader's index under way
 	started   time.Time
 	duties    duties
-	closers   []func() error // run last to first
-	closed    chan struct{}  // closed once Raft has ended
+	endDials  context.CancelFunc // of Raft's streams; nil where the options bring a transport
+	closers   []func() error     // run last to first
+	closed    chan struct{}      // closed once Raft has ended
 	once      sync.Once
 	err       error // of Close
 }
@@ -189,6 +191,9 @@ func (n *Node) start(o Options) error {
 	}
 	n.closers = append(n.closers, func() error {
 		defer close(n.closed)
+		if n.endDials != nil {
+			n.endDials()
+		}
 		return n.raft.Shutdown().Error()
 	})
 	return nil
@@ -212,8 +217,10 @@ func (n *Node) openTransport(o Options, logger hclog.Logger) (raft.Transport, er
 	if o.Transport != nil {
 		return o.Transport, nil
 	}
+	var dialing context.Context
+	dialing, n.endDials = context.WithCancel(context.Background())
 	streams := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: raftStreams{port.kinds[streamRaft], port}, ServerAddressProvider: n.peers.book, MaxPool: 3, Timeout: 10 * time.Second, Logger: logger,
+		Stream: raftStreams{port.kinds[streamRaft], port, n.peers.book, dialing}, ServerAddressProvider: n.peers.book, MaxPool: 3, Timeout: 10 * time.Second, Logger: logger,
 	})
 	n.closers = append(n.closers, streams.Close)
 	return streams, nil
@@ -243,8 +250,11 @@ func (o Options) config(logger hclog.Logger) *raft.Config {
 	config.Logger = logger
 	config.NoSnapshotRestoreOnStart = true       // the state file is synced with every batch: it is never older than a snapshot
 	config.CommitTimeout = 10 * time.Millisecond // how late followers learn of a commit
-	config.HeartbeatTimeout = orDuration(o.HeartbeatTimeout, time.Second)
-	config.ElectionTimeout = orDuration(o.ElectionTimeout, time.Second)
+	// Raft counts both from below: a silent leader is noticed after one to three times its timeout, and an election given up
+	// after one to two times its own. A pod that looks for another leader too early does no harm: others that still hear
+	// theirs do not vote for it.
+	config.HeartbeatTimeout = max(orDuration(o.HeartbeatTimeout, time.Second)/3, minTimeout)
+	config.ElectionTimeout = max(orDuration(o.ElectionTimeout, time.Second)/2, config.HeartbeatTimeout)
 	config.LeaderLeaseTimeout = min(config.LeaderLeaseTimeout, config.HeartbeatTimeout)
 	config.SnapshotInterval = orDuration(o.SnapshotInterval, 2*time.Minute)
 	if o.SnapshotThreshold > 0 {
@@ -259,6 +269,9 @@ func (o Options) config(logger hclog.Logger) *raft.Config {
 	}
 	return config
 }
+
+// minTimeout is the least that Raft takes.
+const minTimeout = 5 * time.Millisecond
 
 func orDuration(value, fallback time.Duration) time.Duration {
 	if value > 0 {

@@ -22,6 +22,9 @@ import (
 // ErrNoLeader says that no pod is known to lead, or that it is out of reach.
 var ErrNoLeader = errors.New("no Raft leader is known")
 
+// ErrLeads says that what was to be sent to the leader was not, because this pod leads by now.
+var ErrLeads = errors.New("this pod is the Raft leader by now")
+
 // peers is pod-to-pod HTTP: this pod's questions to others and its answers to theirs.
 type peers struct {
 	node   *Node
@@ -39,7 +42,11 @@ func newPeers(n *Node, p *port) *peers {
 	ps := &peers{node: n, port: p, book: &addressBook{byID: map[raft.ServerID]raft.ServerAddress{raft.ServerID(n.id): raft.ServerAddress(p.address)}}}
 	ps.client = &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return p.dial(ctx, address, streamHTTP)
+			conn, err := p.dial(ctx, address, streamHTTP)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errNotSent, err)
+			}
+			return conn, nil
 		},
 		MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, DisableCompression: true,
 	}
@@ -90,23 +97,64 @@ func (n *Node) Serve(h http.Handler) {
 }
 
 // ToLeader sends a request to the leading pod, where the handler given to Serve answers it; the URL's scheme and host are
-// filled in. The body is streamed. The error is ErrNoLeader when none is known, it does not answer, or it has not led for
-// leaderPatience; the request may have had its effect then if any of it was sent. An answer's body breaks off likewise.
+// filled in. The body is streamed. When there is no leader, or nothing could be sent to it, the request waits for another
+// one as long as this pod has heard of one lately. Errors: ErrLeads; ErrNoLeader when none is known, it does not answer, or
+// it has not led for leaderPatience; the request may have had its effect then if any of it was sent. An answer's body breaks
+// off likewise.
 func (n *Node) ToLeader(r *http.Request) (*http.Response, error) {
+	for {
+		answer, id, err := n.tryLeader(r)
+		if errors.Is(err, errNotSent) && n.awaitAnother(r.Context(), id) {
+			continue
+		}
+		return answer, err
+	}
+}
+
+// errNotSent says that nothing of a request has left this pod, nor has its body been read.
+var errNotSent = errors.New("nothing was sent")
+
+// tryLeader is ToLeader without the wait; id is the pod that was taken for the leader.
+func (n *Node) tryLeader(r *http.Request) (answer *http.Response, id raft.ServerID, err error) {
+	if n.IsLeader() {
+		return nil, "", ErrLeads
+	}
 	id, address, err := n.leaderAddress()
 	if err != nil {
-		return nil, err
+		return nil, "", fmt.Errorf("%w: %w", err, errNotSent)
 	}
 	ctx, end := n.whileLeading(r.Context(), id)
-	r = r.WithContext(ctx)
-	r.URL.Scheme, r.URL.Host = "http", address
-	answer, err := n.peers.client.RoundTrip(r)
+	attempt := r.WithContext(ctx)
+	url := *r.URL
+	url.Scheme, url.Host, attempt.URL = "http", address, &url
+	if r.Body != nil && r.Body != http.NoBody {
+		attempt.Body = io.NopCloser(r.Body) // the transport closes what it could not send
+	}
+	answer, err = n.peers.client.RoundTrip(attempt)
 	if err != nil {
 		end()
-		return nil, fmt.Errorf("%w: ask the leader at %s: %w", ErrNoLeader, address, err)
+		return nil, id, fmt.Errorf("%w: ask the leader at %s: %w", ErrNoLeader, address, err)
 	}
 	answer.Body = &endingBody{answer.Body, end}
-	return answer, nil
+	return answer, id, nil
+}
+
+// awaitAnother waits until a pod leads that is not id, or it is time to try that one again. It reports false when this pod
+// has heard of no leader for leaderWait, or enough requests wait already.
+func (n *Node) awaitAnother(ctx context.Context, id raft.ServerID) bool {
+	defer n.waiting.Add(-1)
+	if n.waiting.Add(1) > maxWaiting {
+		return false
+	}
+	for tried := time.Now(); time.Since(tried) < retryLeader; {
+		if contact := n.LastContact(); contact < 0 || contact > leaderWait || !pause(ctx, leaderLook/10) {
+			return false
+		}
+		if _, now := n.raft.LeaderWithID(); now != "" && now != id {
+			return true
+		}
+	}
+	return true
 }
 
 // endingBody ends what its request waits under when it is closed.
@@ -125,6 +173,12 @@ const (
 	// still be answering. A leader that has vanished without a word is noticed by its missing heartbeats.
 	leaderPatience = 2 * time.Second
 	leaderLook     = 200 * time.Millisecond
+	// leaderWait is how long after a leader was heard last requests wait for the next one: an election is over by then.
+	leaderWait = 3 * time.Second
+	// maxWaiting bounds how many requests wait at once, so that they leave room for reads.
+	maxWaiting = 100
+	// retryLeader is how soon a leader that was not reached is tried again while no other is known.
+	retryLeader = 500 * time.Millisecond
 )
 
 // whileLeading returns a context that ends once a pod has not led for leaderPatience. The caller ends it.
@@ -275,6 +329,7 @@ func writeAnswer(w http.ResponseWriter, answer any) error {
 type addressBook struct {
 	mu   sync.Mutex
 	byID map[raft.ServerID]raft.ServerAddress // guarded by mu
+	news int                                  // guarded by mu: rises whenever an address changes
 }
 
 var errNotInBook = errors.New("the pod has not told its address")
@@ -295,7 +350,16 @@ const maxBook = 1000
 func (b *addressBook) note(id, address string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, known := b.byID[raft.ServerID(id)]; known || len(b.byID) < maxBook {
+	known, ok := b.byID[raft.ServerID(id)]
+	if known != raft.ServerAddress(address) && (ok || len(b.byID) < maxBook) {
 		b.byID[raft.ServerID(id)] = raft.ServerAddress(address)
+		b.news++
 	}
+}
+
+// edition tells whether an address has changed between two calls.
+func (b *addressBook) edition() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.news
 }

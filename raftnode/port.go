@@ -191,14 +191,35 @@ func (l *streamListener) Addr() net.Addr { return l.addr }
 // raftStreams is raft's view of the port.
 type raftStreams struct {
 	*streamListener
-	port *port
+	port    *port
+	book    *addressBook
+	closing context.Context // ends before Raft does
 }
 
 var _ raft.StreamLayer = raftStreams{}
 
-// Dial opens a Raft stream to a pod.
+const (
+	// dialPatience is how long Raft waits for a pod that is not there. Raft itself waits the longer the more often it has
+	// failed, up to ten seconds, and would leave a pod that has come back without the log for as long.
+	dialPatience = 30 * time.Second
+	dialPause    = 50 * time.Millisecond
+)
+
+// Dial opens a Raft stream to a pod, as soon as that is there; it gives up when a pod tells a new address. timeout bounds
+// each try.
 func (r raftStreams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(r.closing, dialPatience)
+	defer cancel()
+	for edition := r.book.edition(); ; {
+		conn, err := r.tryDial(ctx, address, timeout)
+		if err == nil || edition != r.book.edition() || errors.Is(err, ErrSecret) || errors.Is(err, net.ErrClosed) || !pause(ctx, dialPause) {
+			return conn, err
+		}
+	}
+}
+
+func (r raftStreams) tryDial(ctx context.Context, address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return r.port.dial(ctx, string(address), streamRaft)
 }

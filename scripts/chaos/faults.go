@@ -165,6 +165,20 @@ func (t *trial) probe(n uint64, id string) bool {
 	return true
 }
 
+// leader kills the leading pod again and again, nothing else being wrong, and starts it again.
+func (t *trial) leader(ctx context.Context) error {
+	rng := rand.New(rand.NewPCG(t.Seed, 12))
+	for kills := 0; kills < t.Kills && sleep(ctx, time.Duration(500+rng.IntN(1500))*time.Millisecond); {
+		leader := t.fleet.pod(t.weather.leader())
+		if !t.awaitWhole(ctx, "before the leader's death") || leader == nil || leader.name != t.weather.leader() {
+			continue
+		}
+		t.suffer(ctx, leader, podFaults[0], time.Duration(rng.IntN(1000))*time.Millisecond)
+		kills++
+	}
+	return ctx.Err()
+}
+
 // wipe takes a node's disk under load: it is noticed and filled again without a command.
 func (t *trial) wipe(ctx context.Context) error {
 	node := t.fleet.nodes[0]

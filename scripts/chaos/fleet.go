@@ -122,6 +122,7 @@ func (f *fleet) describePod(i int) error {
 	args := []string{"serve", "--master-key", cluster.Key, "--data-dir", filepath.Join(dir, "data"), "--bind", "127.0.0.1", "--port", ports[0],
 		"--no-metrics-enabled", "--raft-bind", "127.0.0.1", "--raft-port", ports[1], "--node-id", name, "--health-interval-ms", "1000",
 		"--replication-factor", strconv.Itoa(f.options.RF)}
+	args = append(args, f.options.Flags...)
 	for _, node := range f.nodes {
 		args = append(args, "--node", fmt.Sprintf("%s=http://%s", node.name, node.link.Address()))
 	}

@@ -28,7 +28,8 @@ import (
 
 type options struct {
 	Duration time.Duration `help:"Of the random faults." default:"10m"`
-	Phases   []string      `help:"random, wipe, topology, in this order." default:"random"`
+	Phases   []string      `help:"leader, random, wipe, topology, in this order." default:"random"`
+	Kills    int           `help:"Of the leader, in phase leader." default:"20"`
 	Steps    []string      `help:"Of phase topology: add, drain, remove, replace, rf, group." default:"add,drain,remove,replace,rf,group"`
 	Pods     int           `help:"Pods." default:"3"`
 	Nodes    int           `help:"Nodes." default:"4"`
@@ -40,6 +41,7 @@ type options struct {
 	Seed     uint64        `help:"Of what happens when; 0: any."`
 	Faults   []string      `help:"Only these faults, as in kill-node,wipe-node,cut-pod."`
 	Embedded bool          `help:"Embedded nodes even when there is a meilisearch."`
+	Flags    []string      `help:"More flags of the pods, as in --flags=--raft-heartbeat-timeout-ms=500."`
 	Miroir   string        `help:"Program to test; default: built from this module."`
 	Keep     bool          `help:"Keep data and logs."`
 }
@@ -132,7 +134,7 @@ func (t *trial) phases(ctx context.Context) error {
 	for _, phase := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"random", t.random}, {"wipe", t.wipe}, {"topology", t.topology}} {
+	}{{"leader", t.leader}, {"random", t.random}, {"wipe", t.wipe}, {"topology", t.topology}} {
 		if !slices.Contains(t.Phases, phase.name) {
 			continue
 		}

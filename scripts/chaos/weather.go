@@ -20,6 +20,7 @@ type weather struct {
 	copies int               // guarded by mu: of each shard, over all groups
 	change int               // guarded by mu: rises with every change
 	status status            // guarded by mu
+	leads  string            // guarded by mu: who led when all pods were last seen to agree, none with a fault; "" since a fault
 }
 
 // sky is the weather at one moment.
@@ -109,9 +110,10 @@ func (t *trial) watchWeather(ctx context.Context) {
 // come back may still show what was before.
 func (t *trial) lookOnce(ctx context.Context, c *client) {
 	w := t.weather
-	whole, leads := true, false
+	whole, leads, well := true, false, true
 	for _, pod := range t.fleet.pods {
 		if w.suffers(pod.name) {
+			well = false
 			continue
 		}
 		a := c.sendTo(ctx, pod, http.MethodGet, "/_miroir/status", "")
@@ -129,12 +131,29 @@ func (t *trial) lookOnce(ctx context.Context, c *client) {
 		}
 	}
 	whole = whole && leads
+	if w.usurped(well) {
+		t.report.count("changes of the leader without a fault of a pod")
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.whole != whole {
 		w.whole = whole
 		w.change++
 	}
+}
+
+// usurped reports that another pod leads than did when it was last asked, although no pod has had a fault since.
+func (w *weather) usurped(well bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.leads
+	switch {
+	case !well:
+		w.leads = ""
+	case w.status.Leader != "":
+		w.leads = w.status.Leader
+	}
+	return well && before != "" && w.leads != before
 }
 
 // isWhole reports that there are as many copies as there should be, all in sync.
