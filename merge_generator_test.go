@@ -34,7 +34,8 @@ type corpus struct {
 	documents, updates []object
 	deletions          []any
 	settings           object
-	distinct           bool // some query or the settings may ask for distinct hits: ranking is total
+	distinct           bool // some query or the settings may ask for distinct hits
+	settled            bool // no document is written twice, so that numbers tell the order of insertion
 }
 
 // generator makes corpora and queries; the same seed makes the same ones.
@@ -70,12 +71,15 @@ func (g *generator) text(most int) string {
 
 // corpus makes documents, changes to them, and settings.
 func (g *generator) corpus() *corpus {
-	c := &corpus{distinct: g.chance(50)}
+	c := &corpus{distinct: g.chance(60), settled: g.chance(60)}
 	size := 20 + g.IntN(140)
 	for i := range size {
 		c.documents = append(c.documents, g.document(i))
 	}
 	for range size / 10 {
+		if c.settled {
+			break
+		}
 		c.updates = append(c.updates, object{"id": g.IntN(size), "body": g.text(6), "size": g.IntN(30)})
 	}
 	for range size / 20 {
@@ -84,7 +88,7 @@ func (g *generator) corpus() *corpus {
 	if c.deletions == nil {
 		c.deletions = []any{0}
 	}
-	c.settings = g.settings(c.distinct)
+	c.settings = g.settings(c.distinct, c.settled)
 	return c
 }
 
@@ -105,6 +109,8 @@ func (g *generator) document(i int) object {
 	})
 	may(70, "family", func() any { return g.IntN(12) })
 	may(60, "nested", func() any { return object{"level": g.IntN(5), "name": pick(g, colors)} })
+	d["_vectors"] = object{"v": nil}
+	may(80, "_vectors", func() any { return object{"v": g.vector()} })
 	may(60, "_geo", func() any { return object{"lat": float64(g.IntN(1600))/10 - 80, "lng": float64(g.IntN(3400))/10 - 170} })
 	return d
 }
@@ -115,7 +121,14 @@ var (
 	displayed  = []string{"title", "body", "size", "price", "color", "tags", "mixed", "family", "nested", "_geo"}
 )
 
-func (g *generator) settings(distinct bool) object {
+// distincts are the fields that hits may be distinct by; a document can have several of some.
+var distincts = []string{"family", "color", "nested.level", "tags", "mixed"}
+
+func (g *generator) vector() []float64 {
+	return []float64{g.Float64() - 0.5, g.Float64() - 0.5, g.Float64() - 0.5}
+}
+
+func (g *generator) settings(distinct, settled bool) object {
 	rules := []string{"words", "typo", "proximity", "attributeRank", "sort", "wordPosition", "exactness"}
 	if g.chance(30) {
 		rules = []string{"words", "typo", "proximity", "attribute", "sort", "exactness"}
@@ -126,10 +139,11 @@ func (g *generator) settings(distinct bool) object {
 	if g.chance(40) {
 		rules = slices.Insert(rules, g.IntN(len(rules)+1), pick(g, sortable[1:8])+pick(g, []string{":asc", ":desc"}))
 	}
-	if distinct || g.chance(30) {
+	if distinct && !settled || g.chance(30) {
 		rules = append(rules, "unique:asc")
 	}
 	s := object{"rankingRules": rules, "filterableAttributes": filterable, "sortableAttributes": sortable}
+	s["embedders"] = object{"v": object{"source": "userProvided", "dimensions": 3}}
 	if g.chance(60) {
 		by := object{"*": pick(g, []string{"count", "alpha"})}
 		if g.chance(50) {
@@ -141,7 +155,7 @@ func (g *generator) settings(distinct bool) object {
 		s["displayedAttributes"] = append(some(g, displayed), "id")
 	}
 	if distinct && g.chance(40) {
-		s["distinctAttribute"] = pick(g, []string{"family", "color", "nested.level"})
+		s["distinctAttribute"] = pick(g, distincts)
 	}
 	if g.chance(25) {
 		s["searchableAttributes"] = pick(g, [][]string{{"body", "title"}, {"title"}, {"title", "tags", "body", "nested.name"}})
@@ -216,10 +230,13 @@ func (g *generator) sort() []string {
 func (g *generator) query(c *corpus) object {
 	q := g.core()
 	if g.chance(40) {
-		q["facets"] = pick(g, [][]string{{"*"}, {"color"}, {"size", "tags"}, {"mixed"}, {"price", "nested.level"}, {"nested.name", "color", "family"}})
+		q["facets"] = pick(g, askedFacets)
 	}
-	if c.distinct && g.chance(30) {
-		q["distinct"] = pick(g, []string{"family", "color", "nested.level"})
+	if c.distinct && g.chance(40) {
+		q["distinct"] = pick(g, distincts)
+	}
+	if g.chance(15) {
+		g.addVector(c, q)
 	}
 	switch g.IntN(4) {
 	case 0:
@@ -257,20 +274,88 @@ func (g *generator) core() object {
 	return q
 }
 
+// addVector makes a query hybrid or semantic, unless chance would choose which documents of equal rank it finds by words.
+func (g *generator) addVector(c *corpus, q object) {
+	if !c.settled && !c.distinct {
+		return
+	}
+	q["vector"] = g.vector()
+	q["hybrid"] = object{"embedder": "v", "semanticRatio": pick(g, []float64{0.1, 0.3, 0.5, 0.9, 1})}
+	delete(q, "rankingScoreThreshold")
+}
+
+// askedFacets are the facets that queries ask for.
+var askedFacets = [][]string{{"*"}, {"color"}, {"size", "tags"}, {"mixed"}, {"price", "nested.level"}, {"nested.name", "color", "family"}}
+
 // federated makes a federated search of one index by several queries.
-func (g *generator) federated(*corpus) object {
+func (g *generator) federated(c *corpus, uid string) object {
 	var queries []object
+	distinctQueries := c.distinct && g.chance(20)
 	for range 1 + g.IntN(3) {
 		q := g.core()
-		delete(q, "rankingScoreThreshold") // its totals are estimates here
+		if !g.chance(20) {
+			delete(q, "rankingScoreThreshold")
+		}
+		if distinctQueries {
+			q["distinct"] = pick(g, distincts)
+		}
+		if g.chance(10) {
+			g.addVector(c, q)
+		}
 		if g.chance(60) {
 			q["federationOptions"] = object{"weight": pick(g, []float64{0.5, 1, 1.5, 3})}
 		}
 		queries = append(queries, q)
 	}
 	federation := object{}
-	if g.chance(60) {
+	switch g.IntN(6) {
+	case 0:
+		federation["page"], federation["hitsPerPage"] = 1+g.IntN(3), pick(g, []int{1, 5, 20})
+	case 1, 2, 3:
 		federation["limit"], federation["offset"] = pick(g, []int{1, 5, 13, 100}), pick(g, []int{0, 3, 11})
 	}
+	if c.distinct && !distinctQueries && g.chance(60) {
+		federation["distinct"] = pick(g, distincts)
+	}
+	if g.chance(50) {
+		facets := pick(g, askedFacets)
+		federation["facetsByIndex"] = object{uid: facets}
+		if g.chance(30) && !asksMixed(object{"facets": facets}) { // which spelling is shown decides about their order
+			federation["mergeFacets"] = object{}
+		}
+	}
 	return object{"queries": queries, "federation": federation}
+}
+
+// kind names what a request is about, so that failures can be counted by it.
+func (c *corpus) kind(queries []object, federation object) string {
+	has := func(name string) bool {
+		return federation[name] != nil || slices.ContainsFunc(queries, func(q object) bool { return q[name] != nil })
+	}
+	parts := []string{"search"}
+	if federation != nil {
+		parts[0] = "federated"
+		if len(queries) > 1 {
+			parts[0] = "federated-many"
+		}
+	}
+	field, from := c.settings["distinctAttribute"], "set"
+	for _, q := range append([]object{federation}, queries...) {
+		if q["distinct"] != nil {
+			field, from = q["distinct"], "asked"
+		}
+	}
+	switch field {
+	case nil:
+	case "tags", "mixed":
+		parts = append(parts, "distinct-several-values", from)
+	default:
+		parts = append(parts, "distinct", from)
+	}
+	for _, flag := range []string{"hybrid", "rankingScoreThreshold", "hitsPerPage"} {
+		if has(flag) {
+			parts = append(parts, flag)
+		}
+	}
+	return strings.Join(parts, ",")
 }

@@ -223,13 +223,7 @@ func (f *federation) extraFields(found *federatedIndex) []string {
 	if patterns == nil {
 		return fields
 	}
-	for name := range found.index.FieldDistribution() {
-		asked := slices.ContainsFunc(*patterns, func(p string) bool { return meili.MatchAttributePattern(p, name) })
-		if asked && name != fields[0] {
-			fields = append(fields, name)
-		}
-	}
-	return fields
+	return append(fields, found.index.FacetFields(*patterns)...)
 }
 
 // distinctHits keeps the first hit of each document, and of each distinct value, up to the end of the window. dropped are the

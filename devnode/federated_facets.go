@@ -34,6 +34,15 @@ type facetStats struct {
 	Max float64 `json:"max"`
 }
 
+// MarshalJSON prints numbers with a point, as Meilisearch does.
+func (s facetStats) MarshalJSON() ([]byte, error) {
+	number := func(f float64) json.RawMessage {
+		v := meili.Value{Kind: meili.KindFloat, Float: f}
+		return v.AppendJSON(nil)
+	}
+	return json.Marshal(object{{"min", number(s.Min)}, {"max", number(s.Max)}})
+}
+
 // parseFacets reads what the engine answers.
 func parseFacets(distribution, stats json.RawMessage) *facets {
 	f := &facets{stats: map[string]facetStats{}}

@@ -56,6 +56,8 @@ func TestFederationMergesQueries(t *testing.T) {
 		f(`{}`, []string{films, books}, []any{1, 10, 2}, 3)
 		f(`{}`, []string{books, films}, []any{10, 1, 2}, 3)
 		f(`{}`, []string{films, `{"indexUid":"books","q":"ocean","federationOptions":{"weight":2}}`}, []any{10, 1, 2}, 3)
+		f(`{}`, []string{`{"indexUid":"films","q":""}`, `{"indexUid":"books","q":"","federationOptions":{"weight":2}}`}, // nothing ranks: no weight counts
+			[]any{1, 2, 3, 10, 11}, 5)
 		f(`{"offset":1,"limit":1}`, []string{films, books}, []any{10}, 3)
 		f(`{"page":2,"hitsPerPage":2}`, []string{films, books}, []any{2}, 3)
 		f(`{"page":0}`, []string{films, books}, []any{}, 3)
@@ -113,6 +115,28 @@ func TestFederationServesCoordinators(t *testing.T) {
 		answered := ask()
 		for _, part := range []string{want, `"weightedScoreValues":[{"weightedScore":1},{"sort":{"asc":true,"value":2001`, `"extra_document":{"by":"A"}`} {
 			if !strings.Contains(answered, part) {
+				t.Errorf("no %s in %s", part, answered)
+			}
+		}
+	})
+}
+
+// Statistics are floating-point numbers, and a distinct hit tells the values of nested fields that are counted.
+func TestFederatedNumbersAndNestedFields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, Options{})
+		c.done("POST", "/indexes/films/documents?primaryKey=id", `[{"id":1,"by":{"name":"A","age":40},"year":2001,"note":"x"}]`)
+		c.done("PATCH", "/indexes/films/settings", `{"filterableAttributes":["by.name","year"]}`)
+		c.ask("PATCH", "/experimental-features", `{"network":true}`, 200)
+		response := c.serve("POST", "/multi-search", map[string][]string{"Meili-Proxy-Search": {"true"}, "Content-Type": {"application/json"}},
+			strings.NewReader(`{"federation":{"distinct":"year","facetsByIndex":{"films":["*"]}},"queries":[{"indexUid":"films","attributesToRetrieve":["id"]}]}`))
+		defer response.Body.Close()
+		answered, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []string{`"stats":{"year":{"min":2001.0,"max":2001.0}}`, `"extra_document":{"by":{"name":"A"},"year":2001}`} {
+			if !strings.Contains(string(answered), part) {
 				t.Errorf("no %s in %s", part, answered)
 			}
 		}

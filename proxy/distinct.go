@@ -18,6 +18,7 @@ type counts struct {
 	// addedFacets are those of added, nil: as far as the hits show them.
 	addedFacets []*facets
 	rejected    []hit // hits not to count although nodes did
+	free        bool  // documents below the score threshold are counted as well
 }
 
 // allParts are the facets of all that is counted.
@@ -31,8 +32,9 @@ func (c *counts) allParts(fields map[string]bool) []*facets {
 // winners are the hits that distinct keeps while one server fills the window, best first: those of [0, to), and behind
 // it those that tie with its last hit, because duplicates are removed from whole buckets of ties.
 type winners struct {
-	hits  []hit
-	lists []int // lists[i] is the list that hits[i] is of
+	hits     []hit
+	lists    []int // lists[i] is the list that hits[i] is of
+	rejected []hit
 	// open are the lists that may go on with hits that belong to the winners; short says that hits of the window are among
 	// them.
 	open  []int
@@ -57,6 +59,8 @@ func findWinners(lists [][]hit, to, reach int, distinct string, unranked bool) w
 		heads[best]++
 		if !isDuplicate(&h, distinct, seen) {
 			w.hits, w.lists = append(w.hits, h), append(w.lists, best)
+		} else {
+			w.rejected = append(w.rejected, h)
 		}
 	}
 	w.short = len(w.hits) < to
@@ -85,55 +89,92 @@ func (q *search) fillWindow(ctx context.Context, answers []answered[*nodeAnswer]
 	}
 }
 
-// count finds out what one server would count: the candidates of all nodes, of duplicates only those that it removes.
-func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) counts {
+// count finds out what one server would show and count: the candidates of all nodes, of duplicates only those that it
+// removes. What is left to be counted by nodes is so by those of the calls returned.
+func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) ([]hit, counts, []Call) {
+	c, certain := q.countSimply(ctx, answers, f, m)
+	if !certain {
+		if hits, counted := q.countByCensus(ctx, answers, f); counted != nil {
+			return hits, *counted, nil
+		}
+		q.estimate(ctx, answers, f, m, &c)
+	}
+	return m.hits, c, callsOf(answers)
+}
+
+// countSimply adds up what nodes count or can be asked for. The second result says whether that is what one server counts.
+func (q *search) countSimply(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) (counts, bool) {
 	c := counts{parts: make([]*facets, len(answers))}
 	for i, a := range answers {
 		c.parts[i] = a.Value.facets
 		c.total += a.Value.total
 	}
+	if len(answers) < 2 {
+		return c, true
+	}
+	threshold := q.query.RankingScoreThreshold != nil && !q.unranked()
+	if f.distinct != "" {
+		certain := !threshold && !q.query.Paged() && !hasSeveral(m.rejected, f.distinct) && q.countWinners(ctx, answers, f, &c)
+		return c, certain
+	}
+	if threshold && q.stopsAboveThreshold(f, m) {
+		c.free = true
+		q.withoutThreshold().countAlike(ctx, answers, &c)
+		return c, !q.sorts()
+	}
+	return c, !threshold || q.kind != meili.HybridSearch
+}
+
+// estimate corrects counts where neither filters nor a census tell.
+func (q *search) estimate(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged, c *counts) {
+	if f.distinct == "" {
+		return
+	}
 	if q.stopsAboveThreshold(f, m) {
-		query := *q.query
-		query.RankingScoreThreshold = nil
-		free := *q
-		free.query = &query
-		q = &free
-		if f.distinct == "" {
-			q.countAlike(ctx, answers, &c)
-		}
+		q = q.withoutThreshold()
 	}
-	switch {
-	case f.distinct == "" || len(answers) < 2:
-	case q.query.Paged():
-		if !q.countFirst(ctx, answers, f, &c) {
-			q.countGroups(ctx, answers, f, &c)
-		}
-	case !q.countWinners(ctx, answers, f, &c):
-		c.rejected = m.rejected
-		c.total -= len(m.rejected)
+	if q.query.Paged() {
+		q.countGroups(ctx, answers, f, c)
+		return
 	}
-	return c
+	c.rejected = m.rejected
+	c.total -= len(m.rejected)
+}
+
+func (q *search) withoutThreshold() *search {
+	query := *q.query
+	query.RankingScoreThreshold = nil
+	free := *q
+	free.query = &query
+	return &free
+}
+
+// hasSeveral reports whether one of some hits has several values of a field. What a node rejected because of such a hit may
+// have to stay when the hit itself is rejected because of one on another node.
+func hasSeveral(hits []hit, field string) bool {
+	return slices.ContainsFunc(hits, func(h hit) bool { return len(h.facetValues(field)) > 1 })
 }
 
 // unranked reports whether nothing ranks the documents of the search: it has no words, and no rule sorts. No document is
 // below a threshold then.
 func (q *search) unranked() bool {
-	if !q.query.IsPlaceholder() || q.kind != meili.KeywordSearch {
-		return false
-	}
-	for _, rule := range q.settings.Ranking() {
-		if strings.Contains(rule, ":") || rule == "sort" && q.query.Sort != nil && len(*q.query.Sort) > 0 {
-			return false
-		}
-	}
-	return true
+	return q.query.IsPlaceholder() && q.kind == meili.KeywordSearch && !q.sorts()
+}
+
+// sorts reports whether a rule sorts, so that documents need not come by descending score.
+func (q *search) sorts() bool {
+	return slices.ContainsFunc(q.settings.Ranking(), func(rule string) bool {
+		return strings.Contains(rule, ":") || rule == "sort" && len(deref(q.query.Sort)) > 0
+	})
 }
 
 // stopsAboveThreshold reports whether one server would have filled the window before it met a document below the score
-// threshold: documents come by descending score, and those behind the window are counted without a look at theirs.
+// threshold: documents come by descending score, and those behind the window are counted without a look at theirs. For pages
+// it looks as far as hits can be reached.
 func (q *search) stopsAboveThreshold(f searchForm, m merged) bool {
 	from, _ := q.query.Window()
-	return q.query.RankingScoreThreshold != nil && q.kind == meili.KeywordSearch && !q.query.Paged() && len(m.hits) >= f.reach-from
+	return q.query.RankingScoreThreshold != nil && q.kind == meili.KeywordSearch && len(m.hits) >= f.reach-from &&
+		(!q.query.Paged() || f.reach >= q.settings.MaxTotalHits())
 }
 
 // countAlike counts all candidates on every node. Where one does not answer what the nodes counted before stands.
@@ -215,7 +256,9 @@ func (h *hit) facetTexts(field string) []facetValue {
 				return
 			case leaf[0] == '"':
 				shown = text(leaf)
-				key = `"` + normalizeFacet(shown)
+				if key = `"` + normalizeFacet(shown); key == blankFacet {
+					return
+				}
 			case leaf[0] == 't' || leaf[0] == 'f':
 				shown, key = string(leaf), `"`+string(leaf)
 			default:

@@ -1,14 +1,11 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
-	"maps"
 	"slices"
 
 	"miroir/fsm"
 	"miroir/meili"
-	"miroir/tasks"
 )
 
 // canCount reports whether what one server counts beside distinct can be found out: nodes tell the values of the field,
@@ -58,7 +55,11 @@ func (q *search) countWinners(ctx context.Context, answers []answered[*nodeAnswe
 	if !q.canCount(f) {
 		return false
 	}
-	added, values := q.windowWinners(ctx, answers, f).valuesByNode(len(answers), f.distinct)
+	w := q.windowWinners(ctx, answers, f)
+	if hasSeveral(w.rejected, f.distinct) {
+		return false
+	}
+	added, values := w.valuesByNode(len(answers), f.distinct)
 	filters := make([]string, len(answers))
 	if all := slices.Concat(values...); len(all) > 0 {
 		for i := range filters {
@@ -99,134 +100,4 @@ func (q *search) countBeside(ctx context.Context, answers []answered[*nodeAnswer
 	counted.addedFacets = winning
 	*c = counted
 	return true
-}
-
-// maxFirstRounds bounds the requests that find the first documents of values, of one node.
-const maxFirstRounds = 8
-
-// countFirst counts as one server does for pages: of documents that share a value the winner of the window, and behind the
-// window the one inserted first. It reports whether it could: nodes must list all values and show them, and documents have
-// one value each.
-func (q *search) countFirst(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, c *counts) bool {
-	if !q.canCount(f) || q.settings.Displayed() != nil && !q.shows(f.distinct) {
-		return false
-	}
-	flat := *q
-	query := *q.query
-	query.Page, query.HitsPerPage, query.Distinct, query.Facets = nil, nil, new(tasks.NoField), nil
-	flat.query = &query
-	listed := flat.countAll(ctx, callsOf(answers), []countQuery{{facets: &[]string{f.distinct}}})
-	if listed == nil {
-		return false
-	}
-	holders, texts := map[string]map[int]int{}, map[string]string{} // value → list → documents
-	for i, a := range listed {
-		if a[0].facets == nil || isCut(len(a[0].facets.values[f.distinct]), q.settings.MaxValuesPerFacet()) {
-			return false
-		}
-		documents := 0
-		for _, value := range a[0].facets.values[f.distinct] {
-			key := normalizeFacet(value.text)
-			if holders[key] == nil {
-				holders[key], texts[key] = map[int]int{}, value.text
-			}
-			holders[key][i] += int(value.count)
-			documents += int(value.count)
-		}
-		if documents > a[0].total {
-			return false // some document has several values
-		}
-	}
-	added, won := q.windowWinners(ctx, answers, f).valuesByNode(len(answers), f.distinct)
-	excluded := make([][]string, len(answers))
-	for _, values := range won {
-		for _, value := range values {
-			for i := range holders[normalizeFacet(value)] {
-				excluded[i] = append(excluded[i], value)
-			}
-			delete(holders, normalizeFacet(value))
-		}
-	}
-	maps.DeleteFunc(holders, func(_ string, lists map[int]int) bool { return len(lists) < 2 })
-	owners, ok := flat.firstHolders(ctx, callsOf(answers), f.distinct, holders, texts)
-	if !ok {
-		return false
-	}
-	filters := make([]string, len(answers))
-	for _, key := range slices.Sorted(maps.Keys(holders)) {
-		for i := range holders[key] {
-			if i != owners[key] {
-				excluded[i] = append(excluded[i], texts[key])
-			}
-		}
-	}
-	for i := range excluded {
-		if len(excluded[i]) > 0 {
-			filters[i] = "NOT " + fieldIn(f.distinct, excluded[i])
-		}
-	}
-	return q.countBeside(ctx, answers, f, filters, added, won, c)
-}
-
-// firstHolders finds for each value the list with the document that was inserted first. holders tells how many documents
-// each list has of it.
-func (q *search) firstHolders(ctx context.Context, calls []Call, field string, holders map[string]map[int]int, texts map[string]string) (map[string]int, bool) {
-	most := q.settings.MaxTotalHits()
-	owners := map[string]int{}
-	orders := make([]map[string][]byte, len(calls))
-	ok := make([]bool, len(calls))
-	eachAtOnce(len(calls), func(i int) {
-		orders[i] = map[string][]byte{}
-		var rounds [][]string
-		room := 0
-		for _, key := range slices.Sorted(maps.Keys(holders)) {
-			n := holders[key][i]
-			if n == 0 {
-				continue
-			}
-			if n > most {
-				return
-			}
-			if room < n {
-				rounds, room = append(rounds, nil), most
-			}
-			rounds[len(rounds)-1] = append(rounds[len(rounds)-1], texts[key])
-			room -= n
-		}
-		if len(rounds) > maxFirstRounds {
-			return
-		}
-		for _, values := range rounds {
-			got, err := q.askCounts(ctx, calls[i], []countQuery{{filter: fieldIn(field, values), ranked: most, retrieve: []string{field, orderField}}})
-			if err != nil {
-				return
-			}
-			for _, h := range got[0].hits {
-				order := orderOf(h.raw)
-				for _, value := range h.facetTexts(field) {
-					key := normalizeFacet(value.text)
-					if known, has := orders[i][key]; !has || bytes.Compare(order, known) < 0 {
-						orders[i][key] = order
-					}
-				}
-			}
-		}
-		ok[i] = true
-	})
-	if slices.Contains(ok, false) {
-		return nil, false
-	}
-	for key, lists := range holders {
-		best := -1
-		for _, i := range slices.Sorted(maps.Keys(lists)) {
-			if orders[i][key] == nil {
-				return nil, false
-			}
-			if best < 0 || bytes.Compare(orders[i][key], orders[best][key]) < 0 {
-				best = i
-			}
-		}
-		owners[key] = best
-	}
-	return owners, true
 }

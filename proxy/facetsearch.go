@@ -91,7 +91,7 @@ func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query 
 	if err != nil || len(got.Answers) < 2 {
 		return values
 	}
-	c := q.count(ctx, got.Answers, f, mergeHits(hitLists(got.Answers), 0, f.reach, f.distinct, false, compareHits))
+	_, c, _ := q.count(ctx, got.Answers, f, mergeHits(hitLists(got.Answers), 0, f.reach, f.distinct, false, compareHits))
 	cut := slices.ContainsFunc(c.parts, func(part *facets) bool {
 		return part != nil && isCut(len(part.values[query.FacetName]), q.settings.MaxValuesPerFacet())
 	})

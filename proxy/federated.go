@@ -28,7 +28,8 @@ type federated struct {
 	requests map[string]planRequest // how each index is read, by client name
 	seed     uint64
 	metadata bool
-	lone     bool // one node is asked for all: for the client's own window, which its totals depend on
+	lone     bool               // one node is asked for all: for the client's own window, which its totals depend on
+	lost     map[string]*losses // of rounds after the first, by client name
 	started  time.Time
 }
 
@@ -40,6 +41,7 @@ type federatedPart struct {
 
 // federatedAnswer is a node's answer with its hits by query.
 type federatedAnswer struct {
+	part         federatedPart
 	hits         map[int][]hit
 	total        int
 	tookMillis   int
@@ -54,7 +56,7 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	if err := f.check(); err != nil {
 		return err
 	}
-	answers, missing, err := f.gather(r.Context())
+	body, missing, err := f.run(r.Context())
 	if err != nil {
 		return err
 	}
@@ -64,8 +66,58 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	for _, uid := range slices.Sorted(maps.Keys(missing)) {
 		markMissing(w.Header(), uid, missing[uid])
 	}
-	writeRawJSON(w, http.StatusOK, f.merge(answers))
+	writeRawJSON(w, http.StatusOK, body)
 	return nil
+}
+
+// run answers the search from nodes that answer all of its rounds, like runWhole. The shards that nobody could answer are
+// named by index.
+func (f *federated) run(ctx context.Context) ([]byte, map[string][]fsm.ShardID, error) {
+	avoid := map[fsm.NodeID]bool{}
+	for {
+		answers, missing, err := f.gather(ctx, maps.Clone(avoid))
+		if err != nil {
+			return nil, nil, err
+		}
+		f.lost = map[string]*losses{}
+		for uid := range f.indexes {
+			f.lost[uid] = &losses{}
+		}
+		body := f.merge(ctx, answers)
+		numAvoided := len(avoid)
+		for _, lost := range f.lost {
+			for _, call := range lost.calls {
+				avoid[call.Node] = true
+			}
+		}
+		if len(avoid) == numAvoided || ctx.Err() != nil {
+			return body, missing, nil
+		}
+		if f.lacksMore(missing, avoid) {
+			for uid, lost := range f.lost {
+				if missing[uid] = lost.shards(missing[uid]); len(missing[uid]) == 0 {
+					delete(missing, uid)
+				}
+			}
+			return body, missing, f.judge(missing, 1, nil)
+		}
+		f.s.meter.retries.Inc()
+	}
+}
+
+// lacksMore reports whether more shards than are missing have no node left when some are avoided.
+func (f *federated) lacksMore(missing map[string][]fsm.ShardID, avoid map[fsm.NodeID]bool) bool {
+	lacking, all := map[string][]fsm.ShardID{}, map[string][]fsm.ShardID{}
+	for uid := range f.indexes {
+		all[uid] = nil
+	}
+	f.parts(all, avoid, lacking)
+	for uid := range f.indexes {
+		if len(lacking[uid]) > len(missing[uid]) {
+			return true
+		}
+	}
+	return false
 }
 
 // check refuses what no node could judge alone, in Meilisearch's order: the queries' members first, then their indexes by
@@ -114,7 +166,7 @@ func (f *federated) check() error {
 }
 
 // gather asks the nodes, and again other replicas for what failed, round by round.
-func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string][]fsm.ShardID, error) {
+func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*federatedAnswer, map[string][]fsm.ShardID, error) {
 	missing := map[string][]fsm.ShardID{}
 	open := map[string][]fsm.ShardID{} // nil: all shards
 	f.requests = map[string]planRequest{}
@@ -129,7 +181,6 @@ func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string]
 		f.requests[uid] = request
 	}
 	var answers []*federatedAnswer
-	avoid := map[fsm.NodeID]bool{}
 	var failure error
 	for len(open) > 0 {
 		parts := f.parts(open, avoid, missing)
@@ -142,7 +193,7 @@ func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string]
 				continue
 			}
 			if done := final(ctx, o.err); done != nil {
-				return nil, nil, f.shownError(done)
+				return nil, nil, f.errorOfQueries(ctx, o.part, done)
 			}
 			f.s.meter.retries.Inc()
 			failure = o.err
@@ -152,13 +203,18 @@ func (f *federated) gather(ctx context.Context) ([]*federatedAnswer, map[string]
 			}
 		}
 	}
+	return answers, missing, f.judge(missing, len(answers), failure)
+}
+
+// judge is the error of a search that lacks shards, nil where it may.
+func (f *federated) judge(missing map[string][]fsm.ShardID, numAnswers int, failure error) error {
 	for _, uid := range slices.Sorted(maps.Keys(missing)) {
 		slices.Sort(missing[uid])
-		if err := f.s.judgeMissing(f.view, missing[uid], len(answers), failure); err != nil {
-			return nil, nil, err
+		if err := f.s.judgeMissing(f.view, missing[uid], numAnswers, failure); err != nil {
+			return err
 		}
 	}
-	return answers, missing, nil
+	return nil
 }
 
 // parts plans the open shards of every index and groups the calls by node, ordered by node.
@@ -278,11 +334,12 @@ func (f *federated) askPart(ctx context.Context, part federatedPart) (*federated
 		return nil, err
 	}
 	a := f.read(response.Body)
+	a.part = part
 	return a, f.askDistinct(ctx, part, a)
 }
 
-// askDistinct asks for the hits of those queries again that their index's distinctAttribute cuts down: alone and distinct
-// by that attribute, which makes the node tell its values, so that duplicates on several nodes are found.
+// askDistinct asks for the hits of those queries again that a field of their own or of their index makes distinct: alone and
+// in a federation distinct by it, which makes the node tell its values, so that duplicates on several nodes are found.
 func (f *federated) askDistinct(ctx context.Context, part federatedPart, a *federatedAnswer) error {
 	var positions []int
 	for i := range f.multi.Queries {
@@ -293,27 +350,7 @@ func (f *federated) askDistinct(ctx context.Context, part federatedPart, a *fede
 	errs := make([]error, len(positions))
 	lists := make([][]hit, len(positions))
 	eachAtOnce(len(positions), func(n int) {
-		i := positions[n]
-		alone := *f
-		federation, multi := *f.multi.Federation, *f.multi
-		federation.Distinct, federation.FacetsByIndex = new(f.distinctOf(i)), nil
-		multi.Federation, multi.Queries = &federation, slices.Clone(f.multi.Queries)
-		alone.multi = &multi
-		request := alone.request(part)
-		request.Queries = slices.DeleteFunc(request.Queries, func(q meili.MultiQuery) bool { return *q.FederationOptions.QueryPosition != i })
-		body, err := marshal(request)
-		if err != nil {
-			errs[n] = err
-			return
-		}
-		response, err := f.s.exchange(ctx, f.s.nodes.Client(f.view, part.node), node.Request{
-			Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json", Header: proxyHeader,
-		})
-		if err != nil {
-			errs[n] = err
-			return
-		}
-		lists[n] = f.read(response.Body).hits[i]
+		lists[n], errs[n] = f.askAlone(ctx, part, positions[n], f.distinctOf(positions[n]), func(*meili.MultiSearch) {})
 	})
 	for n, i := range positions {
 		a.hits[i] = lists[n]
@@ -321,15 +358,51 @@ func (f *federated) askDistinct(ctx context.Context, part federatedPart, a *fede
 	return errors.Join(errs...)
 }
 
-// distinctOf is the distinctAttribute of a query's index if it removes duplicates on several nodes, "" otherwise. One that
-// is not filterable is left to the nodes: they do not tell its values.
+// askAlone asks a node for the hits of one query, distinct by a field. change is made to the request.
+func (f *federated) askAlone(ctx context.Context, part federatedPart, position int, distinct string, change func(*meili.MultiSearch)) ([]hit, error) {
+	alone := *f
+	federation, multi := *f.multi.Federation, *f.multi
+	federation.Distinct, federation.FacetsByIndex = &distinct, nil
+	multi.Federation = &federation
+	alone.multi = &multi
+	request := alone.request(part)
+	request.Queries = slices.DeleteFunc(request.Queries, func(q meili.MultiQuery) bool { return *q.FederationOptions.QueryPosition != position })
+	request.Queries[0].Distinct = nil
+	change(request)
+	body, err := marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	response, err := f.s.exchange(ctx, f.s.nodes.Client(f.view, part.node), node.Request{
+		Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json", Header: proxyHeader,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.read(response.Body).hits[position], nil
+}
+
+// distinctOf is the field that makes a query distinct apart from the federation, its own or its index's, if it removes
+// duplicates on several nodes, "" otherwise. One that is not filterable is left to the nodes: they do not tell its values.
 func (f *federated) distinctOf(query int) string {
 	ix := f.indexes[f.multi.Queries[query].IndexUID]
-	settings := settingsOf(ix)
-	if f.multi.Federation.Distinct != nil || ix.Whole() || !isFilterable(settings, settings.Distinct()) {
+	distinct := f.distinctFor(query)
+	if f.multi.Federation.Distinct != nil || ix.Whole() || !isFilterable(settingsOf(ix), distinct) {
 		return ""
 	}
-	return settings.Distinct()
+	return distinct
+}
+
+// distinctFor is the field that makes a query distinct, "" for none.
+func (f *federated) distinctFor(query int) string {
+	q := &f.multi.Queries[query]
+	switch {
+	case f.multi.Federation.Distinct != nil:
+		return *f.multi.Federation.Distinct
+	case q.Distinct != nil:
+		return *q.Distinct
+	}
+	return settingsOf(f.indexes[q.IndexUID]).Distinct()
 }
 
 // request is the federated search of one node: its part of each query, from the first hit on, facets not merged.
@@ -421,7 +494,35 @@ func (f *federated) readHit(raw []byte) hit {
 		query:  int(number(memberOf(federation, "queriesPosition"))),
 		global: number(memberOf(federation, "weightedRankingScore")),
 	}
+	if 0 <= h.query && h.query < len(f.multi.Queries) {
+		h.key = memberOf(raw, f.indexes[f.multi.Queries[h.query].IndexUID].PrimaryKey)
+	}
 	return h
+}
+
+// errorOfQueries is the error one server would give: a node that refused its rewritten part is asked once more with the
+// client's own filters, so that positions and texts in the message are right.
+func (f *federated) errorOfQueries(ctx context.Context, part federatedPart, err error) error {
+	known, ok := err.(*meili.Error)
+	if !ok || known.Status >= 500 {
+		return f.shownError(err)
+	}
+	for uid, call := range part.calls {
+		call.Whole = true
+		part.calls[uid] = call
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.s.readTimeout(f.view))
+	defer cancel()
+	body, failed := marshal(f.request(part))
+	if failed == nil {
+		_, failed = f.s.exchange(ctx, f.s.nodes.Client(f.view, part.node), node.Request{
+			Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json", Header: proxyHeader,
+		})
+	}
+	if again, ok := failed.(*meili.Error); ok && again.Status < 500 {
+		return f.shownError(again)
+	}
+	return f.shownError(err)
 }
 
 // shownError maps node-side names of all indexes back.

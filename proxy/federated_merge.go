@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -12,17 +13,22 @@ import (
 	"miroir/meili"
 )
 
-// merge joins the nodes' answers: first the parts of each query, as the search of one index does, then the queries, as
-// Meilisearch v1.50 merges them (search/federated/perform.rs).
-func (f *federated) merge(answers []*federatedAnswer) []byte {
+// federatedResult is what a federated search shows and counts.
+type federatedResult struct {
+	hits     []hit
+	total    int
+	facets   map[string]*facets // by client name of the index, where it has any
+	rejected []hit              // hits that another index's make duplicates: counted in facets, to be taken out of them
+}
+
+// merge joins the nodes' answers, like one server where that can be found out.
+func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byte {
 	federation := f.multi.Federation
-	from, to := federation.Window()
-	total, took := 0, int(time.Since(f.started).Milliseconds())
+	took := int(time.Since(f.started).Milliseconds())
 	semantic := false
 	var performance []byte
 	vectors := map[int][]byte{}
 	for _, a := range answers {
-		total += a.total
 		took = max(took, a.tookMillis)
 		semantic = semantic || a.semantic
 		if performance == nil {
@@ -30,18 +36,18 @@ func (f *federated) merge(answers []*federatedAnswer) []byte {
 		}
 		maps.Copy(vectors, a.queryVectors)
 	}
-	lists, duplicates := f.lists(answers)
-	merged := mergeHits(lists, from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
-	merged.rejected = append(merged.rejected, duplicates...)
-	total -= len(merged.rejected)
+	result := f.mergeByCensus(ctx, answers)
+	if result == nil {
+		result = f.mergeAnswers(answers)
+	}
 	out := []byte(`{"hits":[`)
 	numSemantic := 0
-	for i := range merged.hits {
+	for i := range result.hits {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(out, f.shownHit(&merged.hits[i])...)
-		if merged.hits[i].score.isSemantic() {
+		out = append(out, f.shownHit(&result.hits[i])...)
+		if result.hits[i].score.isSemantic() {
 			numSemantic++
 		}
 	}
@@ -50,8 +56,8 @@ func (f *federated) merge(answers []*federatedAnswer) []byte {
 		out = appendVectors(append(out, `,"queryVectors":`...), vectors)
 	}
 	out = strconv.AppendInt(append(out, `,"processingTimeMs":`...), int64(took), 10)
-	out = appendPaging(out, paging{federation.Paged(), federation.EffectiveOffset(), federation.EffectiveLimit(), federation.EffectivePage(), federation.EffectiveHitsPerPage()}, total)
-	out = f.appendFacets(out, answers, merged.rejected, total)
+	out = appendPaging(out, paging{federation.Paged(), federation.EffectiveOffset(), federation.EffectiveLimit(), federation.EffectivePage(), federation.EffectiveHitsPerPage()}, result.total)
+	out = f.appendFacets(out, result)
 	out = append(append(append(out, `,"requestUid":"`...), newRequestUID()...), '"')
 	out = f.appendMetadata(out)
 	if semantic {
@@ -64,44 +70,82 @@ func (f *federated) merge(answers []*federatedAnswer) []byte {
 	return append(out, '}')
 }
 
-// lists are the hits of each query over all nodes, in the order of Meilisearch's merge: indexes by name, then queries. No
-// query gives more hits than its index's maxTotalHits. The second result are the hits that the distinctAttribute of their
-// index removes from every query that found them.
+// mergeAnswers joins the nodes' answers as they are: first the parts of each query, as the search of one index does, then the
+// queries, as Meilisearch v1.50 merges them (search/federated/perform.rs).
+func (f *federated) mergeAnswers(answers []*federatedAnswer) *federatedResult {
+	federation := f.multi.Federation
+	from, to := federation.Window()
+	lists, duplicates := f.lists(answers)
+	merged := mergeHits(lists, from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
+	r := &federatedResult{hits: merged.hits, rejected: append(merged.rejected, duplicates...), facets: map[string]*facets{}}
+	for _, a := range answers {
+		r.total += a.total
+	}
+	r.total -= len(r.rejected)
+	for uid := range federation.FacetsByIndex {
+		if f.indexes[uid] == nil {
+			continue
+		}
+		settings := settingsOf(f.indexes[uid])
+		if sum := mergeFacets(facetsOfIndex(answers, uid), facetRules{settings: settings, maxValues: settings.MaxValuesPerFacet()}, r.total); sum != nil {
+			r.facets[uid] = sum
+		}
+	}
+	return r
+}
+
+func facetsOfIndex(answers []*federatedAnswer, uid string) []*facets {
+	parts := make([]*facets, len(answers))
+	for i, a := range answers {
+		parts[i] = a.facets[uid]
+	}
+	return parts
+}
+
+// lists are the hits of each index over all nodes, in the order of Meilisearch's merge: indexes by name, each document once
+// and no more of them than its maxTotalHits. The second result are the hits that a field of their query or index removes from
+// every query that found them.
 func (f *federated) lists(answers []*federatedAnswer) (lists [][]hit, duplicates []hit) {
-	order := make([]int, len(f.multi.Queries))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return strings.Compare(f.multi.Queries[a].IndexUID, f.multi.Queries[b].IndexUID)
-	})
-	kept, removed := map[string]bool{}, map[string]hit{} // by what numbers the document
-	for _, i := range order {
-		parts := make([][]hit, 0, len(answers))
-		for _, a := range answers {
-			parts = append(parts, settleOrder(a.hits[i], len(a.hits[i])))
+	for _, uid := range slices.Sorted(maps.Keys(f.indexes)) {
+		length := settingsOf(f.indexes[uid]).MaxTotalHits()
+		var queries [][]hit
+		kept, removed := map[string]bool{}, map[string]hit{}
+		for i := range f.multi.Queries {
+			if f.multi.Queries[i].IndexUID != uid {
+				continue
+			}
+			parts := make([][]hit, 0, len(answers))
+			for _, a := range answers {
+				parts = append(parts, settleOrder(a.hits[i], len(a.hits[i])))
+			}
+			distinct := f.distinctOf(i)
+			m := mergeHits(parts, 0, length, distinct, distinct != "", f.partCompare(i))
+			queries = append(queries, m.hits)
+			for _, h := range m.hits {
+				kept[h.identity()] = true
+			}
+			for _, h := range m.rejected {
+				removed[h.identity()] = h
+			}
 		}
-		length := settingsOf(f.indexes[f.multi.Queries[i].IndexUID]).MaxTotalHits()
-		distinct := f.distinctOf(i)
-		m := mergeHits(parts, 0, length, distinct, distinct != "", f.partCompare(i))
-		lists = append(lists, m.hits)
-		for _, h := range m.hits {
-			kept[h.document()] = true
+		var list []hit
+		shown := map[string]bool{}
+		for _, h := range mergeHits(queries, 0, len(queries)*length, "", false, byWeightedScore).hits {
+			identity := h.identity()
+			if identity == "" || !shown[identity] {
+				shown[identity] = true
+				list = append(list, h)
+			}
 		}
-		for _, h := range m.rejected {
-			removed[h.document()] = h
-		}
-	}
-	for _, document := range slices.Sorted(maps.Keys(removed)) {
-		if !kept[document] {
-			duplicates = append(duplicates, removed[document])
+		lists = append(lists, list[:min(len(list), length)])
+		for _, document := range slices.Sorted(maps.Keys(removed)) {
+			if !kept[document] {
+				duplicates = append(duplicates, removed[document])
+			}
 		}
 	}
 	return lists, duplicates
 }
-
-// document names the document of a hit among those of all nodes, as well as the hit tells.
-func (h *hit) document() string { return string(orderOf(h.raw)) }
 
 // partCompare compares hits of one query: in hybrid searches by scores weighted with the semantic ratio.
 func (f *federated) partCompare(i int) func(a, b *hit) int {
@@ -194,32 +238,14 @@ func (f *federated) appendMetadata(out []byte) []byte {
 }
 
 // appendFacets appends the facets by index, or merged over all indexes where the federation asks for that.
-func (f *federated) appendFacets(out []byte, answers []*federatedAnswer, rejected []hit, total int) []byte {
-	byIndex := map[string]*facets{}
-	for uid := range f.multi.Federation.FacetsByIndex {
-		ix := f.indexes[uid]
-		if ix == nil {
-			continue
-		}
-		parts := make([]*facets, len(answers))
-		for i, a := range answers {
-			parts[i] = a.facets[uid]
-		}
-		settings := settingsOf(ix)
-		if sum := mergeFacets(parts, facetRules{settings: settings, maxValues: settings.MaxValuesPerFacet()}, total); sum != nil {
-			byIndex[uid] = sum
-			if f.multi.Federation.MergeFacets == nil {
-				sum.withoutHits(f.ofIndex(rejected, uid))
-			}
-		}
-	}
-	if len(byIndex) == 0 {
+func (f *federated) appendFacets(out []byte, r *federatedResult) []byte {
+	if len(r.facets) == 0 {
 		return out
 	}
-	uids := slices.Sorted(maps.Keys(byIndex))
+	uids := slices.Sorted(maps.Keys(r.facets))
 	if f.multi.Federation.MergeFacets != nil {
-		all := f.mergeIndexes(uids, byIndex)
-		all.withoutHits(rejected)
+		all := f.mergeIndexes(uids, r.facets)
+		all.withoutHits(r.rejected)
 		out = all.appendDistribution(append(out, `,"facetDistribution":`...))
 		return all.appendStats(append(out, `,"facetStats":`...))
 	}
@@ -228,9 +254,10 @@ func (f *federated) appendFacets(out []byte, answers []*federatedAnswer, rejecte
 		if i > 0 {
 			out = append(out, ',')
 		}
+		r.facets[uid].withoutHits(f.ofIndex(r.rejected, uid))
 		out = meili.AppendString(out, uid)
-		out = byIndex[uid].appendDistribution(append(out, `:{"distribution":`...))
-		out = byIndex[uid].appendStats(append(out, `,"stats":`...))
+		out = r.facets[uid].appendDistribution(append(out, `:{"distribution":`...))
+		out = r.facets[uid].appendStats(append(out, `,"stats":`...))
 		out = append(out, '}')
 	}
 	return append(out, '}')

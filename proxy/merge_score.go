@@ -105,12 +105,15 @@ func (s score) isSemantic() bool {
 	return false
 }
 
+// wordsShare is what a hybrid search multiplies scores by words with, computed in single precision as Meilisearch does.
+func wordsShare(semanticRatio float64) float64 { return float64(1 - float32(semanticRatio)) }
+
 // weighted is s as a hybrid search compares it: scores times the semantic ratio for hits found by vector, times the rest
 // for hits found by words.
 func (s score) weighted(semanticRatio float64) score {
-	factor := 1 - semanticRatio
+	factor := wordsShare(semanticRatio)
 	if s.isSemantic() {
-		factor = semanticRatio
+		factor = float64(float32(semanticRatio))
 	}
 	for i := range s {
 		if s[i].isScore() {

@@ -22,7 +22,7 @@ func (q *search) keywordsSuffice(ctx context.Context, request planRequest) (*sea
 	if q.kind != meili.HybridSearch || q.settings.Embedder(q.query.Hybrid.Embedder) == nil {
 		return nil, nil, nil
 	}
-	weight := 1 - q.query.Hybrid.EffectiveSemanticRatio()
+	weight := wordsShare(q.query.Hybrid.EffectiveSemanticRatio())
 	if weight < goodEnough {
 		return nil, nil, nil
 	}
@@ -121,6 +121,11 @@ func eachAtOnce(n int, do func(i int)) {
 func (q *search) mergeFacets(ctx context.Context, calls []Call, c counts, numCandidates int) *facets {
 	counting := *q
 	counting.within = c.filters
+	if q.query.RankingScoreThreshold != nil && !c.free { // nodes look at scores as far as hits are asked for, or at all for pages
+		query := *q.query
+		query.Offset, query.Limit, query.Page, query.HitsPerPage = nil, nil, new(1), new(0)
+		counting.query = &query
+	}
 	rules := facetRules{settings: q.settings, maxValues: q.settings.MaxValuesPerFacet(), rejected: c.rejected}
 	fields := fieldsOf(c.parts)
 	for field := range fields {

@@ -316,10 +316,9 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 	}
 	q.fillWindow(ctx, answers, f)
 	m := mergeHits(hitLists(answers), from, f.reach, f.distinct, false, compareHits)
-	out.hits = m.hits
-	c := q.count(ctx, answers, f, m)
-	out.total = c.total
-	out.facets = q.mergeFacets(ctx, callsOf(answers), c, c.total)
+	hits, c, calls := q.count(ctx, answers, f, m)
+	out.hits, out.total = hits, c.total
+	out.facets = q.mergeFacets(ctx, calls, c, c.total)
 	if out.semantic != nil {
 		for i := range out.hits {
 			if out.hits[i].score.isSemantic() {

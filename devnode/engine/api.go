@@ -224,6 +224,13 @@ func (ix *Index) FieldDistribution() map[string]int {
 	return ix.state.fieldDistribution()
 }
 
+// FacetFields are the fields that patterns of facets name, nested ones included.
+func (ix *Index) FacetFields(patterns []string) []string {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	return ix.state.facetFields(patterns)
+}
+
 // Search answers a search.
 func (ix *Index) Search(ctx SearchContext, query *meili.SearchQuery) (*Result, *meili.Error) {
 	ix.mu.RLock()

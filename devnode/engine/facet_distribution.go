@@ -36,12 +36,7 @@ func (st *state) facetDistribution(patterns []string, candidates *roaring.Bitmap
 	if err := st.checkFacets(patterns); err != nil {
 		return nil, err
 	}
-	var selected []string
-	for _, name := range st.fields.names {
-		if st.isFilterable(name) && slices.ContainsFunc(patterns, func(p string) bool { return matchPattern(p, name) == fullMatch }) {
-			selected = append(selected, name)
-		}
-	}
+	selected := st.facetFields(patterns)
 	out := &facetResult{stats: map[string]facetLimits{}}
 	for _, name := range st.fields.names {
 		if st.isFilterable(name) && slices.ContainsFunc(selected, func(s string) bool { return containedIn(name, s) }) {
@@ -57,6 +52,17 @@ func (st *state) facetDistribution(patterns []string, candidates *roaring.Bitmap
 		}
 	}
 	return out, nil
+}
+
+// facetFields are the fields that patterns of facets name, nested ones included.
+func (st *state) facetFields(patterns []string) []string {
+	var selected []string
+	for _, name := range st.fields.names {
+		if st.isFilterable(name) && slices.ContainsFunc(patterns, func(p string) bool { return matchPattern(p, name) == fullMatch }) {
+			selected = append(selected, name)
+		}
+	}
+	return selected
 }
 
 func (st *state) isFilterable(field string) bool {

@@ -48,17 +48,22 @@ func (v WeightedValue) MarshalJSON() ([]byte, error) {
 }
 
 // CompareWeighted orders two hits as a federated search does: positive when a (of global score aScore times its weight) comes
-// first, zero when they tie. As in Meilisearch a geo distance compares without regard to its direction.
+// first, zero when they tie. The global scores decide only between hits that some rule cannot compare. As in Meilisearch a
+// geo distance compares without regard to its direction.
 func CompareWeighted(a []WeightedValue, aScore float64, b []WeightedValue, bScore float64) int {
 	for i := range min(len(a), len(b)) {
-		if c := compareValue(a[i], b[i]); c != 0 {
+		c, comparable := compareValue(a[i], b[i])
+		if !comparable && len(a) == len(b) {
+			return compareFloat(aScore, bScore)
+		}
+		if c != 0 {
 			return c
 		}
+		if !comparable {
+			break
+		}
 	}
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	return compareFloat(aScore, bScore)
+	return len(a) - len(b)
 }
 
 // compareFloat compares with the tolerance of one machine epsilon, as the merge of federated results does.

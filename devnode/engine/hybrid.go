@@ -145,20 +145,20 @@ func compareGeo(a, b *scoreDetail) int {
 	return cmp.Compare(a.target.distance(*a.point), b.target.distance(*b.point))
 }
 
-// compareValue orders two entries of federated hits; positive when a comes first, zero also where they do not compare.
-func compareValue(a, b WeightedValue) int {
+// compareValue orders two entries of federated hits; positive when a comes first.
+func compareValue(a, b WeightedValue) (order int, comparable bool) {
 	scored := func(v WeightedValue) bool { return v.Kind == WeightedScore || v.Kind == VectorValue }
 	switch {
 	case scored(a) && scored(b):
-		return compareFloat(a.Score, b.Score)
+		return compareFloat(a.Score, b.Score), true
 	case a.Kind != b.Kind || a.Asc != b.Asc:
-		return 0
+		return 0, false
 	case a.Kind == SortValue:
-		return compareSorted(a.Asc, parseJSON(a.Value), parseJSON(b.Value))
+		return compareSorted(a.Asc, parseJSON(a.Value), parseJSON(b.Value)), true
 	case a.Distance == nil || b.Distance == nil:
-		return boolOrder(a.Distance != nil) - boolOrder(b.Distance != nil)
+		return boolOrder(a.Distance != nil) - boolOrder(b.Distance != nil), true
 	}
-	return compareFloat(*a.Distance, *b.Distance)
+	return compareFloat(*a.Distance, *b.Distance), true
 }
 
 // similar answers a search for documents near a stored one.

@@ -1,0 +1,243 @@
+package proxy
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"miroir/meili"
+	"miroir/tasks"
+)
+
+// indexCensus is the census of one index of a federated search and what follows from it.
+type indexCensus struct {
+	*search
+	uid     string
+	census  *census
+	found   found
+	queries map[int]censusQuery // by position
+}
+
+// mergeByCensus answers a federated search from all its documents, where answers alone do not say what one server would
+// show and count. nil where they do, or where there is no census.
+func (f *federated) mergeByCensus(ctx context.Context, answers []*federatedAnswer) *federatedResult {
+	if !f.needsCensus(answers) {
+		return nil
+	}
+	var indexes []*indexCensus
+	for _, uid := range slices.Sorted(maps.Keys(f.indexes)) {
+		x := f.takeCensus(ctx, answers, uid)
+		if x == nil {
+			return nil
+		}
+		indexes = append(indexes, x)
+	}
+	federation := f.multi.Federation
+	from, to := federation.Window()
+	result := &federatedResult{facets: map[string]*facets{}}
+	var window []placedIn
+	seen := map[string]bool{}
+	lists := make([][]placed, len(indexes))
+	for i, x := range indexes {
+		lists[i] = x.found.hits
+		counted := x.census.counts(x.found.candidates, facetsOfIndex(answers, x.uid))
+		result.total += counted.total
+		if counted.parts != nil {
+			result.facets[x.uid] = x.mergeFacets(ctx, nil, *counted, counted.total)
+		}
+	}
+	mergePlaced(lists, comparePlaced, func(list, i int) bool {
+		p := lists[list][i]
+		h := indexes[list].census.docs[p.doc]
+		if federation.Distinct != nil && isDuplicate(&h, *federation.Distinct, seen) {
+			h.query = p.query
+			result.rejected = append(result.rejected, h)
+			return true
+		}
+		window = append(window, placedIn{indexes[list], p})
+		return true
+	})
+	result.total -= len(result.rejected)
+	var ok bool
+	result.hits, ok = f.show(ctx, answers, window[min(from, len(window)):min(to, len(window))])
+	if !ok {
+		return nil
+	}
+	return result
+}
+
+// placedIn is a hit of an index.
+type placedIn struct {
+	index *indexCensus
+	placed
+}
+
+// needsCensus reports whether what is counted depends on how far one server looks, and on documents of several nodes.
+func (f *federated) needsCensus(answers []*federatedAnswer) bool {
+	total := 0
+	for _, a := range answers {
+		total += a.total
+	}
+	if len(answers) < 2 || total > maxCensus {
+		return false
+	}
+	needed := f.multi.Federation.Distinct != nil
+	for i := range f.multi.Queries {
+		query := &f.multi.Queries[i]
+		kind, _ := query.Kind(meili.AllFeatures())
+		depends := f.distinctFor(i) != "" || query.RankingScoreThreshold != nil ||
+			kind == meili.HybridSearch && wordsShare(query.Hybrid.EffectiveSemanticRatio()) >= goodEnough // words may suffice
+		needed = needed || depends && len(f.callsOf(answers, query.IndexUID)) > 1
+	}
+	return needed
+}
+
+func (f *federated) callsOf(answers []*federatedAnswer, uid string) []Call {
+	var calls []Call
+	for _, a := range answers {
+		if call, asked := a.part.calls[uid]; asked {
+			calls = append(calls, call)
+		}
+	}
+	return calls
+}
+
+// takeCensus finds out what one server would find in an index. nil where that cannot be told.
+func (f *federated) takeCensus(ctx context.Context, answers []*federatedAnswer, uid string) *indexCensus {
+	x := &indexCensus{uid: uid, queries: map[int]censusQuery{}}
+	taking := censusTaking{calls: f.callsOf(answers, uid), facets: f.multi.Federation.FacetsByIndex[uid]}
+	for i := range f.multi.Queries {
+		query := &f.multi.Queries[i]
+		if query.IndexUID != uid {
+			continue
+		}
+		x.search = f.s.newSearch(f.view, f.indexes[uid], &query.SearchQuery)
+		x.lost = f.lost[uid]
+		q := censusQuery{query: &query.SearchQuery, kind: x.kind, distinct: f.distinctFor(i), position: i}
+		if query.FederationOptions != nil {
+			q.weight = query.FederationOptions.Weight
+		}
+		if !canTakeCensus(x.search, q.distinct) {
+			return nil
+		}
+		x.queries[i] = q
+		taking.queries = append(taking.queries, q)
+	}
+	taking.search = x.search
+	c, rankings, err := taking.take(ctx)
+	if err != nil {
+		return nil
+	}
+	federation := f.multi.Federation
+	_, to := federation.Window()
+	length := min(to, x.settings.MaxTotalHits())
+	parts := make([]found, len(rankings))
+	for n, q := range taking.queries {
+		parts[n] = c.find(q.query, q.kind, rankings[n], extent{
+			distinct: q.distinct, length: length, reachable: x.settings.MaxTotalHits(), threshold: q.query.RankingScoreThreshold, paged: federation.Paged(),
+		})
+	}
+	x.census, x.found = c, c.merge(parts, deref(federation.Distinct), length)
+	return x
+}
+
+// hitForm says how a hit is shown: by which query, and whether as found by vector.
+type hitForm struct {
+	query    int
+	semantic bool
+}
+
+func formOf(query int, s score) hitForm { return hitForm{query, s.isSemantic()} }
+
+// shownName names a hit as it is shown.
+type shownName struct {
+	hitForm
+	identity string
+}
+
+// show returns hits as nodes show them. A node did not list those that it took for duplicates, and of those that it found by
+// words and by vector one form only: it is asked for them.
+func (f *federated) show(ctx context.Context, answers []*federatedAnswer, hits []placedIn) ([]hit, bool) {
+	shown := map[shownName]hit{}
+	learn := func(position int, list []hit) {
+		for _, h := range list {
+			shown[shownName{formOf(position, h.score), h.identity()}] = h
+		}
+	}
+	for _, a := range answers {
+		for position, list := range a.hits {
+			learn(position, list)
+		}
+	}
+	name := func(p *placedIn) shownName {
+		return shownName{formOf(p.query, p.score), p.index.census.docs[p.doc].identity()}
+	}
+	values := map[hitForm][]string{} // of distinct fields
+	for i := range hits {
+		p := &hits[i]
+		if _, ok := shown[name(p)]; ok {
+			continue
+		}
+		form := formOf(p.query, p.score)
+		if values[form] == nil {
+			values[form] = []string{} // to be asked for, whatever its values
+		}
+		for _, value := range p.index.census.docs[p.doc].facetTexts(p.index.queries[p.query].distinct) {
+			values[form] = append(values[form], value.text)
+		}
+	}
+	for form, texts := range values {
+		for _, list := range f.askFor(ctx, answers, form, texts) {
+			learn(form.query, list)
+		}
+	}
+	out := make([]hit, len(hits))
+	for i := range hits {
+		h, ok := shown[name(&hits[i])]
+		if !ok {
+			return nil, false
+		}
+		out[i] = h
+	}
+	return out, true
+}
+
+// nearlySemantic is the share of vectors with which a hybrid search shows all that it finds by vector in that form, marked as
+// the words of the query say.
+const nearlySemantic = 0.9999
+
+// askFor asks the nodes of answers for hits in a form, among them those that have one of some values of the distinct field.
+// Losses are noted; what is not found then is missing.
+func (f *federated) askFor(ctx context.Context, answers []*federatedAnswer, form hitForm, values []string) [][]hit {
+	ctx, cancel := context.WithTimeout(ctx, f.s.readTimeout(f.view))
+	defer cancel()
+	uid := f.multi.Queries[form.query].IndexUID
+	lists := make([][]hit, len(answers))
+	eachAtOnce(len(answers), func(i int) {
+		part := answers[i].part
+		if _, asked := part.calls[uid]; !asked {
+			return
+		}
+		var err error
+		lists[i], err = f.askAlone(ctx, part, form.query, tasks.NoField, func(m *meili.MultiSearch) {
+			query := &m.Queries[0]
+			if len(values) > 0 {
+				query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, fieldIn(f.distinctFor(form.query), values)))
+			}
+			switch {
+			case query.Hybrid == nil:
+			case form.semantic:
+				query.Hybrid = &meili.Hybrid{Embedder: query.Hybrid.Embedder, SemanticRatio: new(max(nearlySemantic, query.Hybrid.EffectiveSemanticRatio()))}
+			default:
+				query.Hybrid, query.Vector, query.Media = nil, nil, nil
+			}
+			query.RankingScoreThreshold = nil
+			m.Federation.Page, m.Federation.HitsPerPage = nil, nil
+			m.Federation.Offset, m.Federation.Limit = new(0), new(settingsOf(f.indexes[uid]).MaxTotalHits())
+		})
+		if err != nil {
+			f.lost[uid].note(part.calls[uid], err)
+		}
+	})
+	return lists
+}
