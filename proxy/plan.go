@@ -71,6 +71,9 @@ type planRequest struct {
 	// Avoid are nodes not to ask at all: they failed during this request.
 	Avoid map[fsm.NodeID]bool
 
+	// Old says that the view may be older than a move of replicas, so that a node may hold shards it does not name.
+	Old bool
+
 	// Groups are the groups that may be read, in this order; nil: all active ones, in an order that follows the seed.
 	Groups []fsm.GroupID
 
@@ -333,7 +336,7 @@ func (c *cover) plan() Plan {
 	p := Plan{Index: c.request.Index, Narrowed: c.request.Shards != nil && !c.whole, Calls: c.chosen}
 	for i := range p.Calls {
 		call := &p.Calls[i]
-		call.Whole = c.whole || len(call.Shards) == numShardsOn(c.request.Index, call.Node)
+		call.Whole = c.whole || !c.request.Old && len(call.Shards) == numShardsOn(c.request.Index, call.Node)
 		if c.whole {
 			call.Shards = allShards(c.request.Index)
 		}

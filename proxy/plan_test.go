@@ -58,6 +58,7 @@ func TestPlanRead(t *testing.T) {
 		only      []fsm.ShardID
 		alive     func(fsm.NodeID) bool
 		avoid     []fsm.NodeID
+		old       bool
 		want      []call
 		missing   []fsm.ShardID
 	}{
@@ -65,6 +66,8 @@ func TestPlanRead(t *testing.T) {
 			want: []call{{"0a", []fsm.ShardID{0, 1, 2, 3}, true}}},
 		{name: "each node is asked for all it holds", shards: 2, placement: testPlacement{0: {0: "a", 1: "b"}},
 			want: []call{{"0a", []fsm.ShardID{0}, true}, {"0b", []fsm.ShardID{1}, true}}},
+		{name: "an old view does not know what else a node holds by now", shards: 2, placement: testPlacement{0: {0: "a", 1: "b"}}, old: true,
+			want: []call{{"0a", []fsm.ShardID{0}, false}, {"0b", []fsm.ShardID{1}, false}}},
 		{name: "one node that holds everything suffices", shards: 2, placement: testPlacement{0: {0: "ab", 1: "b"}},
 			want: []call{{"0b", []fsm.ShardID{0, 1}, true}}},
 		{name: "a stale replica is not read but still calls for a filter", shards: 2, placement: testPlacement{0: {0: "ab*", 1: "b"}},
@@ -90,7 +93,7 @@ func TestPlanRead(t *testing.T) {
 			for _, id := range test.avoid {
 				avoid[id] = true
 			}
-			plan := planRead(planRequest{View: view, Index: ix, Shards: test.only, Alive: test.alive, Avoid: avoid})
+			plan := planRead(planRequest{View: view, Index: ix, Shards: test.only, Alive: test.alive, Avoid: avoid, Old: test.old})
 			var got []call
 			for _, c := range plan.Calls {
 				got = append(got, call{c.Node, c.Shards, c.Whole})

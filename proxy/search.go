@@ -134,6 +134,7 @@ func wantsMetadata(r *request) bool {
 // planRequest is the input of planRead for one read of this pod.
 func (s *Server) planRequest(view *fsm.View, ix *fsm.Index, shards []fsm.ShardID, seed uint64) planRequest {
 	r := planRequest{View: view, Index: ix, Shards: shards, Seed: seed, Alive: func(id fsm.NodeID) bool { return s.alive(view, id) }}
+	r.Old = s.peers != nil && !s.peers.Fresh()
 	if view.Config.Hedging.Enabled {
 		r.hedges = new(atomic.Int32)
 	}
