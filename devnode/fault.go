@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"miroir/meili"
 )
 
 // Fault says how the answer to one request goes wrong. At most one of its members is meant to be set.
@@ -16,6 +18,7 @@ type Fault struct {
 	Status        int    // this status and Body are answered and the request is not handled
 	Body          string // sent as application/json with Status
 	TruncateBytes int    // the request is handled and the connection breaks after so many bytes of the answer's body; must be > 0
+	Garble        string // the request is handled and answered with its status and this body instead of its own
 }
 
 // faults holds the hooks of a node.
@@ -107,6 +110,9 @@ func (f *Fault) send(w http.ResponseWriter, a answer) {
 			flusher.Flush()
 		}
 		drop()
+	case f != nil && f.Garble != "":
+		a.body = []byte(f.Garble)
+		a.write(w)
 	default:
 		a.write(w)
 	}
@@ -180,6 +186,14 @@ func (n *Node) CrashOn(f func(document []byte) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.crashOn = f
+}
+
+// FailTasks lets tasks fail as f says, which is given the task's type; nil lets a task pass. nil ends it. f must be safe for
+// concurrent use.
+func (n *Node) FailTasks(f func(kind meili.TaskKind) *meili.Error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.failTask = f
 }
 
 // ResumeTasks lets the queue go on.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"miroir/meili"
 )
 
 const health200 = `{"status":"available"}`
@@ -71,10 +73,34 @@ func TestFailBreaksAnswers(t *testing.T) {
 		if status, body, err := create("cut"); status != 202 || body != `{"taskU` || !errors.Is(err, io.ErrUnexpectedEOF) || !exists("cut") {
 			t.Errorf("truncated: %d %q %v, created: %v", status, body, err, exists("cut"))
 		}
+		fault = Fault{Garble: "<html>"}
+		if status, body, err := create("garbled"); status != 202 || body != "<html>" || err != nil || !exists("garbled") {
+			t.Errorf("garbled: %d %q %v, created: %v", status, body, err, exists("garbled"))
+		}
 		c.node.Fail(nil)
 		if status, _, err := create("fine"); status != 202 || err != nil {
 			t.Errorf("without a fault: %d %v", status, err)
 		}
+	})
+}
+
+func TestFailTasksEndsTasksWithAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, Options{})
+		c.node.FailTasks(func(kind meili.TaskKind) *meili.Error {
+			if kind == meili.TaskIndexCreation {
+				return meili.Errorf(meili.CodeInternal, "no space left")
+			}
+			return nil
+		})
+		uid := c.enqueue("POST", "/indexes", `{"uid":"a"}`)
+		synctest.Wait()
+		equal(t, "status", c.task(uid)["status"], "failed")
+		c.ask("GET", "/indexes/a", "", 404)
+		c.node.FailTasks(nil)
+		c.enqueue("POST", "/indexes", `{"uid":"a"}`)
+		synctest.Wait()
+		c.ask("GET", "/indexes/a", "", 200)
 	})
 }
 

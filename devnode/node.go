@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"miroir/meili"
 )
 
 // Version is the Meilisearch version a node claims to be.
@@ -36,13 +38,14 @@ type Node struct {
 	faults  faults
 
 	mu        sync.Mutex
-	store     *store            // guarded by mu: everything the node remembers
-	paused    bool              // guarded by mu: tasks stay enqueued
-	taskDelay time.Duration     // guarded by mu: how long each task takes more
-	crashOn   func([]byte) bool // guarded by mu: documents that kill the process
-	stopped   bool              // guarded by mu: the process is gone
-	frozen    chan struct{}     // guarded by mu: non-nil while frozen, closed by Thaw
-	epoch     chan struct{}     // guarded by mu: closed when the process dies, which cuts every open connection
+	store     *store                            // guarded by mu: everything the node remembers
+	paused    bool                              // guarded by mu: tasks stay enqueued
+	taskDelay time.Duration                     // guarded by mu: how long each task takes more
+	crashOn   func([]byte) bool                 // guarded by mu: documents that kill the process
+	failTask  func(meili.TaskKind) *meili.Error // guarded by mu: how tasks fail on purpose
+	stopped   bool                              // guarded by mu: the process is gone
+	frozen    chan struct{}                     // guarded by mu: non-nil while frozen, closed by Thaw
+	epoch     chan struct{}                     // guarded by mu: closed when the process dies, which cuts every open connection
 
 	wake    chan struct{} // holds one token when the worker has something to look at
 	cancel  context.CancelFunc

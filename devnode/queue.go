@@ -27,7 +27,7 @@ func (n *Node) work(ctx context.Context) {
 func (n *Node) step(ctx context.Context) bool {
 	n.mu.Lock()
 	held := n.paused || n.stopped || n.frozen != nil
-	s, delay, crashOn := n.store, n.taskDelay, n.crashOn
+	s, delay, crashOn, failTask := n.store, n.taskDelay, n.crashOn, n.failTask
 	n.mu.Unlock()
 	if held {
 		return false
@@ -50,6 +50,12 @@ func (n *Node) step(ctx context.Context) bool {
 		return false
 	}
 	j := &job{store: s, task: t, uid: t.uid, index: b.index}
+	if failTask != nil {
+		if err := failTask(t.kind); err != nil {
+			s.finish(j, b, nil, err)
+			return true
+		}
+	}
 	details, err := t.work(j)
 	s.finish(j, b, details, err)
 	return true

@@ -206,7 +206,8 @@ func (f *fanout) request(client *node.Client, r node.Request) (int64, error) {
 		TaskUID *int64 `json:"taskUid"`
 	}
 	if err := json.Unmarshal(response.Body, &summary); err != nil || summary.TaskUID == nil {
-		return 0, fmt.Errorf("%s %s answered no task: %.200s", r.Method, r.Path, response.Body)
+		err := fmt.Errorf("%s %s answered no task: %.200s", r.Method, r.Path, response.Body)
+		return 0, &node.Error{Node: client.ID(), Outcome: node.Unknown, Err: err} // it was accepted, by whoever answered
 	}
 	return *summary.TaskUID, nil
 }

@@ -44,8 +44,10 @@ func (s *Server) handlePatchFeatures(w http.ResponseWriter, r *request) error {
 	if problem != nil {
 		return problem
 	}
-	s.features.Lock() // or a node that is prepared meanwhile would get the old ones last
-	defer s.features.Unlock()
+	if err := s.features.Acquire(r.Context(), 1); err != nil { // or a node that is prepared meanwhile would get the old ones last
+		return err
+	}
+	defer s.features.Release(1)
 	features, err := featuresOf(s.cluster.View())
 	if err != nil {
 		return err
@@ -86,8 +88,10 @@ func (s *Server) PrepareNode(ctx context.Context, n *fsm.Node) error {
 }
 
 func (s *Server) prepareFeatures(ctx context.Context, n *fsm.Node) error {
-	s.features.Lock()
-	defer s.features.Unlock()
+	if err := s.features.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.features.Release(1)
 	features, err := featuresOf(s.cluster.View())
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sync/semaphore"
 
 	"miroir/config"
 	"miroir/fsm"
@@ -141,7 +142,7 @@ type Server struct {
 	auditor   atomic.Pointer[Auditor] // what ShowAudits was given
 	jobs      chan struct{}           // signalled when a job has been enqueued
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
-	features sync.Mutex
+	features *semaphore.Weighted
 	network  sync.Mutex // held while the network is changed, so that no change is lost
 	// chats is held while a chat workspace's settings are changed, so that no change is lost.
 	chats  sync.Mutex
@@ -168,8 +169,10 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 		models:  &http.Client{Transport: modelTransport(opts.ModelNetworks)},
 		log:     opts.Logger,
 		jobs:    make(chan struct{}, 1),
-		limit:   newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),
-		started: opts.Now(),
+
+		features: semaphore.NewWeighted(1),
+		limit:    newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),
+		started:  opts.Now(),
 	}
 	s.peers, _ = cluster.(Peers)
 	s.selector.nodes, s.selector.metrics = s.nodes, opts.Metrics

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -106,7 +107,7 @@ func (wr *writer) submit(ctx context.Context, propose proposer, names ...string)
 // start commits the intent and hands the sub-writes to the lanes. Call with the names locked. From the commit on the
 // write no longer depends on the client: a caller that hangs up must not leave it half done.
 func (wr *writer) start(ctx context.Context, propose proposer, names []string) (*write, error) {
-	for {
+	for deadline := time.Now().Add(maxGateWait); ; {
 		view := wr.server.cluster.View()
 		var ix *fsm.Index
 		if len(names) > 0 {
@@ -118,6 +119,12 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 		}
 		if err := wr.checkFree(view, ix, p); err != nil {
 			return nil, err
+		}
+		if unborn := unborn(view, p.begin.Effect.Swaps); unborn != nil {
+			if !sleepUntil(ctx, firstSessionPause, deadline) {
+				return nil, miroirError(codeOverloaded, "Index `%s` is still being created, so its name cannot be given to another. Retry later.", unborn.UID)
+			}
+			continue
 		}
 		w := wr.newWrite(p, ix, len(names) == 1)
 		w.begin.Session = sessionOf(ctx)
@@ -134,6 +141,19 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 		wr.enqueue(w, p)
 		return w, nil
 	}
+}
+
+// unborn is an index that swaps would give another name before it is sure to be created. Later writes to its old name would
+// be sent to the other index already, and stay there should the creation fail and the swap with it.
+func unborn(view *fsm.View, swaps []fsm.Swap) *fsm.Index {
+	for _, swap := range swaps {
+		for _, name := range []string{swap.A, swap.B} {
+			if ix := view.Route(name); ix != nil && !ix.Visible {
+				return ix
+			}
+		}
+	}
+	return nil
 }
 
 func (wr *writer) newWrite(p *proposal, ix *fsm.Index, guarded bool) *write {

@@ -91,6 +91,8 @@ func TestLostAnswerIsSettledByTheWriteID(t *testing.T) {
 	}{
 		"the write arrived": {devnode.Fault{DropAfter: true}, 0},
 		"it did not arrive": {devnode.Fault{DropBefore: true}, 1},
+		// Red when an answer that names no task counts as a refusal.
+		"it arrived and somebody else answers": {devnode.Fault{Garble: "<html>"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newWriteCluster(t, twoCopies)

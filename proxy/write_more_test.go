@@ -122,6 +122,54 @@ func TestFullLaneAnswersOverloaded(t *testing.T) {
 	}
 }
 
+// An index is being created when it is swapped with another, and its creation fails. The swap waits for that, and so do the
+// writes behind it: none of them reaches the other index. Red when writes go by a swap that cannot happen.
+func TestNothingIsWrittenByASwapThatCannotHappen(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes/live/documents", `[{"id":1}]`))
+	for _, n := range c.nodes {
+		n.PauseTasks()
+		n.FailTasks(func(kind meili.TaskKind) *meili.Error {
+			if kind == meili.TaskIndexCreation || kind == meili.TaskSettingsUpdate {
+				return meili.Errorf(meili.CodeInternal, "no space left")
+			}
+			return nil
+		})
+	}
+	creation := c.accepted(c.call("POST", "/indexes", `{"uid":"new"}`))
+	var swap, deletion int
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		swap = c.accepted(c.call("POST", "/swap-indexes", `[{"indexes":["new","live"]}]`))
+		deletion = c.accepted(c.call("POST", "/indexes/new/documents/delete-batch", `[1]`))
+	}()
+	locks := &c.server.writer.locks
+	c.until("the swap to wait or both to be enqueued", func() bool {
+		locks.mu.Lock()
+		defer locks.mu.Unlock()
+		return locks.locks["new"] != nil || c.state.View().NextTaskUID == uint32(creation)+3
+	})
+	for _, n := range c.nodes {
+		n.ResumeTasks()
+	}
+	c.await(creation)
+	<-done
+	for _, n := range c.nodes {
+		n.FailTasks(nil)
+	}
+	for name, uid := range map[string]int{"creation": creation, "swap": swap, "deletion": deletion} {
+		if status := c.await(uid)["status"]; status != "failed" {
+			t.Errorf("the %s %s", name, status)
+		}
+	}
+	for node := range c.nodes {
+		if c.documentsOn(node, "live")["1"] == nil {
+			t.Errorf("node %s has lost the document of the other index", node)
+		}
+	}
+}
+
 func TestSwapAndRenameAreSeenInLogOrder(t *testing.T) {
 	c := newWriteCluster(t, twoCopies)
 	c.do("POST", "/indexes/a/documents", `[{"id":1}]`)
@@ -248,6 +296,25 @@ func TestIndexDeletedWhileANodeWasAwayIsDroppedThere(t *testing.T) {
 	c.start()
 	c.until("the leftover to go", func() bool { return len(c.state.View().Leftovers) == 0 })
 	c.until("the node to drop it", func() bool { return c.on("n1-0", "GET", "/indexes/m", "")["code"] == "index_not_found" })
+}
+
+// A node that accepts to drop an index may fail to. Red when the index is forgotten once the node has accepted.
+func TestIndexThatANodeFailsToDropIsAskedForAgain(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	c.do("POST", "/indexes/m/documents", `[{"id":1}]`)
+	failures := 0
+	c.nodes["n1-0"].FailTasks(func(kind meili.TaskKind) *meili.Error {
+		if kind != meili.TaskIndexDeletion || failures == 3 {
+			return nil
+		}
+		failures++
+		return meili.Errorf(meili.CodeInternal, "no space left")
+	})
+	succeeded(t, c.do("DELETE", "/indexes/m", ""))
+	c.until("the leftover to go", func() bool { return len(c.state.View().Leftovers) == 0 })
+	if got := c.on("n1-0", "GET", "/indexes/m", "")["code"]; got != "index_not_found" {
+		t.Errorf("the node still has the index: %v", got)
+	}
 }
 
 func TestDeletionsCountEachDocumentOnce(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -29,6 +30,8 @@ func (op *operation) request() (method, path, body string) {
 		return http.MethodPost, base + "/documents/delete-batch" + marked, text(op.ids)
 	case opDeleteFilter:
 		return http.MethodPost, base + "/documents/delete" + marked, fmt.Sprintf(`{"filter":"n < %d"}`, op.below)
+	case opEdit:
+		return http.MethodPost, base + "/documents/edit" + marked, fmt.Sprintf(`{"filter":"n < %d","function":"doc.n += 1; doc.u = \"%s\""}`, op.below, op.marker)
 	case opClear:
 		return http.MethodDelete, base + "/documents" + marked, ""
 	case opSettings:
@@ -46,7 +49,7 @@ func (op *operation) request() (method, path, body string) {
 // send sends a write and notes what the client was told.
 func (w *world) send(p *pod, op *operation) *write {
 	method, path, body := op.request()
-	got := p.call(method, path, body)
+	got := p.call(method, path, body, op.session)
 	done := &write{operation: op, status: got.status, uid: -1}
 	switch got.status {
 	case http.StatusAccepted:
@@ -57,7 +60,7 @@ func (w *world) send(p *pod, op *operation) *write {
 		done.uid = task.TaskUID
 	case 0, http.StatusServiceUnavailable:
 	case http.StatusInternalServerError: // what a node answered who is told to
-		if !w.mayRefuse() {
+		if !w.plans(faultRefuse) {
 			w.wrong("%s was answered %d: %s", op.marker, got.status, got.body)
 		}
 	default:
@@ -70,24 +73,28 @@ func (w *world) send(p *pod, op *operation) *write {
 	return done
 }
 
-// mayRefuse reports that some node was to answer 500.
-func (w *world) mayRefuse() bool {
-	for _, f := range w.history.faults {
-		if f.kind == faultRefuse {
-			return true
-		}
-	}
-	return false
+// plans reports that a kind of fault is among those of the history.
+func (w *world) plans(kind string) bool {
+	return slices.ContainsFunc(w.history.faults, func(f fault) bool { return f.kind == kind })
 }
 
 func (w *world) writeAtRandom(number int, r *rand.Rand) {
 	for n := range w.history.writes {
 		time.Sleep(time.Duration(r.Int64N(2 * int64(w.history.length) / int64(w.history.writes))))
 		op := newOperation(r, w.history, fmt.Sprintf("w%d-%d", number, n))
+		if number%2 == 0 {
+			op.session = fmt.Sprintf("s%d", number)
+		}
 		done := w.send(w.pods[r.IntN(len(w.pods))], op)
-		if done.uid >= 0 && r.IntN(3) == 0 {
+		if done.uid < 0 {
+			continue
+		}
+		if op.session != "" && op.kind != opSwap && r.IntN(2) == 0 {
+			w.read(r, done)
+		}
+		if r.IntN(3) == 0 {
 			w.await(w.pods[r.IntN(len(w.pods))], done)
-			w.read(r)
+			w.read(r, nil)
 		}
 	}
 }
@@ -95,7 +102,7 @@ func (w *world) writeAtRandom(number int, r *rand.Rand) {
 // await asks for a task until it has ended, some seconds at most, and reports whether it succeeded.
 func (w *world) await(p *pod, done *write) bool {
 	for range 40 {
-		got := p.call(http.MethodGet, fmt.Sprintf("/tasks/%d", done.uid), "")
+		got := p.call(http.MethodGet, fmt.Sprintf("/tasks/%d", done.uid), "", "")
 		var task struct{ Status string }
 		if got.status == http.StatusOK && json.Unmarshal(got.body, &task) == nil {
 			switch task.Status {
@@ -126,6 +133,7 @@ func (w *world) sawSuccess(done *write) {
 type read struct {
 	at        time.Time
 	index     string
+	own       *write // of the same session, right before; nil: no session
 	from, to  int64
 	id        int    // of a document asked for alone; 0 for a list
 	g         string // searched for, "" for everything
@@ -147,14 +155,17 @@ func (w *world) readAtRandom(stop <-chan struct{}, r *rand.Rand) {
 		case <-stop:
 			return
 		case <-time.After(time.Duration(r.Int64N(int64(w.history.length) / often))):
-			w.read(r)
+			w.read(r, nil)
 		}
 	}
 }
 
-// read makes one read of a random kind.
-func (w *world) read(r *rand.Rand) {
-	seen := &read{index: w.history.indexes[r.IntN(len(w.history.indexes))]}
+// read makes one read of a random kind; with own, in the session of that write and of its index.
+func (w *world) read(r *rand.Rand, own *write) {
+	seen := &read{index: w.history.indexes[r.IntN(len(w.history.indexes))], own: own}
+	if own != nil {
+		seen.index = own.index
+	}
 	path := "/indexes/" + seen.index
 	kind := r.IntN(4)
 	switch kind {
@@ -180,9 +191,20 @@ func (w *world) ask(p *pod, seen *read, path string) {
 		seen.from = uid
 	}
 	w.mu.Unlock()
-	got := p.call(http.MethodGet, path, "")
+	session := ""
+	if seen.own != nil {
+		session = seen.own.session
+	}
+	began := time.Now()
+	got := p.call(http.MethodGet, path, "", session)
 	if got.status == 0 {
 		return
+	}
+	if time.Since(began) >= sessionWait {
+		seen.own = nil // it need not wait any longer
+	}
+	if seen.own != nil {
+		w.count("session reads")
 	}
 	seen.to = int64(w.view().NextTaskUID) - 1
 	seen.at = time.Now()
@@ -191,12 +213,15 @@ func (w *world) ask(p *pod, seen *read, path string) {
 		w.wrong("%s was answered %d %s: %v", path, got.status, got.body, err)
 		return
 	}
-	w.tracef("%s GET %s: %d %s%s %v of %d; tasks to %d are done, %d is the last", p.id, path, got.status, seen.code, got.degraded, seen.documents, seen.total, seen.from, seen.to)
+	w.tracef("%s %s GET %s: %d %s%s %v of %d; tasks to %d are done, %d is the last", p.id, session, path, got.status, seen.code, got.degraded, seen.documents, seen.total, seen.from, seen.to)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seen.line = len(w.trace)
 	w.reads = append(w.reads, seen)
 }
+
+// sessionWait is how long a read waits for the writes of its session.
+const sessionWait = 5 * time.Second
 
 func (s *read) parse(body []byte) error {
 	if s.status != http.StatusOK {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"miroir/fsm"
@@ -13,6 +12,7 @@ import (
 // history is what a seed stands for: a cluster, what clients do and what goes wrong.
 type history struct {
 	seed             uint64
+	plan             string
 	pods             int
 	groups, perGroup int
 	rf               int
@@ -23,9 +23,11 @@ type history struct {
 	readers          int
 	length           time.Duration // faults begin within it
 	faults           []fault
-	busy             bool          // many writes and reads of few documents while a node that lost its disk is repaired
-	lag              time.Duration // the longest that a node takes for an answer when nothing is wrong
-	changes          []change      // of the topology
+	busy             bool            // many writes and reads of few documents
+	lag              time.Duration   // the longest that a node takes for an answer when nothing is wrong
+	changes          []change        // of the topology
+	podClocks        []time.Duration // how far the clock of each pod is ahead; nil: none is
+	nodeClocks       []time.Duration // and of each node, the spares last
 }
 
 // fault is one thing that goes wrong for a while.
@@ -45,16 +47,56 @@ const (
 	faultLost      = "lost"      // requests do not arrive
 	faultUnheard   = "unheard"   // requests arrive, answers do not
 	faultHalf      = "half"      // answers break off
+	faultLie       = "lie"       // answers are those of somebody else
 	faultRefuse    = "refuse"    // status 500
 	faultIdle      = "idle"      // tasks wait
+	faultFail      = "fail"      // tasks fail
+	faultForeign   = "foreign"   // somebody writes to the node directly
 	faultWipe      = "wipe"      // the disk is lost
 	faultRollback  = "rollback"  // the disk is replaced by an older copy
 	faultCrash     = "crash"     // a pod dies at a commit or at a request to a node
 	faultPartition = "partition" // a pod does not reach the others
 	faultUnlink    = "unlink"    // a pod does not reach a node
+	faultTransfer  = "transfer"  // leadership is handed to another pod
 )
 
-var nodeFaults = []string{faultStop, faultStop, faultFreeze, faultSlow, faultLost, faultUnheard, faultHalf, faultRefuse, faultIdle}
+var nodeFaults = []string{faultStop, faultStop, faultFreeze, faultSlow, faultLost, faultUnheard, faultHalf, faultLie, faultRefuse, faultIdle, faultFail}
+
+// plan is a kind of history. Each is made as often as its weight says.
+type plan struct {
+	name   string
+	weight int
+	make   func(*history, *rand.Rand)
+}
+
+var plans = []plan{
+	{"calm", 1, func(*history, *rand.Rand) {}},
+	{"faults", 12, (*history).planFaults},
+	{"destroy", 2, (*history).planDestruction},
+	{"topology", 2, (*history).planChanges},
+	{"troubled topology", 2, (*history).planTroubledChanges},
+	{"busy repair", 2, (*history).planBusyRepair},
+	{"busy moves", 2, (*history).planBusyMoves},
+	{"absence", 2, (*history).planAbsences},
+	{"only copy", 3, (*history).planOnlyCopy},
+	{"slow nodes", 1, (*history).planSlowNodes},
+	{"foreign writes", 1, (*history).planForeignWrites},
+}
+
+// planFor draws a plan, or takes the one that -plan names.
+func planFor(r *rand.Rand) plan {
+	total := 0
+	for _, p := range plans {
+		total += p.weight
+	}
+	n := r.IntN(total)
+	for _, p := range plans {
+		if n -= p.weight; *onlyPlan == p.name || *onlyPlan == "" && n < 0 {
+			return p
+		}
+	}
+	panic("there is no plan " + *onlyPlan)
+}
 
 func newHistory(seed uint64) *history {
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -71,126 +113,164 @@ func newHistory(seed uint64) *history {
 	if *numPods == 0 && seed%3 == 0 {
 		h.pods = 3
 	}
-	switch r.IntN(8) {
-	case 0:
-		h.planBusyRepair(r)
-	case 1, 2:
-		h.planChanges(r)
-		if r.IntN(2) == 0 {
-			h.planFaults(r)
-			h.faults = slices.DeleteFunc(h.faults, func(f fault) bool { return f.kind == faultWipe || f.kind == faultRollback })
-		}
-	default:
-		h.planFaults(r)
+	p := planFor(r)
+	h.plan = p.name
+	p.make(h, r)
+	if r.IntN(4) == 0 && h.plan != "foreign writes" { // which are told by their time
+		h.setClocks(r)
 	}
 	return h
 }
 
-// planBusyRepair is a copy of an index under load: answers take their time, so that writes and reads come between the steps
-// of the repair.
-func (h *history) planBusyRepair(r *rand.Rand) {
-	h.busy, h.lag = true, time.Duration(30+r.IntN(150))*time.Millisecond
-	h.groups, h.perGroup, h.rf, h.indexes = 1, 2+r.IntN(2), 2, h.indexes[:1]
-	h.writers, h.writes, h.readers, h.length = 3, 40, 2, 12*time.Second
-	kind := []string{faultWipe, faultRollback}[r.IntN(2)]
-	h.faults = []fault{{kind: kind, node: r.IntN(h.perGroup), at: time.Second + time.Duration(r.Int64N(int64(2*time.Second))), last: minAbsence + time.Duration(r.Int64N(int64(time.Second)))}}
+// maxClock is how far a clock may be off.
+const maxClock = 3 * time.Hour
+
+// setClocks lets clocks differ.
+func (h *history) setClocks(r *rand.Rand) {
+	off := func(n int) []time.Duration {
+		clocks := make([]time.Duration, n)
+		for i := range clocks {
+			clocks[i] = time.Duration(r.Int64N(2*int64(maxClock))) - maxClock
+		}
+		return clocks
+	}
+	h.podClocks, h.nodeClocks = off(h.pods), off(h.groups*h.perGroup+h.spares())
 }
 
-// newBusyOperation is a write to one of a few documents.
-func newBusyOperation(r *rand.Rand, h *history, marker string) *operation {
-	op := &operation{marker: marker, index: h.indexes[0]}
-	switch n := r.IntN(100); {
-	case n < 50:
-		op.kind, op.documents = opUpdate, []document{{ID: 1 + r.IntN(12), U: marker, N: 1 + r.IntN(9)}}
-	case n < 80:
-		op.kind, op.documents = opAdd, []document{{ID: 1 + r.IntN(12), V: marker, N: 1 + r.IntN(9)}}
-	case n < 92:
-		op.kind, op.ids = opDelete, []int{1 + r.IntN(12)}
-	default:
-		op.kind, op.below = opDeleteFilter, 1+r.IntN(4)
-	}
-	return op
-}
-
-// planFaults puts faults on a time line. Those of one node follow one another; what destroys data stands alone, since the
-// loss of two copies at once is nobody's fault.
-func (h *history) planFaults(r *rand.Rand) {
-	span := func(limit time.Duration) time.Duration { return time.Duration(r.Int64N(int64(limit))) }
-	switch r.IntN(10) {
-	case 0: // nothing goes wrong
-	case 1, 2:
-		kind := faultWipe
-		if r.IntN(2) == 0 {
-			kind = faultRollback
-		}
-		h.faults = append(h.faults, fault{kind: kind, node: r.IntN(h.groups * h.perGroup), at: span(h.length), last: minAbsence + span(12*time.Second)})
-	default:
-		for node := range h.groups * h.perGroup {
-			for at := span(h.length); at < h.length && r.IntN(3) > 0; {
-				f := fault{kind: nodeFaults[r.IntN(len(nodeFaults))], node: node, at: at, chance: []float64{0.2, 0.6, 1}[r.IntN(3)]}
-				f.last = 10*time.Millisecond + span([]time.Duration{200 * time.Millisecond, 3 * time.Second, 25 * time.Second}[r.IntN(3)])
-				h.faults = append(h.faults, f)
-				at += f.last + span(h.length)
-			}
-		}
-		for range r.IntN(3) {
-			h.faults = append(h.faults, fault{kind: faultCrash, at: span(h.length), last: span(3 * time.Second), after: r.IntN(25), chance: r.Float64(), node: r.IntN(9)})
-		}
-		if h.pods > 1 {
-			for range r.IntN(3) {
-				kind := []string{faultPartition, faultUnlink}[r.IntN(2)]
-				h.faults = append(h.faults, fault{kind: kind, at: span(h.length), last: span(12 * time.Second), after: r.IntN(9), node: r.IntN(9)})
-			}
-		}
-	}
-}
-
-// newOperation makes up a write.
-func newOperation(r *rand.Rand, h *history, marker string) *operation {
-	if h.busy {
-		return newBusyOperation(r, h, marker)
-	}
-	op := &operation{marker: marker, index: h.indexes[r.IntN(len(h.indexes))]}
-	switch n := r.IntN(100); {
-	case n < 40:
-		op.kind = opAdd
-		for range 1 + r.IntN(4) {
-			op.documents = append(op.documents, document{ID: 1 + r.IntN(12), N: 1 + r.IntN(9), G: []string{"red", "tan", "sky"}[r.IntN(3)], V: marker})
-		}
-	case n < 60:
-		op.kind = opUpdate
-		for range 1 + r.IntN(3) {
-			d := document{ID: 1 + r.IntN(12), U: marker}
-			if r.IntN(2) == 0 {
-				d.N = 1 + r.IntN(9)
-			}
-			op.documents = append(op.documents, d)
-		}
-	case n < 72:
-		op.kind = opDelete
-		for range 1 + r.IntN(3) {
-			op.ids = append(op.ids, 1+r.IntN(12))
-		}
-	case n < 81:
-		op.kind, op.below = opDeleteFilter, 1+r.IntN(6)
-	case n < 84:
-		op.kind = opClear
-	case n < 92:
-		op.kind, op.stopWord = opSettings, "x"+fmt.Sprint(r.IntN(1000))
-	case n < 94:
-		op.kind = opCreate
-	case n < 96:
-		op.kind = opDrop
-	default:
-		op.kind = opSwap
-		op.other = h.indexes[r.IntN(len(h.indexes))]
-		if op.other == op.index {
-			op.kind = opClear
-		}
-	}
-	return op
+// within is a random time below a limit.
+func within(r *rand.Rand, limit time.Duration) time.Duration {
+	return time.Duration(r.Int64N(int64(limit)))
 }
 
 // minAbsence is how long a node is away at least when its disk is exchanged: one health check misses it. A faster exchange
 // shows to whoever writes to the node next, and to readers only then.
 const minAbsence = 1600 * time.Millisecond
+
+// planDestruction takes the disk of one node. It stands alone, since the loss of two copies at once is nobody's fault.
+func (h *history) planDestruction(r *rand.Rand) {
+	kind := []string{faultWipe, faultRollback}[r.IntN(2)]
+	h.faults = append(h.faults, fault{kind: kind, node: r.IntN(h.groups * h.perGroup), at: within(r, h.length), last: minAbsence + within(r, 12*time.Second)})
+}
+
+// planFaults puts faults on a time line. Those of one node follow one another.
+func (h *history) planFaults(r *rand.Rand) {
+	for node := range h.groups * h.perGroup {
+		for at := within(r, h.length); at < h.length && r.IntN(3) > 0; {
+			f := fault{kind: nodeFaults[r.IntN(len(nodeFaults))], node: node, at: at, chance: []float64{0.2, 0.6, 1}[r.IntN(3)]}
+			f.last = 10*time.Millisecond + within(r, []time.Duration{200 * time.Millisecond, 3 * time.Second, 25 * time.Second}[r.IntN(3)])
+			h.faults = append(h.faults, f)
+			at += f.last + within(r, h.length)
+		}
+	}
+	h.planPodFaults(r)
+}
+
+func (h *history) planPodFaults(r *rand.Rand) {
+	for range r.IntN(3) {
+		h.faults = append(h.faults, fault{kind: faultCrash, at: within(r, h.length), last: within(r, 3*time.Second), after: r.IntN(25), chance: r.Float64(), node: r.IntN(9)})
+	}
+	if h.pods == 1 {
+		return
+	}
+	for range r.IntN(3) {
+		kind := []string{faultPartition, faultUnlink, faultTransfer}[r.IntN(3)]
+		h.faults = append(h.faults, fault{kind: kind, at: within(r, h.length), last: within(r, 12*time.Second), after: r.IntN(9), node: r.IntN(9)})
+	}
+}
+
+// planBusyRepair is a copy of an index under load: answers take their time, so that writes and reads come between the steps
+// of the repair.
+func (h *history) planBusyRepair(r *rand.Rand) {
+	h.crowd(r)
+	h.groups, h.perGroup, h.rf = 1, 2+r.IntN(2), 2
+	kind := []string{faultWipe, faultRollback}[r.IntN(2)]
+	h.faults = []fault{{kind: kind, node: r.IntN(h.perGroup), at: time.Second + within(r, 2*time.Second), last: minAbsence + within(r, time.Second)}}
+}
+
+// crowd lets many clients write and read few documents of one index.
+func (h *history) crowd(r *rand.Rand) {
+	h.busy, h.lag = true, time.Duration(30+r.IntN(150))*time.Millisecond
+	h.indexes = h.indexes[:1]
+	h.writers, h.writes, h.readers, h.length = 3, 40, 2, 12*time.Second
+}
+
+// planBusyMoves moves shards under load.
+func (h *history) planBusyMoves(r *rand.Rand) {
+	h.crowd(r)
+	h.groups, h.perGroup, h.spread = 1+r.IntN(2), 2+r.IntN(2), fsm.SpreadAll
+	h.rf = 1 + r.IntN(2)
+	at := func() time.Duration { return time.Second + within(r, 4*time.Second) }
+	drained := fmt.Sprintf("/_miroir/nodes/n0-%d", r.IntN(h.perGroup))
+	for _, c := range []change{
+		{at(), "POST", "/_miroir/nodes", h.nodeBody(0, 0)},
+		{at(), "POST", drained + "/drain", ""},
+		{at(), "PATCH", "/_miroir/topology", fmt.Sprintf(`{"replication_factor":%d}`, 1+r.IntN(h.perGroup))},
+		{at(), "PATCH", "/_miroir/indexes/" + h.indexes[0], fmt.Sprintf(`{"spread":%d}`, 1+r.IntN(3))},
+	} {
+		if r.IntN(2) == 0 {
+			h.changes = append(h.changes, c)
+		}
+	}
+	if r.IntN(3) == 0 {
+		h.planPodFaults(r)
+	}
+}
+
+// planAbsences lets one node miss writes again and again, whose order matters, and return with its disk.
+func (h *history) planAbsences(r *rand.Rand) {
+	h.crowd(r)
+	h.lag = time.Duration(r.IntN(3)) * 20 * time.Millisecond
+	h.perGroup, h.rf = 2, 2
+	node := r.IntN(h.groups * h.perGroup)
+	for at := within(r, 2*time.Second); at < h.length; {
+		f := fault{kind: []string{faultStop, faultFreeze, faultLost, faultUnheard, faultHalf}[r.IntN(5)], node: node, at: at, chance: 1, last: 300*time.Millisecond + within(r, 6*time.Second)}
+		h.faults = append(h.faults, f)
+		at += f.last + within(r, 4*time.Second)
+	}
+	if r.IntN(3) == 0 {
+		h.planPodFaults(r)
+	}
+}
+
+// planOnlyCopy takes the only copy of documents away, or all copies but one, while writes are on their way: nobody can be
+// asked what became of them until it is back.
+func (h *history) planOnlyCopy(r *rand.Rand) {
+	h.crowd(r)
+	h.lag = time.Duration(r.IntN(3)) * 20 * time.Millisecond
+	h.groups, h.perGroup, h.rf = 1+r.IntN(2), 1+r.IntN(2), 1
+	for node := range h.groups * h.perGroup {
+		for at := within(r, h.length); at < h.length && r.IntN(4) > 0; {
+			quiet := fault{kind: []string{faultUnheard, faultHalf, faultLie}[r.IntN(3)], node: node, at: at, chance: 1, last: 20*time.Millisecond + within(r, 4*time.Second)}
+			gone := fault{kind: []string{faultStop, faultFreeze, faultLost, faultRefuse}[r.IntN(4)], node: node, at: at + quiet.last, chance: 1, last: within(r, 6*time.Second)}
+			h.faults = append(h.faults, quiet, gone)
+			at = gone.at + gone.last + within(r, 4*time.Second)
+		}
+	}
+	for range r.IntN(3) {
+		h.faults = append(h.faults, fault{kind: faultCrash, at: within(r, h.length), last: within(r, 2*time.Second), after: r.IntN(12), chance: r.Float64(), node: r.IntN(9)})
+	}
+}
+
+// planSlowNodes lets some answers take so long that others are asked instead.
+func (h *history) planSlowNodes(r *rand.Rand) {
+	h.crowd(r)
+	h.lag, h.readers = 12*time.Millisecond, 3
+	h.groups, h.perGroup, h.rf, h.spread = 1+r.IntN(2), 3, 1+r.IntN(3), fsm.SpreadAll
+	for node := range h.groups * h.perGroup {
+		if r.IntN(2) == 0 {
+			h.faults = append(h.faults, fault{kind: faultSlow, node: node, at: 3*time.Second + within(r, 3*time.Second), last: 8 * time.Second, chance: []float64{0.1, 0.3}[r.IntN(2)]})
+		}
+	}
+}
+
+// planForeignWrites lets somebody write to one node past Miroir; a comparison of the copies follows.
+func (h *history) planForeignWrites(r *rand.Rand) {
+	h.groups = max(h.groups, 3-h.perGroup)
+	if h.rf = min(h.rf+1, h.perGroup); h.groups == 1 {
+		h.rf = max(h.rf, 2)
+	}
+	node := r.IntN(h.groups * h.perGroup)
+	for range 1 + r.IntN(3) {
+		h.faults = append(h.faults, fault{kind: faultForeign, node: node, at: within(r, h.length), after: r.IntN(12)})
+	}
+}

@@ -40,6 +40,7 @@ const (
 	opUpdate       = "update"
 	opDelete       = "delete"
 	opDeleteFilter = "deleteFilter"
+	opEdit         = "edit" // n becomes one more
 	opClear        = "clear"
 	opSettings     = "settings"
 	opCreate       = "create"
@@ -55,7 +56,8 @@ type operation struct {
 	other     string // opSwap: the second index
 	documents []document
 	ids       []int
-	below     int       // opDeleteFilter: documents with n below it
+	session   string    // of the client; "" for none
+	below     int       // opDeleteFilter, opEdit: documents with n below it
 	ended     time.Time // of the task, once it is known
 	stopWord  string    // opSettings: with "n" and "g" filterable, or without when stopWord is empty
 }
@@ -168,7 +170,7 @@ func (m *model) apply(uid int64, op *operation, sure certainty, succeeded bool) 
 	switch op.kind {
 	case opDelete, opClear, opDrop:
 		canSucceed, canFail = mayBe(ix.exists, true), mayBe(ix.exists, false)
-	case opDeleteFilter:
+	case opDeleteFilter, opEdit:
 		canSucceed = mayBe(ix.exists, true) && mayBe(ix.filterable, true)
 		canFail = mayBe(ix.exists, false) || mayBe(ix.filterable, false)
 	case opCreate:
@@ -211,6 +213,13 @@ func (m *model) effect(uid int64, op *operation, ix *modelIndex, sure certainty)
 		ix.all(uid, sure, func(d document) document {
 			if d.N != 0 && d.N < op.below {
 				return document{}
+			}
+			return d
+		})
+	case opEdit:
+		ix.all(uid, sure, func(d document) document {
+			if d.N != 0 && d.N < op.below {
+				d.N, d.U = d.N+1, op.marker
 			}
 			return d
 		})

@@ -33,6 +33,7 @@ type pod struct {
 	dir string
 	log *raft.InmemStore
 
+	clock      func() time.Time
 	restarting chan struct{} // holds a token meanwhile
 
 	mu      sync.Mutex
@@ -84,7 +85,7 @@ func (p *pod) start() error {
 	}
 	run.server, err = proxy.New(proxy.Options{
 		MasterKey: masterKey, NodeKey: masterKey, NodeTransport: run, Logger: p.w.logger, TempDir: p.dir,
-		WriteTimeout: 5 * time.Second, SearchTimeout: 2 * time.Second,
+		WriteTimeout: 5 * time.Second, SearchTimeout: 2 * time.Second, Now: p.clock,
 	}, run)
 	if err != nil {
 		return errors.Join(err, node.Close())
@@ -95,7 +96,7 @@ func (p *pod) start() error {
 	}
 	run.workers, err = workers.Start(context.Background(), workers.Options{
 		Cluster: run, Nodes: run.server.Nodes(), Coordinator: run.server, Logger: p.w.logger,
-		HealthInterval: time.Second, HealthTimeout: 500 * time.Millisecond,
+		HealthInterval: time.Second, HealthTimeout: 500 * time.Millisecond, Now: p.clock, AntiEntropy: &workers.AntiEntropy{},
 		Repair: &workers.Repair{PageSize: 3, BackoffMax: 5 * time.Second, RequestTimeout: 5 * time.Second},
 	})
 	if err != nil {
@@ -291,8 +292,8 @@ type answer struct {
 	body     []byte
 }
 
-// call sends a client's request. It is not heard once the process has died.
-func (p *pod) call(method, path, body string) answer {
+// call sends a client's request, in a session unless that is "". It is not heard once the process has died.
+func (p *pod) call(method, path, body, session string) answer {
 	run := p.current()
 	if run == nil || run.isDead() {
 		return answer{}
@@ -300,7 +301,10 @@ func (p *pod) call(method, path, body string) answer {
 	request := httptest.NewRequest(method, path, strings.NewReader(body))
 	request.Header.Set("Authorization", "Bearer "+masterKey)
 	request.RemoteAddr = "127.0.0.1:1" // may manage
-	if method != http.MethodGet {
+	if session != "" {
+		request.Header.Set("X-Miroir-Session", session)
+	}
+	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -353,5 +357,5 @@ func scratch() (string, error) {
 
 func (w *world) newPod(number int) *pod {
 	id := fmt.Sprintf("p%d", number)
-	return &pod{w: w, id: id, dir: filepath.Join(w.dir, id), log: raft.NewInmemStore(), restarting: make(chan struct{}, 1)}
+	return &pod{w: w, id: id, dir: filepath.Join(w.dir, id), log: raft.NewInmemStore(), clock: clock(w.history.podClocks, number), restarting: make(chan struct{}, 1)}
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -21,6 +22,7 @@ var (
 	firstSeed    = flag.Uint64("seed", 1, "the first seed")
 	showLogs     = flag.Bool("logs", false, "show what pods log in the trace of a failed history")
 	numPods      = flag.Int("pods", 0, "how many pods; 0: three for each third seed, one for the others")
+	onlyPlan     = flag.String("plan", "", "make histories of this plan only; empty: of all")
 	maxRed       = flag.Int("red", 3, "stop after so many failed histories")
 )
 
@@ -101,17 +103,28 @@ func simulate(t *testing.T, seed uint64) (w *world) {
 func (w *world) report() string {
 	h := w.history
 	slices.Sort(w.problems)
-	return fmt.Sprintf("seed %d: pods %d, groups %d × nodes %d, RF %d, shards %d, spread %d\n%s\n\n%s", h.seed, h.pods, h.groups, h.perGroup, h.rf, h.shards, h.spread,
+	return fmt.Sprintf("seed %d: %s, pods %d, groups %d × nodes %d, RF %d, shards %d, spread %d, clocks %v %v\n%s\n\n%s", h.seed, h.plan, h.pods, h.groups, h.perGroup, h.rf, h.shards, h.spread, h.podClocks, h.nodeClocks,
 		strings.Join(w.problems, "\n"), strings.Join(w.trace, "\n"))
 }
 
 // tally sums up histories.
 type tally struct {
 	histories, red, acknowledged, unknown, reads, degraded, refused, changes int
+	counts                                                                   map[string]int
 }
 
 func (s *tally) add(w *world) {
 	s.histories++
+	if s.counts == nil {
+		s.counts = map[string]int{}
+	}
+	s.counts["plan "+w.history.plan]++
+	if w.history.podClocks != nil {
+		s.counts["clocks differ"]++
+	}
+	for what, n := range w.counts {
+		s.counts[what] += n
+	}
 	s.changes += w.changed
 	if len(w.problems) > 0 {
 		s.red++
@@ -135,6 +148,10 @@ func (s *tally) add(w *world) {
 }
 
 func (s tally) String() string {
-	return fmt.Sprintf("%d histories, %d of them red; %d writes acknowledged, %d not; %d reads, %d marked as degraded, %d refused; %d topology operations",
-		s.histories, s.red, s.acknowledged, s.unknown, s.reads, s.degraded, s.refused, s.changes)
+	counts := ""
+	for _, what := range slices.Sorted(maps.Keys(s.counts)) {
+		counts += fmt.Sprintf(" %s %d,", what, s.counts[what])
+	}
+	return fmt.Sprintf("%d histories, %d of them red; %d writes acknowledged, %d not; %d reads, %d marked as degraded, %d refused; %d topology operations;%s",
+		s.histories, s.red, s.acknowledged, s.unknown, s.reads, s.degraded, s.refused, s.changes, strings.TrimSuffix(counts, ","))
 }

@@ -29,21 +29,26 @@ func (h *history) spares() int {
 	return 1 + h.rf
 }
 
+// nodeBody is the request to add a server as a node.
+func (h *history) nodeBody(spare, group int) string {
+	return fmt.Sprintf(`{"id":%q,"address":"http://%s","key":%q,"replica_group":%d}`, spareName(spare), spareName(spare), masterKey, group)
+}
+
 // planChanges makes up operations on the topology. What the state does not allow is refused, which is as good.
 func (h *history) planChanges(r *rand.Rand) {
 	add := func(method, path, body string) {
-		h.changes = append(h.changes, change{at: time.Duration(r.Int64N(int64(h.length))), method: method, path: path, body: body})
+		h.changes = append(h.changes, change{at: within(r, h.length), method: method, path: path, body: body})
 	}
-	node := func() string { return fmt.Sprintf("n%d-%d", r.IntN(h.groups), r.IntN(h.perGroup)) }
+	node := func() string { return fmt.Sprintf("/_miroir/nodes/n%d-%d", r.IntN(h.groups), r.IntN(h.perGroup)) }
 	for range 2 + r.IntN(4) {
-		switch r.IntN(7) {
+		switch r.IntN(10) {
 		case 0:
-			add(http.MethodPost, "/_miroir/nodes", fmt.Sprintf(`{"id":"s0","address":"http://s0","key":%q,"replica_group":%d}`, masterKey, r.IntN(h.groups)))
+			add(http.MethodPost, "/_miroir/nodes", h.nodeBody(0, r.IntN(h.groups)))
 		case 1, 2:
 			drained := node()
-			add(http.MethodPost, "/_miroir/nodes/"+drained+"/drain", "")
+			add(http.MethodPost, drained+"/drain", "")
 			if r.IntN(2) == 0 {
-				add(http.MethodPost, "/_miroir/nodes/"+drained+"/drain/cancel", "")
+				add(http.MethodPost, drained+"/drain/cancel", "")
 			}
 		case 3:
 			add(http.MethodPatch, "/_miroir/topology", fmt.Sprintf(`{"replication_factor":%d}`, 1+r.IntN(h.perGroup)))
@@ -57,9 +62,25 @@ func (h *history) planChanges(r *rand.Rand) {
 		case 5:
 			add(http.MethodPatch, "/_miroir/indexes/"+h.indexes[r.IntN(len(h.indexes))], fmt.Sprintf(`{"spread":%d}`, 1+r.IntN(3)))
 		case 6:
-			add(http.MethodPost, "/_miroir/anti-entropy/run", `{}`)
+			add(http.MethodPost, "/_miroir/anti-entropy/run", "")
+		case 7:
+			add(http.MethodDelete, node(), "")
+		case 8:
+			group := fmt.Sprintf("/_miroir/replica_groups/%d", []int{r.IntN(h.groups), newGroup}[r.IntN(2)])
+			add(http.MethodDelete, group, "")
+			add(http.MethodDelete, group+"?force=true", "")
+		case 9:
+			failed := node()
+			add(http.MethodPost, failed+"/fail", "")
+			add(http.MethodPost, failed+"/recover", "")
 		}
 	}
+}
+
+// planTroubledChanges adds faults to the changes of the topology, except what destroys data.
+func (h *history) planTroubledChanges(r *rand.Rand) {
+	h.planChanges(r)
+	h.planFaults(r)
 }
 
 // changeTopology lets operators do what they have in mind. One who is refused for a reason that passes tries again.
@@ -70,7 +91,7 @@ func (w *world) changeTopology() {
 			c := &w.history.changes[i]
 			time.Sleep(c.at)
 			for range 10 {
-				got := w.pods[i%len(w.pods)].call(c.method, c.path, c.body)
+				got := w.pods[i%len(w.pods)].call(c.method, c.path, c.body, "")
 				var refused struct{ Code string }
 				if got.status >= 300 && json.Unmarshal(got.body, &refused) != nil {
 					w.wrong("%s %s was answered %d: %s", c.method, c.path, got.status, got.body)

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +39,8 @@ type world struct {
 	changed  int              // guarded by mu: topology operations that were accepted
 	cuts     map[string]int   // guarded by mu: why a pod is cut off from the others, counted
 	unlinked map[string]bool  // guarded by mu: pod and node that do not reach each other
+	counts   map[string]int   // guarded by mu: faults that happened, requests they hit, and other things worth counting
+	tampered map[string]int   // guarded by mu: by index, the line of the trace in which somebody wrote past Miroir
 }
 
 // write is an operation and what its client was told.
@@ -51,7 +52,7 @@ type write struct {
 
 func newWorld(h *history, log slog.Handler) (*world, error) {
 	w := &world{history: h, began: time.Now(), byName: map[string]*devnode.Node{}, done: map[string]int64{}, newest: &fsm.View{},
-		network: raftnode.NewMemory(), cuts: map[string]int{}, unlinked: map[string]bool{}}
+		network: raftnode.NewMemory(), cuts: map[string]int{}, unlinked: map[string]bool{}, counts: map[string]int{}, tampered: map[string]int{}}
 	w.logger = slog.New(&podLog{w: w, next: log})
 	var err error
 	if w.dir, err = scratch(); err != nil {
@@ -60,14 +61,12 @@ func newWorld(h *history, log slog.Handler) (*world, error) {
 	for i := range h.groups * h.perGroup {
 		name := fmt.Sprintf("n%d-%d", i/h.perGroup, i%h.perGroup)
 		w.names = append(w.names, name)
-		w.byName[name] = devnode.New(devnode.Options{MasterKey: masterKey})
 	}
 	for i := range h.spares() {
-		name := spareName(i)
-		w.names = append(w.names, name)
-		w.byName[name] = devnode.New(devnode.Options{MasterKey: masterKey})
+		w.names = append(w.names, spareName(i))
 	}
 	for i, name := range w.names {
+		w.byName[name] = devnode.New(devnode.Options{MasterKey: masterKey, Clock: clock(h.nodeClocks, i)})
 		w.byName[name].Delay(w.lag(i))
 	}
 	w.nodes = devnode.Transport(w.byName)
@@ -81,6 +80,21 @@ func newWorld(h *history, log slog.Handler) (*world, error) {
 	}
 	starting.Wait()
 	return w, errors.Join(failures...)
+}
+
+// clock is the clock of a pod or node.
+func clock(ahead []time.Duration, i int) func() time.Time {
+	if i >= len(ahead) {
+		return time.Now
+	}
+	return func() time.Time { return time.Now().Add(ahead[i]) }
+}
+
+// count notes that something happened.
+func (w *world) count(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[what]++
 }
 
 // isolate counts one reason more (or less, by -1) why a pod does not reach the others.
@@ -207,6 +221,10 @@ func (w *world) run() {
 
 // prepare gives every index its settings before anything goes wrong.
 func (w *world) prepare() bool {
+	if got := w.pods[0].call(http.MethodPatch, "/experimental-features", `{"editDocumentsByFunction":true}`, ""); got.status != http.StatusOK {
+		w.wrong("features are not switched on: status %d %s", got.status, got.body)
+		return false
+	}
 	for i, name := range w.history.indexes {
 		op := &operation{marker: fmt.Sprintf("init-%d", i), kind: opSettings, index: name, stopWord: "x"}
 		if done := w.send(w.pods[0], op); done.status != http.StatusAccepted || !w.await(w.pods[0], done) {
@@ -235,7 +253,11 @@ func (w *world) settle() bool {
 		}
 	}
 	deadline := time.Now().Add(patience)
+	if !w.compareCopies(deadline) {
+		return false
+	}
 	for {
+		w.finishOperations()
 		left := w.unsettled()
 		if left == "" {
 			return true
@@ -289,154 +311,6 @@ func (w *world) unsettled() string {
 		}
 	}
 	return ""
-}
-
-// act lets one fault happen.
-func (w *world) act(f *fault, r *rand.Rand) {
-	time.Sleep(f.at)
-	switch f.kind {
-	case faultCrash:
-		w.crash(f)
-		return
-	case faultPartition, faultUnlink:
-		w.separate(f)
-		return
-	}
-	name := w.names[f.node]
-	n := w.byName[name]
-	var old *devnode.Snapshot
-	if f.kind == faultRollback {
-		old = n.Snapshot()
-		time.Sleep(time.Duration(r.Int64N(int64(4 * time.Second))))
-	}
-	if (f.kind == faultWipe || f.kind == faultRollback) && !w.spare(fsm.NodeID(name)) {
-		return
-	}
-	w.tracef("%s: %s for %v, chance %v", name, f.kind, f.last, f.chance)
-	w.begin(n, f, r)
-	time.Sleep(f.last)
-	w.tracef("%s: %s is over", name, f.kind)
-	n.Fail(nil)
-	n.Delay(w.lag(f.node))
-	n.Thaw()
-	n.ResumeTasks()
-	switch f.kind {
-	case faultWipe:
-		n.Wipe()
-	case faultRollback:
-		n.Restore(old)
-	}
-	n.Start()
-}
-
-func (w *world) begin(n *devnode.Node, f *fault, r *rand.Rand) {
-	var mu sync.Mutex
-	sometimes := func(fault devnode.Fault) {
-		n.Fail(func(*http.Request) *devnode.Fault {
-			mu.Lock()
-			defer mu.Unlock()
-			if r.Float64() < f.chance {
-				return &fault
-			}
-			return nil
-		})
-	}
-	switch f.kind {
-	case faultStop, faultWipe, faultRollback:
-		n.Stop()
-	case faultFreeze:
-		n.Freeze()
-	case faultIdle:
-		n.PauseTasks()
-	case faultSlow:
-		longest := []int64{20, 300, 6000}[r.IntN(3)]
-		n.Delay(func(*http.Request) time.Duration {
-			mu.Lock()
-			defer mu.Unlock()
-			return time.Duration(r.Int64N(longest)) * time.Millisecond
-		})
-	case faultLost:
-		sometimes(devnode.Fault{DropBefore: true})
-	case faultUnheard:
-		sometimes(devnode.Fault{DropAfter: true})
-	case faultHalf:
-		sometimes(devnode.Fault{TruncateBytes: 1 + r.IntN(60)})
-	case faultRefuse:
-		sometimes(devnode.Fault{Status: 500, Body: `{"message":"broken","code":"internal","type":"internal","link":""}`})
-	}
-}
-
-// spare reports that a node's disk may be lost without loss of documents: every shard it holds has another replica in sync.
-func (w *world) spare(name fsm.NodeID) bool {
-	view := w.view()
-	for _, ix := range view.Indexes {
-		for _, slots := range ix.Placement {
-			for shard, replicas := range slots {
-				if !slices.ContainsFunc(replicas, func(r fsm.Replica) bool { return r.Node == name }) {
-					continue
-				}
-				others := 0
-				for group := range ix.Placement {
-					for _, r := range ix.Replicas(group, fsm.ShardID(shard)) {
-						if r.Node != name && r.State == fsm.Active {
-							others++
-						}
-					}
-				}
-				if others == 0 {
-					return false
-				}
-			}
-		}
-	}
-	return true
-}
-
-// victim is the pod that a fault hits: most often the one that leads.
-func (w *world) victim(f *fault) *pod {
-	if leader := w.leader(); leader != nil && f.node%3 > 0 {
-		return leader.pod
-	}
-	return w.pods[f.node%len(w.pods)]
-}
-
-// separate cuts a pod off from the other pods, or from one node.
-func (w *world) separate(f *fault) {
-	p := w.victim(f)
-	name := w.names[f.after%len(w.names)]
-	w.tracef("%s: %s for %v (%s)", p.id, f.kind, f.last, name)
-	if f.kind == faultPartition {
-		w.isolate(p, 1)
-		defer w.isolate(p, -1)
-	} else {
-		w.unlink(p.id, name, true)
-		defer w.unlink(p.id, name, false)
-	}
-	time.Sleep(f.last)
-	w.tracef("%s: %s is over", p.id, f.kind)
-}
-
-// crash lets a pod die some steps from now and starts it again.
-func (w *world) crash(f *fault) {
-	p := w.victim(f)
-	run := p.current()
-	if run == nil || run.isDead() {
-		return
-	}
-	p.doom(doom{steps: f.after, before: f.chance < 0.5})
-	timer := time.NewTimer(10 * time.Second)
-	defer timer.Stop()
-	select {
-	case <-run.dead:
-	case <-timer.C:
-		w.tracef("%s dies at rest", p.id)
-		run.kill()
-	}
-	time.Sleep(f.last)
-	if err := p.restart(run); err != nil {
-		w.wrong("%s does not start: %v", p.id, err)
-	}
-	w.tracef("%s is up again", p.id)
 }
 
 // podLog takes what pods log into the trace.

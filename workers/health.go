@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 
 	"miroir/fsm"
@@ -48,7 +47,6 @@ func newHealthCheck(o Options) *healthCheck {
 func (h *healthCheck) run(ctx context.Context) {
 	for {
 		h.checkAll(ctx)
-		h.dropLeftovers(ctx)
 		if !sleep(ctx, h.opts.HealthInterval) {
 			return
 		}
@@ -148,40 +146,4 @@ func (h *healthCheck) checkHistory(ctx context.Context, n *fsm.Node) bool {
 		return false
 	}
 	return true
-}
-
-// dropLeftovers deletes indexes from nodes that were away when they were deleted.
-func (h *healthCheck) dropLeftovers(ctx context.Context) {
-	view := h.opts.Cluster.View()
-	for _, left := range view.Leftovers {
-		n := view.Node(left.Node)
-		if n == nil || n.State == fsm.NodeFailed || slices.ContainsFunc(indexesOf(view), func(ix *fsm.Index) bool { return ix.NodeUID == left.NodeUID }) {
-			continue
-		}
-		if err := h.dropLeftover(ctx, n, left); err != nil {
-			h.opts.Logger.Debug("left-over index not deleted", "node_id", left.Node, "index", left.NodeUID, "error", err)
-		}
-	}
-}
-
-func indexesOf(view *fsm.View) []*fsm.Index {
-	list := make([]*fsm.Index, 0, len(view.Indexes))
-	for _, ix := range view.Indexes {
-		list = append(list, ix)
-	}
-	return list
-}
-
-func (h *healthCheck) dropLeftover(ctx context.Context, n *fsm.Node, left fsm.Leftover) error {
-	ctx, cancel := context.WithTimeout(ctx, h.opts.HealthTimeout)
-	defer cancel()
-	response, err := h.opts.Nodes.Get(n).Do(ctx, node.Request{Method: http.MethodDelete, Path: "/indexes/" + left.NodeUID})
-	if err != nil {
-		return err
-	}
-	if !response.OK() {
-		return refusal(response)
-	}
-	_, err = fsm.Do(ctx, h.opts.Cluster, fsm.ForgetLeftover{Leftover: left})
-	return err
 }

@@ -92,11 +92,15 @@ func (c *Client) NewestTask(ctx context.Context) (int64, error) {
 // writeKinds are the task types that carry a write id.
 const writeKinds = "documentAdditionOrUpdate,documentDeletion,documentEdition"
 
+// trustedClock is how many tasks are looked at before the node's clock is believed that the rest are too old. Clocks may be
+// hours wrong; that so many tasks of one index come after a write whose fate is open cannot be.
+const trustedClock = 5000
+
 // FindWrite looks for the task of a document write by its write id, newest first, among the node's tasks of one
 // index that are not older than since. It returns nil, nil when the node surely has no such task.
 func (c *Client) FindWrite(ctx context.Context, nodeUID string, write fsm.WriteID, since time.Time) (*Task, error) {
-	query := url.Values{"indexUids": {nodeUID}, "types": {writeKinds}, "limit": {"200"}}
-	for {
+	query := url.Values{"indexUids": {nodeUID}, "types": {writeKinds}, "limit": {"1000"}}
+	for seen := 0; ; {
 		page, err := c.taskPage(ctx, query)
 		if err != nil {
 			return nil, err
@@ -106,7 +110,7 @@ func (c *Client) FindWrite(ctx context.Context, nodeUID string, write fsm.WriteI
 			if task.CustomMetadata == string(write) {
 				return task, nil
 			}
-			if task.EnqueuedAt.Before(since) {
+			if seen++; seen >= trustedClock && task.EnqueuedAt.Before(since) {
 				return nil, nil
 			}
 		}
