@@ -87,6 +87,9 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 	if refused := checkGates(&meili.SearchQuery{UseNetwork: query.UseNetwork}, r.View); refused != nil {
 		return refused
 	}
+	if err := s.foreignFilter(r.Context(), r.View, ix, &query.Filter); err != nil {
+		return err
+	}
 	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(r.View, ix, shardsOfList(query, ix), seedOf(ix.UID, "documents"))}
 	list.request.pinTo(pin)
 	body, missing, err := list.run(r.Context())

@@ -56,6 +56,9 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	if err := f.check(); err != nil {
 		return err
 	}
+	if err := f.foreignFilters(r.Context()); err != nil {
+		return err
+	}
 	body, missing, err := f.run(r.Context())
 	if err != nil {
 		return err
@@ -65,6 +68,10 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	}
 	for _, uid := range slices.Sorted(maps.Keys(missing)) {
 		markMissing(w.Header(), uid, missing[uid])
+	}
+	body, err = f.joinForeign(r.Context(), body)
+	if err != nil {
+		return err
 	}
 	writeRawJSON(w, http.StatusOK, body)
 	return nil

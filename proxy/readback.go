@@ -56,6 +56,7 @@ func compareSettings(state json.RawMessage, present map[string]json.RawMessage) 
 	if err := json.Unmarshal(settings.View(meili.AllFeatures()), &want); err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
+	delete(want, "foreignKeys") // kept from nodes
 	have := map[string]any{}
 	for name := range want {
 		text, shown := present[name]

@@ -34,7 +34,7 @@ func (s *Server) handleSearch(w http.ResponseWriter, r *request) error {
 	}
 	ix := r.View.Index(r.uid())
 	rule := r.Grant.Rule(r.uid())
-	if ix == nil || len(rule) > 0 || raw.gated() || !heldByOne(ix) {
+	if ix == nil || len(rule) > 0 || raw.gated() || foreignKeysOf(r.View, ix) != nil || !heldByOne(ix) {
 		return s.searchDecoded(w, r, ix, raw, rule, pin)
 	}
 	plan := s.planRequest(r.View, ix, nil, raw.seed(ix))
@@ -249,6 +249,9 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 		return refused
 	}
 	query.Filter = meili.AndFilter(query.Filter, rule)
+	if err := s.foreignFilter(r.Context(), r.View, ix, &query.Filter); err != nil {
+		return err
+	}
 	search := s.newSearch(r.View, ix, query)
 	search.seed, search.metadata, search.pin = raw.seed(ix), wantsMetadata(r), pin
 	answer, missing, err := search.run(r.Context())

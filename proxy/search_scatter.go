@@ -51,6 +51,14 @@ func (s *Server) newSearch(view *fsm.View, ix *fsm.Index, query *meili.SearchQue
 
 // run answers the search and names the shards that nobody could answer.
 func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) {
+	answer, missing, err := q.find(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return answer, missing, q.joinForeign(ctx, answer)
+}
+
+func (q *search) find(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) {
 	started := time.Now()
 	request := q.planRequest()
 	plan := request.plan()

@@ -61,6 +61,7 @@ func settingsForNode(delta, after *meili.Settings) json.RawMessage {
 	if shown := change.DisplayedAttributes; shown.Set && !slices.Contains(shown.Value, "*") {
 		change.DisplayedAttributes = meili.SetTo(append(slices.Clone(shown.Value), orderField))
 	}
+	change.ForeignKeys = meili.Setting[[]meili.ForeignKey]{} // see foreign.go
 	change.Embedders = embeddersForNode(change.Embedders, after)
 	text, _ := marshal(&change) // settings always marshal
 	return text

@@ -30,6 +30,9 @@ func (s *Server) handleSimilar(w http.ResponseWriter, r *request) error {
 	}
 	rule := r.Grant.Rule(ix.UID)
 	query.Filter = meili.AndFilter(query.Filter, rule)
+	if err := s.foreignFilters(r.Context(), r.View, []*fsm.Index{ix, ix}, []*json.RawMessage{&query.Filter, &rule}); err != nil {
+		return err
+	}
 	q := &similar{s: s, view: r.View, ix: ix, settings: settingsOf(ix), query: query, rule: rule, started: time.Now(), pin: pin}
 	body, missing, err := q.run(r.Context())
 	if err != nil {
