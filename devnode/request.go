@@ -43,7 +43,7 @@ func (q *request) index() (*index, *meili.Error) {
 // Errors: missing_content_type, invalid_content_type, payload_too_large, bad_request; internal for a body whose announced
 // length is over the limit, which is what Meilisearch v1.50 answers.
 func (q *request) jsonBody() ([]byte, *meili.Error) {
-	if err := meili.CheckJSONContentType(q.Header.Get("Content-Type")); err != nil {
+	if err := meili.CheckJSONContentType(q.Header); err != nil {
 		return nil, err
 	}
 	limit := q.node.options.PayloadLimitBytes

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"mime"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -386,12 +387,13 @@ func DecodeBody(body []byte, fields []Field) *Error {
 }
 
 // CheckJSONContentType checks the Content-Type header of a route that takes a JSON body: subtype json or suffix +json,
-// whatever the parameters. Errors: missing_content_type, invalid_content_type.
-func CheckJSONContentType(contentType string) *Error {
+// whatever the parameters. A header that is there and empty is invalid. Errors: missing_content_type, invalid_content_type.
+func CheckJSONContentType(header http.Header) *Error {
 	const accepted = "Accepted values for the Content-Type header are: `application/json`"
-	if contentType == "" {
+	if len(header["Content-Type"]) == 0 {
 		return newError(CodeMissingContentType, "A Content-Type header is missing. "+accepted)
 	}
+	contentType := header.Get("Content-Type")
 	media, _, err := mime.ParseMediaType(contentType)
 	_, subtype, _ := strings.Cut(media, "/")
 	if err != nil && media == "" || subtype != "json" && !strings.HasSuffix(subtype, "+json") {

@@ -1,6 +1,9 @@
 package meili
 
-import "testing"
+import (
+	"net/http"
+	"testing"
+)
 
 // checkError compares a code and a message; an empty code means no error.
 func checkError(t *testing.T, name string, got *Error, code Code, message string) {
@@ -74,12 +77,13 @@ func TestFirstErrorInTheTextWins(t *testing.T) {
 func TestJSONContentType(t *testing.T) {
 	f := func(contentType string, code Code, message string) {
 		t.Helper()
-		checkError(t, contentType, CheckJSONContentType(contentType), code, message)
+		checkError(t, contentType, CheckJSONContentType(http.Header{"Content-Type": {contentType}}), code, message)
 	}
+	checkError(t, "none", CheckJSONContentType(nil), CodeMissingContentType, "A Content-Type header is missing. Accepted values for the Content-Type header are: `application/json`")
 	f("application/json", "", "")
 	f("Application/JSON; charset=utf-8", "", "")
 	f("application/vnd.api+json", "", "")
-	f("", CodeMissingContentType, "A Content-Type header is missing. Accepted values for the Content-Type header are: `application/json`")
+	f("", CodeInvalidContentType, "The Content-Type `` is invalid. Accepted values for the Content-Type header are: `application/json`")
 	f("text/plain", CodeInvalidContentType, "The Content-Type `text/plain` is invalid. Accepted values for the Content-Type header are: `application/json`")
 }
 

@@ -210,12 +210,12 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if !features.EditDocumentsByFunction {
-		return meili.Errorf(meili.CodeFeatureNotEnabled, "Using the documents edit route requires enabling the `edit documents by function` experimental feature. See https://github.com/orgs/meilisearch/discussions/762")
-	}
 	edit, problem := meili.DecodeEdit(body)
 	if problem != nil {
 		return problem
+	}
+	if !features.EditDocumentsByFunction {
+		return meili.Errorf(meili.CodeFeatureNotEnabled, "Using the documents edit route requires enabling the `edit documents by function` experimental feature. See https://github.com/orgs/meilisearch/discussions/762")
 	}
 	if err := s.checkFunction(r, edit.Function); err != nil {
 		return err

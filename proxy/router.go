@@ -32,7 +32,7 @@ func (r *request) readBody() ([]byte, error) { return io.ReadAll(r.Request.Body)
 
 // readJSON is readBody for routes that demand a JSON content type.
 func (r *request) readJSON() ([]byte, error) {
-	if err := meili.CheckJSONContentType(r.Header.Get("Content-Type")); err != nil {
+	if err := meili.CheckJSONContentType(r.Header); err != nil {
 		return nil, err
 	}
 	return r.readBody()
