@@ -40,7 +40,7 @@ func addDocuments(q *request) (answer, *meili.Error) {
 
 // documents reads the payload of a request.
 func (q *request) documents(params *meili.AddDocumentsParams) ([][]byte, *meili.Error) {
-	kind, err := meili.PayloadKindOf(q.Header.Get("Content-Type"))
+	kind, err := meili.PayloadKindOf(q.Header)
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,9 @@ func ViewField(name string, s *Settings) FieldView {
 		Filterable: fieldFilterable{SortBy: s.FacetSort(name)},
 		Localized:  fieldLocalized{Locales: []string{}},
 	}
+	if isFieldOrBelow(name, vectorsField) {
+		return FieldView{Name: name, Displayed: f.Displayed, Filterable: fieldFilterable{SortBy: "alpha"}, Localized: f.Localized}
+	}
 	for _, rule := range s.Ranking() {
 		if order, found := strings.CutPrefix(rule, name+":"); found {
 			f.RankingRule = fieldRankingRule{Enabled: true, Order: order}
@@ -56,7 +59,12 @@ func ViewField(name string, s *Settings) FieldView {
 	}
 	if _, rule := MatchFilterable(s.Filterable(), name); rule != nil {
 		f.Filterable.FacetSearch, f.Filterable.Equality, f.Filterable.Comparison = rule.FacetSearch, rule.Equality, rule.Comparison
-		f.Filterable.Enabled = rule.Equality || rule.Comparison
+		f.Filterable.Enabled = rule.Equality || rule.Comparison || rule.FacetSearch
+	}
+	if isFieldOrBelow(name, geoField) || isFieldOrBelow(name, geoJSONField) {
+		f.Searchable, f.Distinct, f.RankingRule = fieldSwitch{}, fieldSwitch{}, fieldRankingRule{}
+		f.Sortable.Enabled = f.Sortable.Enabled && isFieldOrBelow(name, geoField)
+		return f
 	}
 	for _, rule := range s.LocalizedAttributes.Value {
 		if namesField(rule.AttributePatterns, name) {

@@ -3,6 +3,7 @@ package meili
 import (
 	"io"
 	"mime"
+	"net/http"
 )
 
 // PayloadKind is the format of a documents payload, as Meilisearch's messages name it.
@@ -19,10 +20,11 @@ const acceptedPayloads = "Accepted values for the Content-Type header are: `appl
 
 // PayloadKindOf is the format a Content-Type header names; its parameters are ignored.
 // Errors: missing_content_type, invalid_content_type.
-func PayloadKindOf(contentType string) (PayloadKind, *Error) {
-	if contentType == "" {
+func PayloadKindOf(header http.Header) (PayloadKind, *Error) {
+	if len(header["Content-Type"]) == 0 {
 		return "", newError(CodeMissingContentType, "A Content-Type header is missing. "+acceptedPayloads)
 	}
+	contentType := header.Get("Content-Type")
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil && media == "" {
 		media = contentType

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -145,7 +146,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 func TestPayloadKindOf(t *testing.T) {
 	f := func(contentType string, want PayloadKind, message string) {
 		t.Helper()
-		kind, err := PayloadKindOf(contentType)
+		kind, err := PayloadKindOf(http.Header{"Content-Type": {contentType}})
 		if got := errorMessage(err); kind != want || got != message {
 			t.Errorf("%q: %q %q", contentType, kind, got)
 		}
@@ -153,7 +154,7 @@ func TestPayloadKindOf(t *testing.T) {
 	f("application/json; charset=utf-8", PayloadJSON, "")
 	f("application/x-ndjson", PayloadNDJSON, "")
 	f("text/csv", PayloadCSV, "")
-	f("", "", "A Content-Type header is missing. Accepted values for the Content-Type header are: `application/json`, `application/x-ndjson`, `text/csv`")
+	f("", "", "The Content-Type `` is invalid. Accepted values for the Content-Type header are: `application/json`, `application/x-ndjson`, `text/csv`")
 	f("text/plain; a=b", "", "The Content-Type `text/plain` is invalid. Accepted values for the Content-Type header are: `application/json`, `application/x-ndjson`, `text/csv`")
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/proxy/node"
 )
 
 // openAdminRoutes are those of Miroir's own endpoints that do their own checks of the caller.
@@ -352,7 +353,7 @@ func effectiveSpread(ix *fsm.Index) int {
 
 // numDocuments is the number of documents of an index, nil when not all shards can be asked.
 func (s *Server) numDocuments(r *request, ix *fsm.Index) any {
-	reports, err := askNodes[indexStats](r.Context(), s, r.View, ix.Nodes(fsm.Active), indexPath(ix.NodeUID)+"/stats")
+	reports, err := askNodes[indexStats](r.Context(), s, r.View, ix.Nodes(fsm.Active), node.Request{Method: "GET", Path: indexPath(ix.NodeUID) + "/stats"})
 	if err != nil {
 		return nil
 	}

@@ -84,7 +84,7 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
 	}
-	if refused := checkGates(&meili.SearchQuery{UseNetwork: query.UseNetwork}, r.View); refused != nil {
+	if refused := checkGates(query.UseNetwork, query.Filter, r.View); refused != nil {
 		return refused
 	}
 	if err := s.foreignFilter(r.Context(), r.View, ix, &query.Filter); err != nil {

@@ -35,7 +35,7 @@ func (s *Server) addDocuments(w http.ResponseWriter, r *request, method string) 
 	if problem != nil {
 		return problem
 	}
-	kind, problem := meili.PayloadKindOf(r.Header.Get("Content-Type"))
+	kind, problem := meili.PayloadKindOf(r.Header)
 	if problem != nil {
 		return problem
 	}

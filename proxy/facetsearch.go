@@ -31,7 +31,7 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
 	}
-	if refused := checkGates(&meili.SearchQuery{UseNetwork: query.UseNetwork}, r.View); refused != nil {
+	if refused := checkGates(query.UseNetwork, query.Filter, r.View); refused != nil {
 		return refused
 	}
 	query.Filter = meili.AndFilter(query.Filter, r.Grant.Rule(ix.UID))

@@ -139,7 +139,7 @@ func (f *federated) check() error {
 	firstUse := map[string]int{}
 	for i := range f.multi.Queries {
 		query := &f.multi.Queries[i]
-		if refused := checkGates(&query.SearchQuery, f.view); refused != nil {
+		if refused := checkGates(query.UseNetwork, query.Filter, f.view); refused != nil {
 			return meili.InQuery(i, refused)
 		}
 		if _, used := firstUse[query.IndexUID]; !used {

@@ -4,12 +4,20 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"miroir/meili"
 )
 
 // fieldsPath is the one route that does not check the form of the index uid in its path.
 const fieldsPath = "/indexes/:uid/fields"
+
+// fieldNames is what counts in a node's answer.
+type fieldNames struct {
+	Results []struct {
+		Name string `json:"name"`
+	} `json:"results"`
+}
 
 // handleFields answers POST /indexes/{uid}/fields: the names are those any node has documents for, the rest is settings.
 func (s *Server) handleFields(w http.ResponseWriter, r *request) error {
@@ -29,12 +37,20 @@ func (s *Server) handleFields(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	reports, err := askNodes[indexStats](r.Context(), s, r.View, ix.Nodes(), indexPath(ix.NodeUID)+"/stats")
+	known, err := askNodes[fieldNames](r.Context(), s, r.View, ix.Nodes(), jsonRequest(http.MethodPost, indexPath(ix.NodeUID)+"/fields", []byte(`{"limit":1000000}`)))
 	if err != nil {
 		return err
 	}
+	names := map[string]bool{}
+	for _, list := range known {
+		for _, field := range list.Results {
+			if root, _, _ := strings.Cut(field.Name, "."); !isHidden(root) {
+				names[field.Name] = true
+			}
+		}
+	}
 	results := []meili.FieldView{}
-	for _, name := range slices.Sorted(maps.Keys(sumStats(reports).FieldDistribution)) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if f := meili.ViewField(name, settings); f.Passes(query.Filter) {
 			results = append(results, f)
 		}

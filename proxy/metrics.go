@@ -10,6 +10,7 @@ import (
 
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/proxy/node"
 )
 
 // handleClientMetrics answers Meilisearch's Prometheus metrics for the whole cluster, then the pod's own.
@@ -50,7 +51,7 @@ func one(value int64) map[string]int64 { return map[string]int64{"": value} }
 
 // writeClusterMetrics writes what Meilisearch tells of its indexes and tasks.
 func (s *Server) writeClusterMetrics(w *bytes.Buffer, r *request) error {
-	reports, err := askNodes[nodeStats](r.Context(), s, r.View, slices.Sorted(maps.Keys(r.View.Nodes)), "/stats")
+	reports, err := askNodes[nodeStats](r.Context(), s, r.View, slices.Sorted(maps.Keys(r.View.Nodes)), node.Request{Method: "GET", Path: "/stats"})
 	if err != nil && len(r.View.Nodes) > 0 {
 		return err
 	}

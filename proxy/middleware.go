@@ -1,9 +1,9 @@
 package proxy
 
 import (
+	"bytes"
 	"compress/zlib"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -61,16 +61,11 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // middleware wraps the router, outermost first: 1. request id, log line and metrics; 2. the target's
 // characters; 3. CORS; 4. the bound on concurrent requests; 5. compression of the answer; 6. limit and decompression of the
-// body; 7. trailing slash.
+// body; 7. slashes too many.
 func (s *Server) middleware(next http.Handler) http.Handler {
 	inner := compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.URL.Path = trimSlash(r.URL.Path)
-		body, err := decodeBody(r)
-		if err != nil {
-			writeError(w, asError(err))
-			return
-		}
-		r.Body = http.MaxBytesReader(w, body, s.opts.MaxBodyBytes)
+		r.URL.Path = normalPath(r.URL.Path)
+		r.Body = http.MaxBytesReader(w, decodeBody(r), s.opts.MaxBodyBytes)
 		next.ServeHTTP(w, r)
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -202,33 +197,44 @@ func answerCORS(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // decodeBody undoes the request's Content-Encoding. The size limit applies to what comes out.
-func decodeBody(r *http.Request) (io.ReadCloser, error) {
-	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
-	var decoded io.Reader
-	var err error
-	switch encoding {
-	case "", "identity":
-		return r.Body, nil
+func decodeBody(r *http.Request) io.ReadCloser {
+	var open func(io.Reader) (io.Reader, error)
+	switch strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))) {
 	case "gzip", "x-gzip":
-		decoded, err = gzip.NewReader(r.Body)
+		open = func(body io.Reader) (io.Reader, error) { return gzip.NewReader(body) }
 	case "deflate":
-		decoded, err = zlib.NewReader(r.Body)
+		open = func(body io.Reader) (io.Reader, error) { return zlib.NewReader(body) }
 	case "br":
-		decoded = brotli.NewReader(r.Body)
+		open = func(body io.Reader) (io.Reader, error) { return brotli.NewReader(body), nil }
 	case "zstd":
-		decoded, err = zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+		open = func(body io.Reader) (io.Reader, error) {
+			return zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+		}
 	default:
-		return r.Body, nil // as Meilisearch does: an unknown encoding is read as it is
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, meili.Errorf("bad_request", "The body is not valid %s: `%v`.", encoding, err)
-	}
-	if decoded == nil {
-		decoded = http.NoBody
+		return r.Body // as Meilisearch does: an unknown encoding is read as it is
 	}
 	r.Header.Del("Content-Encoding")
-	return struct {
-		io.Reader
-		io.Closer
-	}{decoded, r.Body}, nil
+	return &encodedBody{ReadCloser: r.Body, open: open}
+}
+
+// encodedBody is a body decoded as it is read. What cannot be decoded is an error of the client's.
+type encodedBody struct {
+	io.ReadCloser
+	open    func(io.Reader) (io.Reader, error)
+	decoded io.Reader // nil before the first byte is read
+}
+
+func (b *encodedBody) Read(p []byte) (n int, err error) {
+	if b.decoded == nil {
+		if b.decoded, err = b.open(b.ReadCloser); err != nil {
+			b.decoded = bytes.NewReader(nil)
+		}
+	}
+	if err == nil {
+		n, err = b.decoded.Read(p)
+	}
+	if err != nil && err != io.EOF {
+		err = meili.Errorf(meili.CodeBadRequest, "The provided payload is incomplete and cannot be parsed")
+	}
+	return n, err
 }

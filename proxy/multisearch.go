@@ -116,7 +116,7 @@ func (s *Server) newMultiQuery(r *request, multi *meili.MultiSearch, i int) (*se
 	if refused := multi.CheckQuery(i); refused != nil {
 		return nil, refused
 	}
-	if refused := checkGates(&query.SearchQuery, r.View); refused != nil {
+	if refused := checkGates(query.UseNetwork, query.Filter, r.View); refused != nil {
 		return nil, refused
 	}
 	ix := r.View.Index(query.IndexUID)

@@ -226,7 +226,7 @@ func (c *readCluster) patchSettings(w http.ResponseWriter, r *http.Request, uid 
 }
 
 func (c *readCluster) addDocuments(w http.ResponseWriter, r *http.Request, uid string) {
-	kind, refused := meili.PayloadKindOf(r.Header.Get("Content-Type"))
+	kind, refused := meili.PayloadKindOf(r.Header)
 	if refused != nil {
 		writeError(w, refused)
 		return

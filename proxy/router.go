@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/julienschmidt/httprouter"
@@ -244,10 +245,15 @@ func (s *Server) run(w http.ResponseWriter, r *request, h handler) {
 	writeError(w, answer)
 }
 
-// trimSlash drops a trailing slash, as Meilisearch does before routing.
-func trimSlash(path string) string {
-	if len(path) > 1 && strings.HasSuffix(path, "/") {
-		return strings.TrimRight(path, "/")
+// normalPath drops a trailing slash and makes one of several in a row, as Meilisearch does before routing.
+func normalPath(path string) string {
+	if strings.Contains(path, "//") {
+		path = repeatedSlashes.ReplaceAllString(path, "/")
+	}
+	if len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
 	}
 	return path
 }
+
+var repeatedSlashes = regexp.MustCompile("/{2,}")

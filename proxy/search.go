@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,7 +76,12 @@ func (raw rawSearch) decode() (*meili.SearchQuery, *meili.Error) {
 
 // gated reports that the search may use what nodes accept but the cluster has not enabled, so it must be looked at.
 func (raw rawSearch) gated() bool {
-	return strings.Contains(raw.query, "useNetwork") || strings.Contains(string(raw.body), "useNetwork")
+	for _, name := range []string{"useNetwork", "_shard"} {
+		if strings.Contains(raw.query, name) || bytes.Contains(raw.body, []byte(name)) {
+			return true
+		}
+	}
+	return false
 }
 
 // seed is equal for the pages of one search: paging is left out of it.
@@ -245,7 +251,7 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
 	}
-	if refused := checkGates(query, r.View); refused != nil {
+	if refused := checkGates(query.UseNetwork, query.Filter, r.View); refused != nil {
 		return refused
 	}
 	query.Filter = meili.AndFilter(query.Filter, rule)
@@ -265,14 +271,23 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 }
 
 // checkGates refuses what the cluster has not enabled although its nodes would accept it.
-func checkGates(query *meili.SearchQuery, view *fsm.View) *meili.Error {
-	if query.UseNetwork == nil {
+func checkGates(useNetwork *bool, filter json.RawMessage, view *fsm.View) *meili.Error {
+	byShard := bytes.Contains(filter, []byte("_shard"))
+	if useNetwork == nil && !byShard {
 		return nil
 	}
-	if features, err := featuresOf(view); err == nil && features.Network {
+	features, err := featuresOf(view)
+	if err != nil || features.Network {
 		return nil
 	}
-	return meili.FeatureNotEnabled("passing `useNetwork` in a search query", "network")
+	if useNetwork != nil {
+		return meili.FeatureNotEnabled("passing `useNetwork` in a search query", "network")
+	}
+	parsed, malformed := meili.ParseFilter(filter)
+	if malformed != nil {
+		return nil // a node says so
+	}
+	return meili.CheckFilterFeatures(parsed, features)
 }
 
 func newRequestUID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -28,6 +28,9 @@ func (s *Server) handleSimilar(w http.ResponseWriter, r *request) error {
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
 	}
+	if refused := checkGates(nil, query.Filter, r.View); refused != nil {
+		return refused
+	}
 	rule := r.Grant.Rule(ix.UID)
 	query.Filter = meili.AndFilter(query.Filter, rule)
 	if err := s.foreignFilters(r.Context(), r.View, []*fsm.Index{ix, ix}, []*json.RawMessage{&query.Filter, &rule}); err != nil {

@@ -46,7 +46,7 @@ func (s *Server) handleIndexStats(w http.ResponseWriter, r *request) error {
 		return meili.IndexNotFound(r.uid())
 	}
 	path := "/indexes/" + ix.NodeUID + "/stats" + internalSizes(query)
-	reports, err := askNodes[indexStats](r.Context(), s, r.View, ix.Nodes(), path)
+	reports, err := askNodes[indexStats](r.Context(), s, r.View, ix.Nodes(), node.Request{Method: "GET", Path: path})
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (s *Server) handleStats(w http.ResponseWriter, r *request) error {
 	if refused != nil {
 		return refused
 	}
-	reports, err := askNodes[nodeStats](r.Context(), s, r.View, slices.Sorted(maps.Keys(r.View.Nodes)), "/stats"+internalSizes(query))
+	reports, err := askNodes[nodeStats](r.Context(), s, r.View, slices.Sorted(maps.Keys(r.View.Nodes)), node.Request{Method: "GET", Path: "/stats" + internalSizes(query)})
 	if err != nil && len(r.View.Nodes) > 0 {
 		return err
 	}
@@ -123,7 +123,7 @@ func indexReports(reports map[fsm.NodeID]nodeStats, ix *fsm.Index) map[fsm.NodeI
 }
 
 // askNodes sends one GET to each of the nodes at once; nodes that do not answer are left out. It fails when none does.
-func askNodes[T any](ctx context.Context, s *Server, view *fsm.View, ids []fsm.NodeID, path string) (map[fsm.NodeID]T, error) {
+func askNodes[T any](ctx context.Context, s *Server, view *fsm.View, ids []fsm.NodeID, send node.Request) (map[fsm.NodeID]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.SearchTimeout)
 	defer cancel()
 	type answer struct {
@@ -136,7 +136,7 @@ func askNodes[T any](ctx context.Context, s *Server, view *fsm.View, ids []fsm.N
 		go func() { // ends with its request, which ctx bounds; the channel holds every answer
 			a := answer{id: id}
 			var response *node.Response
-			if response, a.err = s.exchange(ctx, s.nodes.Client(view, id), node.Request{Method: "GET", Path: path}); a.err == nil {
+			if response, a.err = s.exchange(ctx, s.nodes.Client(view, id), send); a.err == nil {
 				a.err = json.Unmarshal(response.Body, &a.value)
 			}
 			answers <- a

@@ -20,9 +20,31 @@ func (m *merger) details(status string) json.RawMessage {
 		if _, has := meili.Get(public, count); !has {
 			continue
 		}
+		if count == "deletedDocuments" && status == fsm.StatusFailed && m.leavesOpen(count) {
+			continue
+		}
 		public = replaceMember(public, count, m.count(count, status, note))
 	}
 	return public
+}
+
+// leavesOpen reports whether every node that failed an edition left a counter open, which Meilisearch does when the
+// function failed, and not when its outcome was refused.
+func (m *merger) leavesOpen(name string) bool {
+	if meili.TaskKind(m.task.Kind) != meili.TaskDocumentEdition {
+		return false
+	}
+	open := false
+	for i, r := range m.reports {
+		if m.verdicts[i] != failed || r.Task == nil {
+			continue
+		}
+		if text, has := meili.Get(r.Task.Details, name); !has || string(text) != "null" {
+			return false
+		}
+		open = true
+	}
+	return open
 }
 
 // count is one counter: 0 for what did not succeed.

@@ -112,6 +112,19 @@ func TestCountsAreOncePerDocument(t *testing.T) {
 	}
 }
 
+func TestEditionsThatFail(t *testing.T) {
+	enqueued := json.RawMessage(`{"editedDocuments":null,"deletedDocuments":null}`)
+	for node, want := range map[string]string{
+		`{"editedDocuments":0,"deletedDocuments":null}`: `{"editedDocuments":0,"deletedDocuments":null}`, // the function failed
+		`{"editedDocuments":0,"deletedDocuments":0}`:    `{"editedDocuments":0,"deletedDocuments":0}`,
+	} {
+		got := Merge(&fsm.Task{Kind: "documentEdition", Details: enqueued}, []Report{report("a", "failed", nil, node)}, "m")
+		if string(got.Details) != want {
+			t.Errorf("got %s, want %s", got.Details, want)
+		}
+	}
+}
+
 func TestTimesSpanAllNodes(t *testing.T) {
 	at := func(s int) *time.Time { v := time.Unix(int64(s), 0); return &v }
 	a, b := report("a", "succeeded", nil, ""), report("b", "succeeded", nil, "")

@@ -1,0 +1,61 @@
+package proxy
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"miroir/fsm"
+)
+
+// What the nodes need for Miroir is not on for clients.
+func TestShardFiltersAreBehindTheirFeature(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 8, spread: fsm.SpreadAuto})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	for path, body := range map[string]string{
+		"/indexes/m/search":          `{"filter":"_shard = 1"}`,
+		"/indexes/m/facet-search":    `{"facetName":"id","filter":["id = 1","_shard = 1"]}`,
+		"/indexes/m/documents/fetch": `{"filter":"_shard = 1"}`,
+		"/indexes/m/similar":         `{"id":1,"embedder":"x","filter":"_shard = 1"}`,
+		"/multi-search":              `{"queries":[{"indexUid":"m","filter":"_shard = 1"}]}`,
+	} {
+		answer := c.call("POST", path, body)
+		if answer.Code != http.StatusBadRequest || !strings.Contains(answer.Body.String(), "using a shard filter requires enabling the `network`") {
+			t.Errorf("%s: status %d: %s", path, answer.Code, answer.Body)
+		}
+	}
+}
+
+func TestBodiesThatAreNotWhatTheyAreSaidToBe(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	for _, coding := range []string{"gzip", "deflate", "br", "zstd"} {
+		request := httptest.NewRequest("POST", "/indexes/m/documents", strings.NewReader(`[{"id":1}]`))
+		request.Header.Set("Authorization", "Bearer "+testMasterKey)
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Content-Encoding", coding)
+		answer := httptest.NewRecorder()
+		c.server.ServeHTTP(answer, request)
+		if answer.Code != http.StatusBadRequest || !strings.Contains(answer.Body.String(), "The provided payload is incomplete and cannot be parsed") {
+			t.Errorf("%s: status %d: %s", coding, answer.Code, answer.Body)
+		}
+	}
+}
+
+func TestNormalPath(t *testing.T) {
+	for path, want := range map[string]string{"/": "/", "//": "/", "/a/": "/a", "/a//b///": "/a/b", "/a/b": "/a/b"} {
+		if got := normalPath(path); got != want {
+			t.Errorf("%q: %q, want %q", path, got, want)
+		}
+	}
+}
+
+// A bad body is judged before the feature is.
+func TestEditWithoutFunction(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	for body, code := range map[string]string{`{}`: "missing_document_edition_function", `{"function":"doc.a=1"}`: "feature_not_enabled"} {
+		if answer := c.call("POST", "/indexes/m/documents/edit", body); !strings.Contains(answer.Body.String(), code) {
+			t.Errorf("%s: status %d: %s", body, answer.Code, answer.Body)
+		}
+	}
+}
