@@ -78,7 +78,7 @@ func (f *federated) needsCensus(answers []*federatedAnswer) bool {
 	for _, a := range answers {
 		total += a.total
 	}
-	if len(answers) < 2 || total > maxCensus {
+	if len(answers) < 2 || total > f.censusLimit() {
 		return false
 	}
 	needed := f.multi.Federation.Distinct != nil
@@ -90,6 +90,14 @@ func (f *federated) needsCensus(answers []*federatedAnswer) bool {
 		needed = needed || depends && len(f.callsOf(answers, query.IndexUID)) > 1
 	}
 	return needed
+}
+
+func (f *federated) censusLimit() int {
+	distinct := f.multi.Federation.Distinct != nil
+	for i := range f.multi.Queries {
+		distinct = distinct || f.distinctFor(i) != ""
+	}
+	return censusLimit(distinct, f.multi.Federation.Paged())
 }
 
 func (f *federated) callsOf(answers []*federatedAnswer, uid string) []Call {
@@ -105,7 +113,7 @@ func (f *federated) callsOf(answers []*federatedAnswer, uid string) []Call {
 // takeCensus finds out what one server would find in an index. nil where that cannot be told.
 func (f *federated) takeCensus(ctx context.Context, answers []*federatedAnswer, uid string) *indexCensus {
 	x := &indexCensus{uid: uid, queries: map[int]censusQuery{}}
-	taking := censusTaking{calls: f.callsOf(answers, uid), facets: f.multi.Federation.FacetsByIndex[uid]}
+	taking := censusTaking{calls: f.callsOf(answers, uid), limit: f.censusLimit(), facets: f.multi.Federation.FacetsByIndex[uid]}
 	for i := range f.multi.Queries {
 		query := &f.multi.Queries[i]
 		if query.IndexUID != uid {

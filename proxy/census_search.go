@@ -15,10 +15,11 @@ func (q *search) countByCensus(ctx context.Context, answers []answered[*nodeAnsw
 	for _, a := range answers {
 		fewest += a.Value.total
 	}
-	if fewest > maxCensus || !canTakeCensus(q, f.distinct) {
+	limit := censusLimit(f.distinct != "", q.query.Paged())
+	if fewest > limit || !canTakeCensus(q, f.distinct) {
 		return nil, nil
 	}
-	taking := censusTaking{search: q, calls: callsOf(answers), facets: q.query.Facets, queries: []censusQuery{{query: q.query, kind: q.kind, distinct: f.distinct}}}
+	taking := censusTaking{search: q, calls: callsOf(answers), facets: q.query.Facets, limit: limit, queries: []censusQuery{{query: q.query, kind: q.kind, distinct: f.distinct}}}
 	c, rankings, err := taking.take(ctx)
 	if err != nil {
 		return nil, nil
