@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -143,9 +144,6 @@ func (s *Server) sessionWrites(r *request, uid string) ([]fsm.SessionWrite, erro
 		}
 	}
 	writes, err := s.cluster.Tasks().SessionWrites(r.session, ids...)
-	ttl := time.Duration(r.View.Config.Sessions.TTLSeconds) * time.Second
-	now := s.opts.Now()
-	writes = slices.DeleteFunc(writes, func(w fsm.SessionWrite) bool { return w.At.Add(ttl).Before(now) })
 	r.View = s.cluster.View() // at least as new as the writes
 	return writes, err
 }
@@ -218,6 +216,10 @@ func (p *sessionPin) finished(ctx context.Context, c *node.Client) (bool, error)
 	for _, uid := range p.tasks {
 		task, err := p.s.cluster.Tasks().Task(uid)
 		switch {
+		case err == nil && task.Status == fsm.StatusSucceeded && slices.ContainsFunc(task.NodeTasks, func(share fsm.NodeTask) bool {
+			return share.Node == c.ID() && share.Status == fsm.StatusFailed
+		}):
+			return false, fmt.Errorf("node %s failed task %d, which others did", c.ID(), uid)
 		case errors.Is(err, fsm.ErrNotFound), err == nil && task.Finished():
 			continue // deleted tasks had finished too
 		case err != nil:
@@ -239,7 +241,8 @@ func (p *sessionPin) finished(ctx context.Context, c *node.Client) (bool, error)
 		if err != nil {
 			return false, err
 		}
-		if len(found) < len(open) || slices.ContainsFunc(found, func(t node.Task) bool { return !t.Finished() }) {
+		// One that failed is not done: others may do it, which the end of the client's task will tell.
+		if len(found) < len(open) || slices.ContainsFunc(found, func(t node.Task) bool { return !t.Finished() || t.Failed() }) {
 			return false, nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"miroir/fsm"
+	"miroir/meili"
 )
 
 // inSession sends a request in a session.
@@ -87,6 +88,32 @@ func TestSessionsReadTheirWrites(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A node fails the write of a session at once, another takes its time to do it; the clock of the pod that reads is an hour
+// ahead. Red when a failed task counts as done, and when sessions end by the reader's clock.
+func TestSessionsWaitForTheNodeThatDoesTheWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 4, spread: fsm.SpreadAuto})
+		defer c.stop()
+		const indexes = 8 // so that either node is chosen for some
+		for i := range indexes {
+			succeeded(t, c.do("POST", "/indexes", fmt.Sprintf(`{"uid":"i%d","primaryKey":"id"}`, i)))
+		}
+		c.nodes["n0-0"].FailTasks(func(meili.TaskKind) *meili.Error { return meili.Errorf(meili.CodeInternal, "no space left") })
+		c.nodes["n0-1"].TaskDelay(200 * time.Millisecond)
+		for i := range indexes {
+			path := fmt.Sprintf("/indexes/i%d/documents", i)
+			if write := c.inSession("s", "POST", path, `{"id":1}`); write.Code != http.StatusAccepted {
+				t.Fatalf("write: %d %s", write.Code, write.Body)
+			}
+			c.ahead.Store(int64(time.Hour))
+			if read := c.inSession("s", "GET", path+"/1", ""); read.Code != http.StatusOK {
+				t.Errorf("index %d: %d %s", i, read.Code, read.Body)
+			}
+			c.ahead.Store(0)
+		}
+	})
 }
 
 // TestSessionsSeeWhatIndexesBecome: creation, settings, swaps and deletion show only at the end of their tasks.

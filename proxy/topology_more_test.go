@@ -13,6 +13,7 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/meili"
 	"miroir/workers"
 )
 
@@ -39,6 +40,33 @@ func TestReplicationFactorChangesUnderLoad(t *testing.T) {
 			}
 			l.end()
 		})
+	}
+}
+
+// A node accepts to drop the index that it no longer holds and fails. Red when the task of the node is not looked at.
+func TestSurplusIndexThatANodeFailsToDropIsDroppedLater(t *testing.T) {
+	c := newRepairCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 2, spread: fsm.SpreadAuto}, workers.Repair{})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	for _, n := range c.nodes {
+		failures := 0
+		n.FailTasks(func(kind meili.TaskKind) *meili.Error {
+			if kind != meili.TaskIndexDeletion || failures == 3 {
+				return nil
+			}
+			failures++
+			return meili.Errorf(meili.CodeInternal, "no space left")
+		})
+	}
+	c.ended(c.begun("PATCH", "/_miroir/topology", `{"replication_factor":1}`))
+	c.balanced()
+	left := 0
+	for node := range c.nodes {
+		if c.on(node, "GET", "/indexes/m", "")["code"] != "index_not_found" {
+			left++
+		}
+	}
+	if left != 1 {
+		t.Errorf("%d nodes have the index, want 1", left)
 	}
 }
 

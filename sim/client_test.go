@@ -200,8 +200,8 @@ func (w *world) ask(p *pod, seen *read, path string) {
 	if got.status == 0 {
 		return
 	}
-	if time.Since(began) >= sessionWait {
-		seen.own = nil // it need not wait any longer
+	if seen.own != nil && (time.Since(began) >= sessionWait || w.plans(faultFail) && !seen.own.stands()) {
+		seen.own = nil // it need not wait any longer, or builds on a write of others that the node may have failed
 	}
 	if seen.own != nil {
 		w.count("session reads")

@@ -71,6 +71,9 @@ func newBusyOperation(r *rand.Rand, h *history, marker string) *operation {
 	return op
 }
 
+// stands reports that what a write makes of its documents does not depend on what they were.
+func (op *operation) stands() bool { return op.kind == opAdd || op.kind == opDelete }
+
 // touches reports that a write is about a document.
 func (op *operation) touches(id int) bool {
 	switch op.kind {

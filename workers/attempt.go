@@ -145,7 +145,8 @@ func (a *attempt) finished(ctx context.Context, uid int64) error {
 	if uid < 0 {
 		return nil
 	}
-	return a.target.finished(ctx, uint32(uid))
+	_, err := a.target.finished(ctx, uint32(uid))
+	return err
 }
 
 func (a *attempt) ref(s *slot) fsm.ReplicaRef {

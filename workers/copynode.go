@@ -255,21 +255,21 @@ func (n copyNode) await(ctx context.Context, uids []uint32) error {
 	return nil
 }
 
-// finished waits until the node has finished a task, well or not.
-func (n copyNode) finished(ctx context.Context, uid uint32) error {
+// finished waits until the node has finished a task, well or not, and returns it.
+func (n copyNode) finished(ctx context.Context, uid uint32) (task node.Task, err error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		list, err := n.tasks(ctx, []uint32{uid})
 		if err != nil {
-			return err
+			return task, err
 		}
 		if len(list) == 0 {
-			return fmt.Errorf("node %s does not know task %d any more", n.client.ID(), uid)
+			return task, fmt.Errorf("node %s does not know task %d any more", n.client.ID(), uid)
 		}
 		if list[0].Finished() {
-			return nil
+			return list[0], nil
 		}
 		if !sleep(ctx, pause) {
-			return ctx.Err()
+			return task, ctx.Err()
 		}
 	}
 }

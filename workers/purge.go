@@ -3,6 +3,7 @@ package workers
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -127,5 +128,9 @@ func (p *purge) deleteIndex(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.on.finished(ctx, summary.TaskUID)
+	deletion, err := p.on.finished(ctx, summary.TaskUID)
+	if err == nil && !isGone(deletion) {
+		err = fmt.Errorf("node %s does not delete the index: %s", p.key.node, deletion.Error)
+	}
+	return err
 }

@@ -1,67 +1,149 @@
 package main
 
 // mutant is a bug to plant: in file, old is replaced by new. old occurs exactly once.
-type mutant struct{ name, file, old, new string }
+type mutant struct {
+	name, file, old, new string
+	plan                 string // of the histories that look for it; "" for any
+	pods                 int    // of these histories; 0: as the seed says
+	test                 string // package and name of the test that finds what histories show too rarely; "" for none
+}
 
 var mutants = []mutant{
+	// Writes
 	{
-		"a replica that missed a write stays in sync", "fsm/insync.go",
-		"		return happened && c.Ack != acked\n", "		return false\n",
+		name: "a replica that missed a write stays in sync", file: "fsm/insync.go",
+		old: "		return happened && c.Ack != acked\n", new: "		return false\n",
 	},
 	{
-		"replicas that are out of sync are read", "proxy/plan.go",
-		"if replica.State != fsm.Active || c.standing", "if replica.State == fsm.Leaving || c.standing",
+		name: "the result of a write is committed without the replicas that missed it", file: "fsm/end.go",
+		old: "		for _, i := range v.Stale {", new: "		for _, i := range v.Stale[:0] {", plan: "absence",
 	},
 	{
-		"nodes are asked without the shard filter", "proxy/plan.go",
-		"	return c.Shards\n", "	return nil\n",
+		name: "a replica that failed a task stays in sync", file: "fsm/finish.go",
+		old: "	if len(nodes) == 0 {\n		return nil", new: "	if len(nodes) >= 0 {\n		return nil", plan: "faults",
 	},
 	{
-		"writes are answered before the result is committed, whatever it is", "proxy/write.go",
-		"if complete && w.begin.Session", "if complete = true; complete && w.begin.Session",
+		name: "writes are answered before the result is committed, whatever it is", file: "proxy/write.go",
+		old: "if complete && w.begin.Session", new: "if complete = true; complete && w.begin.Session", plan: "only copy",
 	},
 	{
-		"a write may overtake an earlier one of its index on the way to the nodes", "proxy/write.go",
-		"	w, err := wr.start(ctx, propose, names)\n	unlock()\n", "	unlock()\n	w, err := wr.start(ctx, propose, names)\n",
+		name: "a write may overtake an earlier one of its index on the way to the nodes", file: "proxy/write.go",
+		old: "	w, err := wr.start(ctx, propose, names)\n	unlock()\n", new: "	unlock()\n	w, err := wr.start(ctx, propose, names)\n", plan: "busy moves",
 	},
 	{
-		"a node that cannot be asked for a write counts as not having it", "proxy/fanout.go",
-		"	if !asked {\n", "	if !asked && f == nil {\n",
+		name: "a node that cannot be asked for a write counts as not having it", file: "proxy/fanout.go",
+		old: "	if !asked {\n", new: "	if !asked && f == nil {\n", plan: "only copy",
 	},
 	{
-		"a new leader takes nodes that cannot be asked for such that do not have the write", "workers/intents.go",
-		"ack.Unknown = !errors.Is(err, errNotThere) && !errors.As(err, &refused)", "ack.Unknown = errors.As(err, &refused) && false",
+		name: "an answer that names no task counts as a refusal", file: "proxy/fanout.go",
+		old: "&node.Error{Node: client.ID(), Outcome: node.Unknown, Err: err} //", new: "err //", plan: "only copy",
 	},
 	{
-		"a repair drops the last copy of what was written meanwhile", "workers/attempt.go",
-		"	if touched.Everything {\n		if a.job.size() > heldDocuments {", "	touched = tasks.Touched{}\n	if touched.Everything {\n		if a.job.size() > heldDocuments {",
+		name: "the clock of a node is believed when a write is looked for", file: "proxy/node/tasks.go",
+		old: "const trustedClock = 5000", new: "const trustedClock = 0", plan: "only copy",
 	},
 	{
-		"a repair is not told what writers touch", "proxy/write.go",
-		"	wr.watches.note(w.begun.Index.ID, p.touched)\n", "",
+		name: "a new leader takes nodes that cannot be asked for such that do not have the write", file: "workers/intents.go",
+		old: "ack.Unknown = !errors.Is(err, errNotThere) && !errors.As(err, &refused)", new: "ack.Unknown = errors.As(err, &refused) && false", plan: "only copy",
 	},
 	{
-		"a repair leaves documents that were deleted", "workers/copying.go",
-		"		if _, found := slices.BinarySearch(ours, id); !found {\n			extra", "		if found := false; found {\n			extra",
+		name: "an earlier write is decided although it takes the only holder of a later one out of sync", file: "workers/intents.go",
+		old: "if node, shard, alone := soleHolder(ix, first, second); alone {", new: "if node, shard, alone := soleHolder(ix, first, second); alone && false {",
+		plan: "faults", pods: 3, test: "./proxy TestANodeThatAloneMayHaveALaterWriteStaysInSync",
 	},
 	{
-		"a disk that was lost or is older goes unnoticed", "workers/health.go",
-		"	if newest >= n.LastTaskUID {", "	if newest >= n.LastTaskUID || true {",
+		name: "a task ends as soon as one node has done it", file: "tasks/merge.go",
+		old: "case m.verdicts[i] == waiting && r.InSync:", new: "case m.verdicts[i] == waiting && r.InSync && false:", plan: "faults",
+	},
+	// Names
+	{
+		name: "a deletion that half the nodes did is refused", file: "fsm/end.go",
+		old: "if t.deletes(in) && slices.ContainsFunc", new: "if t == nil && slices.ContainsFunc", plan: "faults",
 	},
 	{
-		"a node whose last health check failed is read like the others", "proxy/plan.go",
-		"n.State == fsm.NodeDegraded || ", "",
+		name: "a node that accepts to delete an index and fails is not asked again", file: "workers/leftovers.go",
+		old: "if len(list) > 0 && isGone(list[0]) {", new: "if len(list) > 0 {", plan: "faults",
+		test: "./proxy TestIndexThatANodeFailsToDropIsAskedForAgain",
 	},
 	{
-		"a deletion that half the nodes did is refused", "fsm/end.go",
-		"if t.deletes(in) && slices.ContainsFunc", "if t == nil && slices.ContainsFunc",
+		name: "tasks end before the name they were sent to leads to their index", file: "workers/taskwatch.go",
+		old: "return moving && mover < task.UID", new: "return moving && mover < task.UID && false", plan: "faults",
 	},
 	{
-		"tasks end before the name they were sent to leads to their index", "workers/taskwatch.go",
-		"return moving && mover < task.UID", "return moving && mover < task.UID && false",
+		name: "a swap does not wait until its indexes are created", file: "proxy/write.go",
+		old: "ix != nil && !ix.Visible {", new: "ix != nil && !ix.Visible && false {", plan: "faults", test: "./proxy TestNothingIsWrittenByASwapThatCannotHappen",
+	},
+	// Reads
+	{
+		name: "replicas that are out of sync are read", file: "proxy/plan.go",
+		old: "if replica.State != fsm.Active || c.standing", new: "if replica.State == fsm.Leaving || c.standing", plan: "absence",
 	},
 	{
-		"a task ends as soon as one node has done it", "tasks/merge.go",
-		"case m.verdicts[i] == waiting && r.InSync:", "case m.verdicts[i] == waiting && r.InSync && false:",
+		name: "nodes are asked without the shard filter", file: "proxy/plan.go",
+		old: "	return c.Shards\n", new: "	return nil\n",
+	},
+	{
+		name: "a pod without leader trusts its view on what nodes hold", file: "proxy/plan.go",
+		old: "c.whole || !c.request.Old && len", new: "c.whole || len", plan: "troubled topology", pods: 3, test: "./proxy TestPlanRead",
+	},
+	{
+		name: "a node whose last health check failed is read like the others", file: "proxy/plan.go",
+		old: "n.State == fsm.NodeDegraded || ", new: "", plan: "destroy",
+	},
+	{
+		name: "a pod reads unmarked after its lease has run out", file: "raftnode/lease.go",
+		old: "return asked != 0 && time.Since(n.started)", new: "return asked != 0 || time.Since(n.started)", plan: "faults", pods: 3,
+	},
+	{
+		name: "an answer does not wait until every pod knows which replicas are stale", file: "proxy/forward.go",
+		old: "	if s.peers == nil || len(stale) == 0 {", new: "	if s.peers != nil || len(stale) == 0 {", plan: "faults", pods: 3,
+	},
+	{
+		name: "reads do not wait for the writes of their session", file: "proxy/session.go",
+		old: "if p == nil || len(p.tasks) == 0 || c == nil {", new: "if p == nil || len(p.tasks) >= 0 || c == nil {", plan: "absence",
+	},
+	{
+		name: "a hedged request answers with the original and its substitutes", file: "proxy/hedge.go",
+		old: "		timer.Stop()\n		return []T{answer}, false, nil\n", new: "		if !timer.Stop() {\n			parts, _ := all(ctx, others())\n			return append(parts, answer), true, nil\n		}\n		return []T{answer}, false, nil\n",
+		plan: "slow nodes",
+	},
+	// Repair, catching up, moves
+	{
+		name: "a repair drops the last copy of what was written meanwhile", file: "workers/attempt.go",
+		old: "	if touched.Everything {\n		if a.job.size() > heldDocuments {", new: "	touched = tasks.Touched{}\n	if touched.Everything {\n		if a.job.size() > heldDocuments {", plan: "busy repair",
+	},
+	{
+		name: "a repair activates before the last copy and the comparison", file: "workers/attempt.go",
+		old: "		err := part.conclude(holding, touched)\n", new: "		err := part.activate(holding)\n", plan: "busy repair",
+	},
+	{
+		name: "a repair is not told what writers touch", file: "proxy/write.go",
+		old: "	wr.watches.note(w.begun.Index.ID, p.touched)\n", new: "", plan: "busy repair",
+	},
+	{
+		name: "a repair leaves documents that were deleted", file: "workers/copying.go",
+		old: "		if _, found := slices.BinarySearch(ours, id); !found {\n			extra", new: "		if found := false; found {\n			extra", plan: "destroy",
+	},
+	{
+		name: "a move activates its target without holding the writes", file: "proxy/watch.go",
+		old: "	unlock, err := s.lockIndex(ctx, index)\n	if err != nil {\n		return err\n	}\n	defer unlock()\n	ctx, cancel := context.WithTimeout(ctx, limit)\n	defer cancel()\n	for !s.writer.idle(index) {",
+		new: "	ctx, cancel := context.WithTimeout(ctx, limit)\n	defer cancel()\n	for limit == 0 {", plan: "busy moves",
+	},
+	{
+		name: "a node gets new writes before those it has missed", file: "proxy/catchup.go",
+		old: "	if log == nil {\n		done = f.sendTo(sub)\n", new: "	if log == nil || sub.late {\n		done = f.sendTo(sub)\n", plan: "absence",
+	},
+	{
+		name: "catching up replays what the node has already", file: "workers/catchup.go",
+		old: "wanted = wanted && !r.has[string(entry.Write)]", new: "wanted = wanted && r.has != nil", plan: "absence",
+	},
+	// Disks
+	{
+		name: "a disk that was lost or is older goes unnoticed", file: "workers/health.go",
+		old: "	if newest >= n.LastTaskUID {", new: "	if newest >= n.LastTaskUID || true {", plan: "destroy",
+	},
+	{
+		name: "task uids that a wiped node gives anew are taken for new ones", file: "proxy/fanout.go",
+		old: "if err == nil && uid <= known {", new: "if err == nil && uid <= known && false {", plan: "busy repair", test: "./proxy TestTaskUIDsOfALostDiskAreNotTakenForOldOnes",
 	},
 }
