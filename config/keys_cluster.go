@@ -36,7 +36,7 @@ func clusterKeys() []key {
 		{name: "placement.catch_up_log_bytes", help: "What the leader keeps of writes that absent nodes missed.", at: func(c *fsm.Config) value { return number(&c.CatchUp.Bytes, 0, maxBytes) }},
 		{name: "placement.catch_up_log_max_age_s", help: "And for how long.", at: func(c *fsm.Config) value { return number(&c.CatchUp.MaxAgeS, 1, yearS) }},
 
-		{name: "rebalancer.auto_rebalance_on_recovery", help: "Repair the replicas of a node that returns.", at: func(c *fsm.Config) value { return boolean(&c.Rebalancer.AutoRebalanceOnRecovery) }},
+		{name: "rebalancer.auto_rebalance_on_recovery", help: "Copy what a node that returns has missed; false: only when a rebalance is asked for.", at: func(c *fsm.Config) value { return boolean(&c.Rebalancer.AutoRebalanceOnRecovery) }},
 		{name: "rebalancer.max_concurrent_migrations", help: "Shards that move at once.", at: func(c *fsm.Config) value { return number(&c.Rebalancer.MaxConcurrentMigrations, 1, 1000) }},
 		{name: "rebalancer.migration_timeout_s", help: "A move that takes longer is begun again.", at: func(c *fsm.Config) value { return number(&c.Rebalancer.MigrationTimeoutS, 1, yearS) }},
 		{name: "rebalancer.page_size", help: "Documents copied at once.", at: func(c *fsm.Config) value { return number(&c.Rebalancer.PageSize, 1, 100_000) }},

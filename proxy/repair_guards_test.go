@@ -80,7 +80,7 @@ func TestRepairUnderAnOldEpochIsVoid(t *testing.T) {
 	if !changed.Load() {
 		t.Fatal("the replica was not changed")
 	}
-	if counted(set, `miroir_repair_shards_total{result="failed"}`) == 0 {
+	if counted(set, `miroir_repair_shards_total{reason="stale",result="failed"}`) == 0 {
 		t.Error("a copy that was made under another epoch activated the replica")
 	}
 	c.equalEverywhere("m", want)

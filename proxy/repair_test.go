@@ -303,7 +303,7 @@ func TestWritesOvertakenByThePageAreCopiedAgain(t *testing.T) {
 			set := metrics.NewSet()
 			c.repair(workers.Repair{Metrics: set})
 			c.repaired("m")
-			if n := set.GetOrCreateCounter(`miroir_repair_shards_total{result="failed"}`).Get(); n != 0 {
+			if n := set.GetOrCreateCounter(`miroir_repair_shards_total{reason="stale",result="failed"}`).Get(); n != 0 {
 				t.Errorf("%d attempts failed: what was overtaken was found too late", n)
 			}
 			if got, want := c.documentsOn("n1-0", "m"), c.documentsOn("n0-0", "m"); !reflect.DeepEqual(got, want) {

@@ -24,6 +24,8 @@ type attempt struct {
 	rate   *rate.Limiter // of documents that are copied
 	job    *repairJob
 	meter  *repairMeter
+	// mayCopy reports whether a replica may be copied now.
+	mayCopy func(*fsm.View, *attempt, *slot) bool
 
 	watch  *tasks.WriteWatch
 	slots  []*slot // that are out of sync
@@ -56,6 +58,9 @@ func (a *attempt) run(ctx context.Context) error {
 	}
 	if done, err := a.catchUp(ctx); done || err != nil {
 		return err
+	}
+	if view := a.opts.Cluster.View(); !slices.ContainsFunc(a.slots, func(s *slot) bool { return a.mayCopy(view, a, s) }) {
+		return errNotAsked
 	}
 	if err := a.join(ctx); err != nil {
 		return err
@@ -177,6 +182,8 @@ var (
 	errVoid = errors.New("the replicas changed meanwhile")
 	// errStopped says that moves were paused or canceled.
 	errStopped = errors.New("moves are stopped")
+	// errNotAsked says that what a node missed is not copied to it before an operator asks for it.
+	errNotAsked = errors.New("rebalancer.auto_rebalance_on_recovery is false: start a rebalance to have it copied")
 	// errAgain asks for another round.
 	errAgain = errors.New("the index was written too much meanwhile")
 )

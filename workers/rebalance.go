@@ -257,10 +257,29 @@ func (r *rebalancer) next(view *fsm.View, moves *fsm.Moves, job *fsm.Job) []fsm.
 			return []fsm.Command{end(fsm.JobCanceled, "the group was removed")}
 		}
 	}
-	if moves.Remaining(job) > 0 {
+	if moves.Remaining(job) > 0 || job.Type == fsm.JobRebalance && awaitsRepair(view, job) {
 		return nil
 	}
 	return []fsm.Command{end(fsm.JobSucceeded, "")}
+}
+
+// awaitsRepair reports that a rebalance was asked for although nothing moves, so that replicas are repaired that are not by
+// themselves.
+func awaitsRepair(view *fsm.View, job *fsm.Job) bool {
+	if view.Config.Rebalancer.AutoRebalanceOnRecovery {
+		return false
+	}
+	for _, n := range view.Nodes {
+		if n.State == fsm.NodeFailed {
+			continue // it is repaired when it returns and another rebalance is asked for
+		}
+		for _, ix := range view.Indexes {
+			if (job.Index == 0 || job.Index == ix.ID) && slices.Contains(ix.Nodes(fsm.Stale, fsm.Joining), n.ID) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // holdsReplicas reports whether a node has a replica in any state.

@@ -3,6 +3,7 @@ package workers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -77,22 +78,39 @@ type jobKey struct {
 
 // repairMeter are the metrics of the repair.
 type repairMeter struct {
-	active                      *metrics.Gauge
-	repaired, failed, documents *metrics.Counter
-	migrated                    *metrics.Counter // documents that moves wrote
-	held                        *metrics.Histogram
+	active              *metrics.Gauge
+	outcomes            map[repairReason]repairOutcomes
+	documents, migrated *metrics.Counter // written in all, and by moves
+	held                *metrics.Histogram
 }
+
+// repairReason is why a replica is filled.
+type repairReason string
+
+const (
+	reasonMove        repairReason = "move"        // it is on its way in
+	reasonStale       repairReason = "stale"       // it missed a write, or its node lost its disk
+	reasonAntiEntropy repairReason = "antientropy" // it was found to differ
+)
+
+type repairOutcomes struct{ repaired, failed *metrics.Counter }
 
 func newRepairer(o Options, bells moveBells) *repairer {
 	set := o.Repair.Metrics
-	return &repairer{opts: o, repair: o.Repair, bells: bells, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
+	r := &repairer{opts: o, repair: o.Repair, bells: bells, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
 		active:    set.GetOrCreateGauge("miroir_repair_active", nil),
-		repaired:  set.GetOrCreateCounter(`miroir_repair_shards_total{result="repaired"}`),
-		failed:    set.GetOrCreateCounter(`miroir_repair_shards_total{result="failed"}`),
+		outcomes:  map[repairReason]repairOutcomes{},
 		documents: set.GetOrCreateCounter("miroir_repair_documents_copied_total"),
 		migrated:  set.GetOrCreateCounter("miroir_rebalance_documents_migrated_total"),
 		held:      set.GetOrCreateHistogram("miroir_repair_write_hold_seconds"),
 	}}
+	for _, reason := range []repairReason{reasonMove, reasonStale, reasonAntiEntropy} {
+		count := func(result string) *metrics.Counter {
+			return set.GetOrCreateCounter(fmt.Sprintf("miroir_repair_shards_total{reason=%q,result=%q}", reason, result))
+		}
+		r.meter.outcomes[reason] = repairOutcomes{repaired: count("repaired"), failed: count("failed")}
+	}
+	return r
 }
 
 // run looks for replicas to repair until ctx ends, and waits for the copies in progress.
@@ -146,8 +164,27 @@ func (r *repairer) expect(refs []fsm.ReplicaRef, counter *metrics.Counter) {
 	}
 }
 
-// account counts what a repair wrote, if it was to undo a difference.
-func (r *repairer) account(a *attempt) {
+// reason says why a replica is filled.
+func (r *repairer) reason(a *attempt, s *slot) repairReason {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case s.fresh:
+		return reasonMove
+	case r.suspects[a.ref(s)] != nil:
+		return reasonAntiEntropy
+	}
+	return reasonStale
+}
+
+// account counts what became of an attempt, and what it wrote if it was to undo a difference.
+func (r *repairer) account(a *attempt, failed bool) {
+	for _, s := range a.synced {
+		r.meter.outcomes[r.reason(a, s)].repaired.Inc()
+	}
+	if failed && len(a.slots) > 0 {
+		r.meter.outcomes[r.reason(a, a.slots[0])].failed.Inc()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var counter *metrics.Counter
@@ -160,6 +197,19 @@ func (r *repairer) account(a *attempt) {
 	if counter != nil {
 		counter.Add(int(a.job.copiedDocuments()))
 	}
+}
+
+// mayCopy reports whether a replica out of sync may be copied now, and not only be sent what it missed.
+func (r *repairer) mayCopy(view *fsm.View, a *attempt, s *slot) bool {
+	return view.Config.Rebalancer.AutoRebalanceOnRecovery || r.reason(a, s) != reasonStale ||
+		a.replica(view.Indexes[a.job.key.index], s).State == fsm.Joining || askedFor(view, a.job.key.index)
+}
+
+// askedFor reports that an operator has asked for the replicas of an index to be brought in order.
+func askedFor(view *fsm.View, index fsm.IndexID) bool {
+	return slices.ContainsFunc(view.Jobs, func(job fsm.Job) bool {
+		return job.Type == fsm.JobRebalance && job.State == fsm.JobRunning && (job.Index == 0 || job.Index == index)
+	})
 }
 
 // pending reports that there are jobs.
@@ -235,16 +285,16 @@ func (r *repairer) work(ctx context.Context, job *repairJob) {
 	attempting, cancel := context.WithTimeout(ctx, repair.Timeout)
 	defer cancel()
 	began := r.opts.Now()
-	a := &attempt{opts: r.opts, repair: repair, rate: r.rate, job: job, meter: &r.meter}
+	a := &attempt{opts: r.opts, repair: repair, rate: r.rate, job: job, meter: &r.meter, mayCopy: r.mayCopy}
 	err := a.run(attempting)
 	log := r.opts.Logger.With("index", job.indexUID(), "node_id", job.key.node, "replicas", len(a.synced), "left", len(a.slots), "copied", job.copiedDocuments(),
 		"took", r.opts.Now().Sub(began))
-	r.meter.repaired.Add(len(a.synced))
-	r.account(a)
+	r.account(a, err != nil && ctx.Err() == nil && !errors.Is(err, errNotAsked))
 	switch {
 	case ctx.Err() != nil:
+	case errors.Is(err, errNotAsked):
+		log.Debug("replicas not repaired", "error", err)
 	case err != nil:
-		r.meter.failed.Inc()
 		log.Warn("replicas not repaired", "error", err)
 	default:
 		log.Info("replicas repaired: in sync again")
