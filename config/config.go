@@ -40,6 +40,7 @@ type Server struct {
 	BodyMemoryBytes       int64 // the rest of a body is spooled to disk
 	MaxConcurrentRequests int
 	MaxQueuedRequests     int
+	RequestTimeout        time.Duration
 	ReadyCoverageWait     time.Duration
 	ShutdownGrace         time.Duration
 }
@@ -109,7 +110,7 @@ func Default() *Config {
 		DataDir: "./miroir-data", Env: "development",
 		Server: Server{
 			Listener: Listener{Bind: "0.0.0.0", Port: 7700}, MaxBodyBytes: 100 << 20, BodyMemoryBytes: 1 << 20,
-			MaxConcurrentRequests: 500, MaxQueuedRequests: 1000, ReadyCoverageWait: time.Minute, ShutdownGrace: 30 * time.Second,
+			MaxConcurrentRequests: 500, MaxQueuedRequests: 1000, RequestTimeout: 30 * time.Second, ReadyCoverageWait: time.Minute, ShutdownGrace: 30 * time.Second,
 		},
 		Metrics: Listener{Port: 9090, Enabled: true},
 		Admin:   Admin{OnClientPort: true},

@@ -58,6 +58,7 @@ var podKeys = []key{
 	{name: "server.body_memory_bytes", help: "What one body may hold in memory; the rest is spooled to disk.", at: func(c *Config) value { return number(&c.Server.BodyMemoryBytes, 1, maxBytes) }},
 	{name: "server.max_concurrent_requests", help: "Requests served at once.", at: func(c *Config) value { return number(&c.Server.MaxConcurrentRequests, 1, maxCount) }},
 	{name: "server.max_queued_requests", help: "Requests waiting for their turn.", at: func(c *Config) value { return number(&c.Server.MaxQueuedRequests, 1, maxCount) }},
+	{name: "server.request_timeout_ms", help: "How long a request may wait for its turn, for its client to go on sending or receiving, and a read for the nodes.", at: func(c *Config) value { return millis(&c.Server.RequestTimeout, 10, hourMs) }},
 	{name: "server.ready_coverage_wait_s", help: "How long uncovered shards hold readiness back.", at: func(c *Config) value { return seconds(&c.Server.ReadyCoverageWait, 1, yearS) }},
 	{name: "server.shutdown_grace_s", help: "How long running requests may finish at the end.", at: func(c *Config) value { return seconds(&c.Server.ShutdownGrace, 1, yearS) }},
 

@@ -15,7 +15,7 @@ func clusterKeys() []key {
 		{name: "shards", help: "Shards of new indexes.", at: func(c *fsm.Config) value { return number(&c.Shards, 1, 4096) }},
 		{name: "replication_factor", help: "Replicas of each shard inside a group (2 recommended).", own: "PATCH /_miroir/topology", at: func(c *fsm.Config) value { return number(&c.ReplicationFactor, 1, 99) }},
 
-		{name: "scatter.node_timeout_ms", help: "One node's time for a read.", restart: true, at: func(c *fsm.Config) value { return number(&c.Reads.NodeTimeoutMs, 1, hourMs) }},
+		{name: "scatter.node_timeout_ms", help: "One node's time for a read.", at: func(c *fsm.Config) value { return number(&c.Reads.NodeTimeoutMs, 1, hourMs) }},
 		{name: "scatter.unavailable_shard_policy", help: "Answer without shards that nobody can answer, or refuse.", at: func(c *fsm.Config) value { return choice(&c.Reads.UnavailableShardPolicy, "partial", "error") }},
 
 		{name: "writes.min_acks", help: "In-sync replicas of each shard that must accept a write: a number or quorum.", at: func(c *fsm.Config) value {
@@ -77,6 +77,8 @@ func clusterKeys() []key {
 
 		{name: "multi_search.enabled", help: "Answer /multi-search.", at: func(c *fsm.Config) value { return boolean(&c.MultiSearch.Enabled) }},
 		{name: "multi_search.max_queries_per_batch", help: "Queries in one multi-search.", at: func(c *fsm.Config) value { return number(&c.MultiSearch.MaxQueriesPerBatch, 1, 100_000) }},
+		{name: "multi_search.total_timeout_ms", help: "Time for a multi-search; shards that have not answered by then are missing.", at: func(c *fsm.Config) value { return number(&c.MultiSearch.TotalTimeoutMs, 1, hourMs) }},
+		{name: "multi_search.per_query_timeout_ms", help: "Time for one query of it.", at: func(c *fsm.Config) value { return number(&c.MultiSearch.PerQueryTimeoutMs, 1, hourMs) }},
 
 		{name: "settings_drift_check.interval_s", help: "Time between two readings of every index's settings.", at: func(c *fsm.Config) value { return number(&c.SettingsDrift.IntervalS, 1, yearS) }},
 		{name: "settings_drift_check.auto_repair", help: "Put right what differs.", at: func(c *fsm.Config) value { return boolean(&c.SettingsDrift.AutoRepair) }},

@@ -201,9 +201,13 @@ func deleteBatch(q *request) (answer, *meili.Error) {
 	if err != nil {
 		return answer{}, err
 	}
-	ids, err := meili.DecodeDeleteBatch(body)
-	if err != nil {
-		return answer{}, err
+	var ids []string
+	var refused *meili.Error
+	if errors.As(meili.EachDeletedID(body, func(id string) error {
+		ids = append(ids, id)
+		return nil
+	}), &refused) {
+		return answer{}, refused
 	}
 	return q.deleteIDs(ids, metadata)
 }

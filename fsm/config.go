@@ -51,6 +51,8 @@ type Tasks struct {
 type MultiSearch struct {
 	Enabled            bool `json:"enabled"`
 	MaxQueriesPerBatch int  `json:"maxQueriesPerBatch"`
+	TotalTimeoutMs     int  `json:"totalTimeoutMs"`
+	PerQueryTimeoutMs  int  `json:"perQueryTimeoutMs"`
 }
 
 // SettingsDrift says how settings are read back from nodes.
@@ -156,7 +158,7 @@ func DefaultConfig() Config {
 		Raft:          RaftConfig{MaxVoters: 5, DeadPodCleanupS: 600},
 		Writes:        Writes{NodeTimeoutMs: 30_000, MaxNodeQueue: 1000},
 		Tasks:         Tasks{PollMinMs: 25, PollMaxMs: 1000, RetentionDays: 7, MaxTasks: 10_000_000},
-		MultiSearch:   MultiSearch{Enabled: true, MaxQueriesPerBatch: 100},
+		MultiSearch:   MultiSearch{Enabled: true, MaxQueriesPerBatch: 100, TotalTimeoutMs: 30_000, PerQueryTimeoutMs: 30_000},
 		SettingsDrift: SettingsDrift{IntervalS: 300, AutoRepair: true},
 	}
 }

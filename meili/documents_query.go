@@ -206,24 +206,43 @@ func EmptyFilter() *Error {
 	return newError(CodeInvalidDocumentFilter, "Sending an empty filter is forbidden.")
 }
 
-// DecodeDeleteBatch decodes the body of POST /indexes/{uid}/documents/delete-batch: the ids as text. Strings are taken as
-// they are, other values as their JSON. Errors: bad_request for anything but an array, malformed_payload, missing_payload.
-func DecodeDeleteBatch(body []byte) ([]string, *Error) {
+// EachDeletedID calls visit with the ids in the body of POST /indexes/{uid}/documents/delete-batch, as text: strings as they
+// are, other values as their JSON. It calls it before the end of the body was checked. Errors: bad_request for anything but
+// an array, malformed_payload, missing_payload, or what visit returned, which ends it.
+func EachDeletedID(body []byte, visit func(id string) error) error {
 	if err := refuseNoArray(body); err != nil {
-		return nil, err
+		return err
 	}
-	v, err := ParseBody(body)
-	if err != nil {
-		return nil, err
+	if len(body) == 0 {
+		_, missing := ParseBody(body)
+		return missing
 	}
-	ids := make([]string, len(v.Items))
-	for i := range v.Items {
-		ids[i] = v.Items[i].JSON()
-		if v.Items[i].Kind == KindString {
-			ids[i] = v.Items[i].Text
+	p := jsonParser{text: body, depth: maxDepth - 1} // inside the array
+	if _, ok := p.space(); !ok {
+		return malformed(p.failNext("EOF while parsing a value"))
+	}
+	p.pos++
+	var stopped error
+	err := p.items(func(item *Value) error {
+		id := item.Text
+		if item.Kind != KindString {
+			id = item.JSON()
+		}
+		stopped = visit(id)
+		return stopped
+	})
+	if stopped != nil {
+		return stopped
+	}
+	if err == nil {
+		if _, more := p.space(); more {
+			err = p.failNext("trailing characters")
 		}
 	}
-	return ids, nil
+	if err != nil {
+		return malformed(err)
+	}
+	return nil
 }
 
 // refuseNoArray reports a body that is not an array the way serde does: as soon as the kind is known, before the end of

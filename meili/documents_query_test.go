@@ -2,6 +2,7 @@ package meili
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"testing"
 )
@@ -55,15 +56,24 @@ func TestDecodeAddDocumentsParams(t *testing.T) {
 	f("primary=id", CodeBadRequest, "Unknown parameter `primary`: expected one of `primaryKey`, `csvDelimiter`, `customMetadata`, `skipCreation`")
 }
 
-func TestDecodeDeleteBatch(t *testing.T) {
-	ids, err := DecodeDeleteBatch([]byte(`["a", 1, {"b":2.0}, null]`))
+func TestEachDeletedID(t *testing.T) {
+	var ids []string
+	err := EachDeletedID([]byte(` ["a", 1, {"b":2.0}, null] `), func(id string) error {
+		ids = append(ids, id)
+		return nil
+	})
 	if err != nil || !reflect.DeepEqual(ids, []string{"a", "1", `{"b":2.0}`, "null"}) {
 		t.Fatal(ids, err)
 	}
+	full := errors.New("full")
+	if err := EachDeletedID([]byte(`["a",`), func(string) error { return full }); err != full {
+		t.Errorf("the visitor's error came back as %v", err)
+	}
 	f := func(body string, code Code, message string) {
 		t.Helper()
-		_, err := DecodeDeleteBatch([]byte(body))
-		checkError(t, body, err, code, message)
+		var refused *Error
+		errors.As(EachDeletedID([]byte(body), func(string) error { return nil }), &refused)
+		checkError(t, body, refused, code, message)
 	}
 	const start = "Json deserialize error: invalid type: "
 	f("{", CodeBadRequest, start+"map, expected a sequence at line 1 column 0")
@@ -73,6 +83,8 @@ func TestDecodeDeleteBatch(t *testing.T) {
 	f("1.5", CodeBadRequest, start+"floating point `1.5`, expected a sequence at line 1 column 3")
 	f("null", CodeBadRequest, start+"null, expected a sequence at line 1 column 4")
 	f("[1,]", CodeMalformedPayload, "The json payload provided is malformed. `trailing comma at line 1 column 4`.")
+	f("[1] x", CodeMalformedPayload, "The json payload provided is malformed. `trailing characters at line 1 column 5`.")
+	f("  ", CodeMalformedPayload, "The json payload provided is malformed. `EOF while parsing a value at line 1 column 2`.")
 	f("", CodeMissingPayload, "A json payload is missing.")
 }
 

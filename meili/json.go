@@ -89,9 +89,13 @@ func ParseBody(body []byte) (Value, *Error) {
 	}
 	v, err := ParseJSON(body)
 	if err != nil {
-		return Value{}, Errorf(CodeMalformedPayload, "The json payload provided is malformed. `%s`.", err)
+		return Value{}, malformed(err)
 	}
 	return v, nil
+}
+
+func malformed(err error) *Error {
+	return Errorf(CodeMalformedPayload, "The json payload provided is malformed. `%s`.", err)
 }
 
 type jsonParser struct {
@@ -199,30 +203,44 @@ func (p *jsonParser) word(want string) error {
 
 func (p *jsonParser) array() (Value, error) {
 	v := Value{Kind: KindArray, Items: []Value{}}
+	err := p.items(func(item *Value) error {
+		v.Items = append(v.Items, *item)
+		return nil
+	})
+	if err != nil {
+		return Value{}, err
+	}
+	return v, nil
+}
+
+// items parses what follows the bracket of an array and calls visit with each item, until one fails.
+func (p *jsonParser) items(visit func(item *Value) error) error {
 	for first := true; ; first = false {
 		c, ok := p.space()
 		switch {
 		case !ok:
-			return Value{}, p.failNext("EOF while parsing a list")
+			return p.failNext("EOF while parsing a list")
 		case c == ']':
 			p.pos++
-			return v, nil
+			return nil
 		case first:
 		case c != ',':
-			return Value{}, p.failNext("expected `,` or `]`")
+			return p.failNext("expected `,` or `]`")
 		default:
 			p.pos++
 			if c, ok = p.space(); !ok {
-				return Value{}, p.failNext("EOF while parsing a value")
+				return p.failNext("EOF while parsing a value")
 			} else if c == ']' {
-				return Value{}, p.failNext("trailing comma")
+				return p.failNext("trailing comma")
 			}
 		}
 		item, err := p.value()
-		if err != nil {
-			return Value{}, err
+		if err == nil {
+			err = visit(&item)
 		}
-		v.Items = append(v.Items, item)
+		if err != nil {
+			return err
+		}
 	}
 }
 

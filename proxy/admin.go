@@ -55,7 +55,10 @@ func (s *Server) AdminHandler() http.Handler {
 	router.GET("/metrics", s.open("/metrics", s.handleMetrics))
 	s.openAdminRoutes(router)
 	s.adminRoutes(router)
-	return router
+	return paced(s.opts.RequestTimeout, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxBodyBytes)
+		router.ServeHTTP(w, r)
+	}))
 }
 
 func (s *Server) admin(template string, h handler) httprouter.Handle {

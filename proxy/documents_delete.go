@@ -11,7 +11,7 @@ import (
 	"miroir/proxy/node"
 )
 
-// change is a documents write whose request is small: deletions and edits. Each target gets its own body, or none.
+// change is a documents write whose request is small and the same for every target: deletions by filter and edits.
 type change struct {
 	kind     meili.TaskKind
 	uid      string
@@ -22,10 +22,7 @@ type change struct {
 	details func(count meili.Setting[uint64]) json.RawMessage
 	// check finds what a server would fail the task with; nil when there is nothing to check.
 	check func(ix *fsm.Index) *meili.Error
-	// ids are the documents concerned, nil when that is not known beforehand.
-	ids []string
-	// body is the request's; with ids it is made for each target from those it holds.
-	body []byte
+	body  []byte
 }
 
 func (s *Server) submitChange(w http.ResponseWriter, r *request, c *change) error {
@@ -52,78 +49,15 @@ func (c *change) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
 			return failed(begin, failure, c.details(meili.CountOf(0))), nil
 		}
 	}
-	if c.ids != nil && len(c.ids) == 0 {
-		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded, Details: c.details(meili.CountOf(0))}
-		return &proposal{begin: begin}, nil
-	}
-	byShard := c.byShard(ix)
-	for shard := range ix.Shards {
-		if len(byShard[fsm.ShardID(shard)]) > 0 {
-			begin.Shards = append(begin.Shards, fsm.ShardID(shard))
+	return &proposal{begin: begin, touched: c.touched, steps: func(begun *fsm.BeginWriteResult, _ fsm.Target, write fsm.WriteID) []step {
+		request := node.Request{
+			Method: c.method, Path: indexPath(begun.Index.NodeUID) + c.path, Query: url.Values{"customMetadata": {string(write)}}, Body: c.body,
 		}
-	}
-	return &proposal{begin: begin, touched: c.touched, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
-		return []step{{marked: true, request: c.request(begun.Index.NodeUID, t, write, byShard)}}
+		if request.Body != nil {
+			request.ContentType = "application/json"
+		}
+		return []step{{marked: true, request: request}}
 	}}, nil
-}
-
-func (c *change) byShard(ix *fsm.Index) map[fsm.ShardID][]string {
-	shards := map[fsm.ShardID][]string{}
-	for _, id := range c.ids {
-		shard := ShardOf(id, ix.Shards)
-		shards[shard] = append(shards[shard], id)
-	}
-	return shards
-}
-
-func (c *change) request(nodeUID string, t fsm.Target, write fsm.WriteID, byShard map[fsm.ShardID][]string) node.Request {
-	request := node.Request{
-		Method: c.method, Path: indexPath(nodeUID) + c.path, Query: url.Values{"customMetadata": {string(write)}}, Body: c.body,
-	}
-	if c.ids != nil {
-		ids := c.ids
-		if t.Shards != nil {
-			ids = nil
-			for _, shard := range t.Shards {
-				ids = append(ids, byShard[shard]...)
-			}
-		}
-		request.Body, _ = json.Marshal(ids) // strings always marshal
-	}
-	if request.Body != nil {
-		request.ContentType = "application/json"
-	}
-	return request
-}
-
-func (s *Server) handleDeleteDocument(w http.ResponseWriter, r *request) error {
-	return s.deleteDocuments(w, r, []string{r.Params.ByName("id")})
-}
-
-func (s *Server) handleDeleteBatch(w http.ResponseWriter, r *request) error {
-	body, err := r.readJSON()
-	if err != nil {
-		return err
-	}
-	ids, problem := meili.DecodeDeleteBatch(body)
-	if problem != nil {
-		return problem
-	}
-	if ids == nil {
-		ids = []string{}
-	}
-	return s.deleteDocuments(w, r, ids)
-}
-
-func (s *Server) deleteDocuments(w http.ResponseWriter, r *request, ids []string) error {
-	return s.submitChange(w, r, &change{
-		kind: meili.TaskDocumentDeletion, method: http.MethodPost, path: "/documents/delete-batch", ids: ids,
-		details: func(count meili.Setting[uint64]) json.RawMessage {
-			provided := uint64(len(ids))
-			d := meili.TaskDetails{ProvidedIDs: &provided, DeletedDocuments: count, OriginalFilter: meili.ResetTo[string]()}
-			return d.JSON()
-		},
-	})
 }
 
 func (s *Server) handleClearDocuments(w http.ResponseWriter, r *request) error {

@@ -199,6 +199,13 @@ func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*f
 				answers = append(answers, o.answers...)
 				continue
 			}
+			if isOver(ctx) {
+				for uid, call := range o.part.calls {
+					missing[uid] = append(missing[uid], call.Shards...)
+				}
+				failure = outOfTime{}
+				continue
+			}
 			if done := final(ctx, o.err); done != nil {
 				return nil, nil, f.errorOfQueries(ctx, o.part, done)
 			}

@@ -60,14 +60,14 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // middleware wraps the router, outermost first: 1. request id, log line and metrics; 2. the target's
-// characters; 3. CORS; 4. the bound on concurrent requests; 5. compression of the answer; 6. limit and decompression of the
-// body; 7. slashes too many.
+// characters; 3. CORS; 4. the bound on concurrent requests; 5. the pace of the client; 6. compression of the answer; 7. limit and
+// decompression of the body; 8. slashes too many.
 func (s *Server) middleware(next http.Handler) http.Handler {
-	inner := compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	inner := paced(s.opts.RequestTimeout, compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = normalPath(r.URL.Path)
 		r.Body = http.MaxBytesReader(w, decodeBody(r), s.opts.MaxBodyBytes)
 		next.ServeHTTP(w, r)
-	}))
+	})))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		info := &requestInfo{id: requestID(r), template: "unmatched"}
@@ -85,7 +85,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 }
 
 func (s *Server) limited(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if r.URL.Path == "/health" { // liveness must not depend on load
+	if r.URL.Path == "/health" || r.URL.Path == "/_miroir/ready" { // whether a pod is alive must not depend on its load
 		next.ServeHTTP(w, r)
 		return
 	}

@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -37,6 +39,9 @@ func (s *Server) handleMultiSearch(w http.ResponseWriter, r *request) error {
 		query := &multi.Queries[i]
 		query.Filter = meili.AndFilter(query.Filter, r.Grant.Rule(query.IndexUID))
 	}
+	ctx, cancel := withTime(r.Context(), milliseconds(cmp.Or(limits.TotalTimeoutMs, maxMultiSearchMs)))
+	defer cancel()
+	r.Request = r.WithContext(ctx)
 	pins := map[string]*sessionPin{}
 	for i := range multi.Queries {
 		uid := multi.Queries[i].IndexUID
@@ -52,6 +57,11 @@ func (s *Server) handleMultiSearch(w http.ResponseWriter, r *request) error {
 	}
 	return s.multiSearch(w, r, multi, pins)
 }
+
+// maxMultiSearchMs bounds a multi-search, and one query of it, where the configuration is from before it could.
+const maxMultiSearchMs = 30_000
+
+func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // multiSearch answers queries one by one: all run at once, and what they ask of the same node travels in one request.
 // As in Meilisearch the first query that fails fails all.
@@ -75,6 +85,8 @@ func (s *Server) multiSearch(w http.ResponseWriter, r *request, multi *meili.Mul
 		}
 		running.Go(func() {
 			defer b.leave(q)
+			ctx, cancel := withTime(ctx, milliseconds(cmp.Or(r.View.Config.MultiSearch.PerQueryTimeoutMs, maxMultiSearchMs)))
+			defer cancel()
 			results[i].answer, results[i].missing, results[i].err = q.run(ctx)
 		})
 	}

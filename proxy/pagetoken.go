@@ -128,7 +128,7 @@ func (s *Server) authorizePage(r *request, token string, action meili.Action) (*
 
 // onlyIndex reports whether every query of a multi-search body names index. The body can be read again after.
 func onlyIndex(r *request, index string) bool {
-	body, err := io.ReadAll(r.Request.Body)
+	body, err := r.readBody()
 	r.Request.Body = io.NopCloser(bytes.NewReader(body))
 	if err != nil {
 		return false

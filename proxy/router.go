@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -23,21 +22,12 @@ type request struct {
 	session string // that the client named, "" for none
 	// Template is the route's pattern, for logs and metrics.
 	Template string
+	room     *bodyRoom
+	held     int64 // of room
 }
 
 // uid is the index the path names.
 func (r *request) uid() string { return r.Params.ByName("uid") }
-
-// readBody returns the whole body of a JSON request, at most the limit that the middleware set.
-func (r *request) readBody() ([]byte, error) { return io.ReadAll(r.Request.Body) }
-
-// readJSON is readBody for routes that demand a JSON content type.
-func (r *request) readJSON() ([]byte, error) {
-	if err := meili.CheckJSONContentType(r.Header); err != nil {
-		return nil, err
-	}
-	return r.readBody()
-}
 
 // handler answers one route. A returned error is written in Meilisearch's shape; nothing may have been written before.
 type handler func(w http.ResponseWriter, r *request) error
@@ -200,6 +190,9 @@ func (s *Server) client(rt route) httprouter.Handle {
 			})
 		}
 		if rereadable(rt.action) {
+			ctx, cancel := withTime(r.Context(), s.opts.RequestTimeout)
+			defer cancel()
+			req.Request = r.WithContext(ctx)
 			s.settled(w, req, answer)
 			return
 		}
@@ -233,6 +226,8 @@ func (s *Server) run(w http.ResponseWriter, r *request, h handler) {
 		log.template = r.Template
 		log.index = r.uid()
 	}
+	r.room = s.bodies
+	defer r.forgetBody()
 	err := h(w, r)
 	if err == nil {
 		return

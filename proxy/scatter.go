@@ -65,6 +65,31 @@ func scatter[T any](ctx context.Context, s *Server, r planRequest, ask asker[T])
 	return gather(ctx, s, r, plan, ask)
 }
 
+// outOfTime ends what has taken as long as it may.
+type outOfTime struct{}
+
+func (outOfTime) Error() string { return "the request ran out of time" }
+
+// Is makes it a context.DeadlineExceeded.
+func (outOfTime) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// withTime ends after d with outOfTime as its cause. For the nodes that are being asked by then it is a cancelation: they are
+// not to blame.
+func withTime(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(d, func() { cancel(outOfTime{}) })
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
+// isOver reports that a read's time has run out. What it still waits for is missing then, as if its nodes were gone.
+func isOver(ctx context.Context) bool {
+	_, over := context.Cause(ctx).(outOfTime)
+	return over
+}
+
 // readTimeout bounds one node's answer to one read.
 func (s *Server) readTimeout(view *fsm.View) time.Duration {
 	if ms := view.Config.Reads.NodeTimeoutMs; ms > 0 {
@@ -113,6 +138,7 @@ func askHedged[T any](ctx context.Context, s *Server, r planRequest, call Call, 
 
 // outcome is the end of one call: the answers for its shards, or why there are none.
 type outcome[T any] struct {
+	number  int
 	call    Call
 	answers []answered[T]
 	err     error
@@ -122,14 +148,17 @@ func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	outcomes := make(chan outcome[T], 4)
-	running := 0
+	asked := map[int]Call{} // that have not ended
+	number := 0
 	start := func(r planRequest, calls []Call) {
 		for _, call := range calls {
-			running++
+			number++
+			this := number
+			asked[this] = call
 			go func() { // ends when the call does: its context is canceled when gather returns
 				answers, err := askHedged(ctx, s, r, call, ask)
 				select {
-				case outcomes <- outcome[T]{call, answers, err}:
+				case outcomes <- outcome[T]{this, call, answers, err}:
 				case <-ctx.Done():
 				}
 			}()
@@ -137,18 +166,25 @@ func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask
 	}
 	got := gathered[T]{Missing: plan.Missing}
 	start(r, plan.Calls)
-	for running > 0 {
+	for len(asked) > 0 && !isOver(ctx) {
 		var o outcome[T]
 		select {
 		case o = <-outcomes:
 		case <-ctx.Done():
+			if isOver(ctx) {
+				continue
+			}
 			return got, context.Cause(ctx)
 		}
-		running--
 		if o.err == nil {
+			delete(asked, o.number)
 			got.Answers = append(got.Answers, o.answers...)
 			continue
 		}
+		if isOver(ctx) {
+			continue
+		}
+		delete(asked, o.number)
 		if done := final(ctx, o.err); done != nil {
 			return got, done
 		}
@@ -157,6 +193,9 @@ func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask
 		again := planRead(r)
 		got.Missing = append(got.Missing, again.Missing...)
 		start(r, again.Calls)
+	}
+	for _, call := range asked {
+		got.Missing, r.failure = append(got.Missing, call.Shards...), outOfTime{}
 	}
 	got.sort()
 	return got, s.judgeMissing(r.View, got.Missing, len(got.Answers), r.failure)

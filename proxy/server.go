@@ -66,7 +66,7 @@ type Options struct {
 	MaxNodeQueue    int           // 1000 sub-writes waiting per node and index
 	MaxRequests     int           // 500 requests served at once
 	MaxQueued       int           // 1000 requests waiting for their turn
-	QueueTimeout    time.Duration // 30 s: how long one may wait
+	RequestTimeout  time.Duration // 30 s: how long one may wait for its turn, for its client to go on, and a read for the nodes
 
 	LeavingGrace      time.Duration // tasks.LeavingGrace; the workers wait as long (workers.Repair)
 	ReadyCoverageWait time.Duration // 60 s: how long uncovered shards hold readiness back after the start
@@ -98,7 +98,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxNodeQueue, 1000)
 	setDefault(&o.MaxRequests, 500)
 	setDefault(&o.MaxQueued, 1000)
-	setDefault(&o.QueueTimeout, 30*time.Second)
+	setDefault(&o.RequestTimeout, 30*time.Second)
 	setDefault(&o.ReadyCoverageWait, time.Minute)
 	setDefault(&o.LeavingGrace, tasks.LeavingGrace)
 	setDefault(&o.Version, "dev")
@@ -135,6 +135,7 @@ type Server struct {
 	log          *slog.Logger
 	router       http.Handler
 	limit        *limiter
+	bodies       *bodyRoom
 	keys         atomic.Pointer[viewKeys]
 	writer       *writer
 	// repairing is what ShowRepairs was given.
@@ -171,7 +172,8 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 		jobs:    make(chan struct{}, 1),
 
 		features: semaphore.NewWeighted(1),
-		limit:    newLimiter(opts.MaxRequests, opts.MaxQueued, opts.QueueTimeout),
+		limit:    newLimiter(opts.MaxRequests, opts.MaxQueued, opts.RequestTimeout),
+		bodies:   newBodyRoom(opts.BodyMemoryBytes, opts.MaxBodyBytes),
 		started:  opts.Now(),
 	}
 	s.peers, _ = cluster.(Peers)

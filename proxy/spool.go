@@ -25,8 +25,7 @@ type spool struct {
 	out    *bufio.Writer
 	size   int64
 
-	// shardBytes and shardDocuments count what each shard's documents take on the wire (the closing brace makes
-	// room for the newline), and how many they are.
+	// shardBytes and shardDocuments count the bytes of each shard's documents, and how many they are.
 	shardBytes     []int64
 	shardDocuments []int
 	numDocuments   int
@@ -45,7 +44,7 @@ func newSpool(dir string, memory int64, shards uint32) *spool {
 
 // add appends one document, a compact JSON object.
 func (s *spool) add(shard fsm.ShardID, document []byte) error {
-	s.shardBytes[shard] += int64(len(document) + len(s.field(shard)))
+	s.shardBytes[shard] += int64(len(document))
 	s.shardDocuments[shard]++
 	s.numDocuments++
 	var head [frameBytes]byte
@@ -106,11 +105,12 @@ func (s *spool) field(shard fsm.ShardID) []byte {
 	return s.fields[shard]
 }
 
-// bytesOf is the length of what reader gives for the same shards and numbering.
+// bytesOf is the length of what reader gives for the same shards and numbering. The closing brace of a document makes room
+// for the newline.
 func (s *spool) bytesOf(shards []fsm.ShardID, numbers numbering) int64 {
 	total := int64(s.documentsOf(shards) * numbers.fieldBytes())
 	for _, shard := range s.shardsOrAll(shards) {
-		total += s.shardBytes[shard]
+		total += s.shardBytes[shard] + int64(s.shardDocuments[shard]*len(s.field(shard)))
 	}
 	return total
 }
@@ -189,11 +189,16 @@ func readFrame(in *bufio.Reader) (fsm.ShardID, int, error) {
 
 // reader gives the documents of the given shards (nil: all) as NDJSON, each with its hidden fields.
 func (s *spool) reader(shards []fsm.ShardID, numbers numbering) io.ReadCloser {
+	return &spoolReader{spool: s, in: s.raw(), wanted: s.wanted(shards), numbers: numbers}
+}
+
+// wanted says of each shard whether it is one of the given (nil: all).
+func (s *spool) wanted(shards []fsm.ShardID) []bool {
 	wanted := make([]bool, len(s.shardBytes))
 	for _, shard := range s.shardsOrAll(shards) {
 		wanted[shard] = true
 	}
-	return &spoolReader{spool: s, in: s.raw(), wanted: wanted, numbers: numbers}
+	return wanted
 }
 
 type spoolReader struct {

@@ -1,9 +1,13 @@
 package proxy
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +57,46 @@ func TestSpoolGivesEachReaderItsShards(t *testing.T) {
 			if err := s.Close(); err != nil || s.Close() != nil {
 				t.Errorf("close: %v", err)
 			}
+		})
+	}
+}
+
+// TestSpoolListsWhatItHolds: a spool of ids gives each reader those of its shards as a JSON array.
+func TestSpoolListsWhatItHolds(t *testing.T) {
+	for name, memory := range map[string]int64{"in memory": 1 << 20, "in a file": 0} {
+		t.Run(name, func(t *testing.T) {
+			s := newSpool(t.TempDir(), memory, 3)
+			defer s.Close()
+			want := [3][]string{{}, {}, {}} // nothing in the last
+			for i := range 50 {
+				id := strings.Repeat("x", i*11%60) + strconv.Itoa(i)
+				want[i%2] = append(want[i%2], id)
+				if err := s.add(fsm.ShardID(i%2), []byte(id)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.seal(); err != nil {
+				t.Fatal(err)
+			}
+			f := func(shards []fsm.ShardID, want []string) {
+				t.Helper()
+				text, err := io.ReadAll(s.list(shards))
+				var got []string
+				if err := errors.Join(err, json.Unmarshal(text, &got)); err != nil {
+					t.Fatalf("%v: %s", err, text)
+				}
+				if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) || got == nil {
+					t.Errorf("shards %v list %v, want %v", shards, got, want)
+				}
+				if announced := s.listBytes(shards); announced != int64(len(text)) {
+					t.Errorf("shards %v: announced %d bytes, gave %d", shards, announced, len(text))
+				}
+			}
+			for shard := range want {
+				f([]fsm.ShardID{fsm.ShardID(shard)}, want[shard])
+			}
+			f([]fsm.ShardID{0, 2}, want[0])
+			f(nil, slices.Concat(want[0], want[1]))
 		})
 	}
 }

@@ -146,16 +146,11 @@ func (s *Server) StrayFilter() string { return shardField + " NOT EXISTS" }
 
 var errAnyDocument = errors.New("any document may be touched")
 
-// touched notes the documents that a deletion names; those of a filter nobody knows, and an edit may touch any.
+// touched notes that a filter deletes documents, which nobody knows; an edit may touch any.
 func (c *change) touched(watch *tasks.WriteWatch) error {
 	if c.kind != meili.TaskDocumentDeletion {
 		return errAnyDocument
 	}
-	if c.ids == nil {
-		watch.NoteDeletions()
-	}
-	for _, id := range c.ids {
-		watch.NoteID(id)
-	}
+	watch.NoteDeletions()
 	return nil
 }

@@ -92,9 +92,11 @@ func (wr *writer) submit(ctx context.Context, propose proposer, names ...string)
 	if err := wr.gate.wait(ctx); err != nil {
 		return nil, miroirError(codeNoLeader, "The new leader is still settling the writes of the last one. Retry later.")
 	}
-	unlock, err := wr.locks.lock(ctx, names...)
+	waiting, cancel := context.WithTimeout(ctx, wr.server.opts.RequestTimeout)
+	unlock, err := wr.locks.lock(waiting, names...)
+	cancel()
 	if err != nil {
-		return nil, miroirError(codeOverloaded, "The request ended before the earlier writes of the index were enqueued.")
+		return nil, miroirError(codeOverloaded, "The earlier writes of the index were not enqueued in time. Retry later.")
 	}
 	w, err := wr.start(ctx, propose, names)
 	unlock()

@@ -62,7 +62,7 @@ var ErrBodyTooLarge = errors.New("the answer is larger than allowed")
 // outcomeOf classifies a failed round trip. dialed says whether a connection was obtained, traced whether the transport
 // reports such things at all (injected ones may not).
 func outcomeOf(ctx context.Context, err error, dialed, traced bool) Outcome {
-	if errors.Is(context.Cause(ctx), context.Canceled) {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return Canceled
 	}
 	var op *net.OpError
