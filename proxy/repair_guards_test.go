@@ -15,6 +15,7 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/proxy/node"
 	"miroir/workers"
 )
 
@@ -86,6 +87,22 @@ func TestRepairUnderAnOldEpochIsVoid(t *testing.T) {
 	c.equalEverywhere("m", want)
 }
 
+// occupy keeps requests waiting at a node until the test ends, so that others are preferred to it.
+func (c *writeCluster) occupy(id fsm.NodeID) {
+	c.t.Helper()
+	c.nodes[string(id)].Delay(func(r *http.Request) time.Duration {
+		if r.URL.Path == "/version" {
+			return time.Hour
+		}
+		return 0
+	})
+	client := c.server.Nodes().Get(c.state.View().Node(id))
+	for range 10 {
+		go client.Do(c.t.Context(), node.Request{Method: http.MethodGet, Path: "/version", Read: true})
+	}
+	c.until("the node to be busy", func() bool { return client.InFlight() >= 10 })
+}
+
 // Topology: three groups of one node. The node that is copied from failed a write, a third has not done it yet, and so
 // nobody has concluded that the first is behind. Red when the flip does not look at the tasks that are open.
 func TestSourceThatFailedAnOpenTaskVouchesForNothing(t *testing.T) {
@@ -101,6 +118,7 @@ func TestSourceThatFailedAnOpenTaskVouchesForNothing(t *testing.T) {
 	})
 	c.nodes["n0-0"].Fail(once(isDocumentWrite, devnode.Fault{Status: http.StatusAccepted, Body: fmt.Sprintf(`{"taskUid":%v}`, failing["taskUid"])}))
 	c.nodes["n2-0"].PauseTasks()
+	c.occupy("n2-0") // or it might be copied from
 	last := c.accepted(c.call("POST", "/indexes/m/documents", want.put(7, map[string]any{"v": "newer"})))
 	c.repair(workers.Repair{})
 	active := func() bool { return c.state.View().Route("m").Replicas(1, 0)[0].State == fsm.Active }
