@@ -138,6 +138,9 @@ func (c *Config) Validate() error {
 	if c.Env == "production" && several && c.Raft.ClusterSecret == "" {
 		return errors.New("raft.cluster_secret: env is production, which needs one when there are several pods")
 	}
+	if files := c.Raft.TLS; files != (TLS{}) && (files.CertFile == "" || files.KeyFile == "" || files.CAFile == "") {
+		return errors.New("raft.tls: cert_file, key_file and ca_file go together")
+	}
 	if c.Cluster.Tasks.PollMinMs > c.Cluster.Tasks.PollMaxMs {
 		return fmt.Errorf("tasks.poll_min_ms: %d is more than tasks.poll_max_ms, %d", c.Cluster.Tasks.PollMinMs, c.Cluster.Tasks.PollMaxMs)
 	}

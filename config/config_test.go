@@ -61,6 +61,7 @@ func TestRefused(t *testing.T) {
 		"no variable":         {"nodes: [{id: a, address: http://a, key_env: NOT_SET}]", "NOT_SET"},
 		"too few nodes":       {"replication_factor: 2\nnodes: [{id: a, address: http://a}]", "replication_factor: 2 is more than the 1 nodes of group 0"},
 		"short master key":    {"env: production\nmaster_key: short", "master_key"},
+		"a part of TLS":       {"raft: {tls: {key_file: k}}", "raft.tls: cert_file, key_file and ca_file go together"},
 		"polls":               {"tasks: {poll_min_ms: 10, poll_max_ms: 5}", "tasks.poll_min_ms"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -69,6 +69,9 @@ func receive(conn net.Conn, secret string) (kind streamKind, err error) {
 		if _, err := io.ReadFull(conn, hello); err != nil {
 			return err
 		}
+		if hello[0] == recordTLS {
+			return fmt.Errorf("%w: the other pod has them and this one has not", ErrTLS)
+		}
 		if string(hello[:len(helloMark)]) != helloMark {
 			return errors.New("not a pod of this version: the stream does not begin as one")
 		}

@@ -3,7 +3,6 @@ package raftnode
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -70,42 +69,6 @@ func (t TCP) Dial(ctx context.Context, address string) (net.Conn, error) {
 	if t.TLS == nil {
 		return dialer.DialContext(ctx, "tcp", address)
 	}
-	return (&tls.Dialer{NetDialer: dialer, Config: t.TLS}).DialContext(ctx, "tcp", address)
-}
-
-// LoadTLS reads what pods show each other: a certificate, and the authority that both ends must be signed by. That
-// authority is the cluster's own, so names in certificates are not compared: addresses of pods change.
-func LoadTLS(certFile, keyFile, caFile string) (*tls.Config, error) {
-	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("raft.tls: %w", err)
-	}
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("raft.tls.ca_file: %w", err)
-	}
-	authority := x509.NewCertPool()
-	if !authority.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("raft.tls.ca_file: %s holds no certificate", caFile)
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority,
-		InsecureSkipVerify: true, // of the name alone: the chain is verified below
-		VerifyConnection: func(state tls.ConnectionState) error {
-			return verifyChain(state.PeerCertificates, authority)
-		},
-	}, nil
-}
-
-func verifyChain(chain []*x509.Certificate, authority *x509.CertPool) error {
-	if len(chain) == 0 {
-		return errors.New("the other pod shows no certificate")
-	}
-	between := x509.NewCertPool()
-	for _, certificate := range chain[1:] {
-		between.AddCert(certificate)
-	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: authority, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	return err
+	conn, err := (&tls.Dialer{NetDialer: dialer, Config: t.TLS}).DialContext(ctx, "tcp", address)
+	return conn, explainTLS(err)
 }

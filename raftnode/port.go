@@ -77,6 +77,7 @@ func (p *port) admit(conn net.Conn) {
 		return
 	}
 	kind, err := receive(conn, p.secret)
+	err = explainTLS(err)
 	if err == nil && p.kinds[kind] == nil {
 		err = fmt.Errorf("streams of kind %q are unknown here: is the other pod a newer version?", kind)
 	}
@@ -95,14 +96,17 @@ func (p *port) dial(ctx context.Context, address string, kind streamKind) (net.C
 	defer context.AfterFunc(p.ctx, end)()
 	conn, err := p.network.Dial(ctx, address)
 	if err != nil {
+		if errors.Is(err, ErrTLS) {
+			p.log.Error("a pod is not trusted", "address", address, "error", err)
+		}
 		return nil, err
 	}
 	s, err := p.track(conn)
 	if err != nil {
 		return nil, err
 	}
-	if err := greet(conn, kind, p.secret); err != nil {
-		if errors.Is(err, ErrSecret) {
+	if err := explainTLS(greet(conn, kind, p.secret)); err != nil {
+		if errors.Is(err, ErrSecret) || errors.Is(err, ErrTLS) {
 			p.log.Error("a pod refuses this one", "address", address, "error", err)
 		}
 		return nil, errors.Join(fmt.Errorf("pod at %s: %w", address, err), s.Close())
