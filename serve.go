@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kong"
 
 	"miroir/cli"
@@ -37,6 +39,11 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("%w: configuration: %w", cli.ErrUsage, err)
 	}
 	logger := newLogger(settings.Log.Level, settings.Log.Format)
+	if memory, err := memlimit.FromCgroup(); err == nil { // an error is that there is no limit, or no control groups
+		settings.FitMemory(memory)
+		logger.Info("sizes follow the memory limit", "memory_bytes", memory, "go_memory_limit_bytes", debug.SetMemoryLimit(-1),
+			"max_concurrent_requests", settings.Server.MaxConcurrentRequests)
+	}
 	if settings.MasterKey == "" {
 		logger.Warn("no master key: anybody who reaches the client port may do anything (set master_key)")
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +139,45 @@ func TestShowAndChange(t *testing.T) {
 	}
 	if differing := c.Differing(committed); !slices.Equal(differing, []string{"shards"}) {
 		t.Errorf("differing: %v", differing)
+	}
+}
+
+// TestSizesFitTheMemory: what nobody set grows and shrinks with the memory limit, within bounds, and says so.
+func TestSizesFitTheMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	for name, test := range map[string]struct {
+		memory            uint64
+		concurrent, total int
+	}{
+		"no limit": {0, 500, 128}, "the envelope": {3_750_000_000, 500, 128}, "half of it": {1_875_000_000, 250, 64}, "tiny": {64 << 20, 125, 32},
+		"twice": {7_500_000_000, 1000, 256}, "huge": {1 << 40, 2000, 512},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := load(t, "server: {max_queued_requests: 7}", nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.FitMemory(test.memory)
+			if c.Server.MaxConcurrentRequests != test.concurrent || c.Pool.MaxTotal != test.total || c.Server.MaxQueuedRequests != 7 || c.Server.BodyMemoryBytes != 1<<20 {
+				t.Errorf("%d requests, %d connections, %d queued", c.Server.MaxConcurrentRequests, c.Pool.MaxTotal, c.Server.MaxQueuedRequests)
+			}
+			shown := c.Show(fsm.DefaultConfig())
+			want := Derived
+			if test.memory == 0 {
+				want = FromDefault
+			}
+			if got := shown["server.max_concurrent_requests"]; got.Source != want || got.Value != test.concurrent {
+				t.Errorf("shown as %+v", got)
+			}
+			if got := shown["GOMEMLIMIT"]; test.memory > 0 && (got.Value != fmt.Sprint(test.memory/10*9) || got.Source != Derived) {
+				t.Errorf("the runtime's limit shows as %+v", got)
+			}
+			if got := shown["GOMAXPROCS"]; got.Value != runtime.GOMAXPROCS(0) {
+				t.Errorf("processors show as %+v", got)
+			}
+			debug.SetMemoryLimit(before)
+		})
 	}
 }
 

@@ -17,7 +17,8 @@ type Setting struct {
 	NeedsRestart bool   `json:"needs_restart"` // a change takes effect at the next start of a pod
 }
 
-// Show lists every key by its name: the pod's as they were read, the cluster's as committed is.
+// Show lists every key by its name: the pod's as they were read, the cluster's as committed is. Below the names of the Go
+// runtime's variables it shows what bounds the process.
 func (c *Config) Show(committed fsm.Config) map[string]Setting {
 	effective := *c
 	effective.Cluster = committed
@@ -39,6 +40,7 @@ func (c *Config) Show(committed fsm.Config) map[string]Setting {
 		}
 		shown[k.name] = s
 	}
+	showRuntime(shown)
 	return shown
 }
 
