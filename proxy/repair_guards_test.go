@@ -139,6 +139,42 @@ func TestSourceThatFailedAnOpenTaskVouchesForNothing(t *testing.T) {
 	c.equalEverywhere("m", want)
 }
 
+// Topology: three groups of one node. While shards are copied from the first to the second, the first misses a write to the
+// last of them. Red when the flip looks at the first shard of each source only: the older document would replace the newer.
+func TestSourceThatMissedAWriteVouchesForNothing(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 3, perGroup: 1, rf: 1, shards: 4, spread: fsm.SpreadAll})
+	want := oracle{}
+	c.fill("m", want, 3)
+	c.nodes["n1-0"].Stop()
+	c.fill("m", want, 40)
+	c.nodes["n1-0"].Start()
+	last := 0
+	for c.server.ShardOf(fmt.Sprint(last), 4) != 3 {
+		last++
+	}
+	var missed atomic.Bool
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/documents") && missed.CompareAndSwap(false, true) {
+			c.nodes["n0-0"].Fail(func(r *http.Request) *devnode.Fault {
+				if isDocumentWrite(r) {
+					return &devnode.Fault{Status: http.StatusServiceUnavailable}
+				}
+				return nil
+			})
+			c.accepted(c.call("POST", "/indexes/m/documents", want.put(last, map[string]any{"v": "newer"})))
+		}
+		return nil
+	})
+	c.repair(workers.Repair{})
+	c.until("the copy to be made", func() bool { return c.state.View().Route("m").Replicas(1, 3)[0].State == fsm.Active })
+	c.nodes["n0-0"].Fail(nil)
+	c.repaired("m")
+	if !missed.Load() {
+		t.Fatal("nothing was copied")
+	}
+	c.equalEverywhere("m", want)
+}
+
 // Topology: one group of two nodes, 29 shards on both. Writers never rest, tasks take a while, and a question takes as
 // long as it has shards to count: all 29 do not fit into the time that writes may be held. Red when a hold that was too
 // long is tried again with as many shards.

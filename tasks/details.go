@@ -55,7 +55,22 @@ func (m *merger) count(name, status string, note Note) uint64 {
 	if name == "indexedDocuments" && note.DistinctIDs != nil {
 		return *note.DistinctIDs
 	}
+	if received, known := meili.Get(m.task.Details, "receivedDocuments"); known && name == "indexedDocuments" && m.anyInherited() {
+		var n uint64
+		if json.Unmarshal(received, &n) == nil {
+			return n
+		}
+	}
 	return m.sum(name)
+}
+
+func (m *merger) anyInherited() bool {
+	for i := range m.reports {
+		if m.inherited(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // share is one node's count and the shards it counted in.

@@ -22,6 +22,9 @@ type Report struct {
 	InSync bool
 	// Down: the cluster has given the node up.
 	Down bool
+	// Inherited: each shard of the share has an in-sync replica on a node without a share, which came in sync after the
+	// write and so has what it did.
+	Inherited bool
 }
 
 // Result is what the reports make of a client task.
@@ -109,7 +112,7 @@ func (m *merger) decided() bool {
 		switch {
 		case m.verdicts[i] == waiting && r.InSync:
 			return false
-		case m.verdicts[i] == lost && r.InSync && !r.Missing && !m.vouched(i):
+		case m.verdicts[i] == lost && r.InSync && !r.Missing && !m.vouched(i) && !m.inherited(i):
 			return false
 		}
 	}
@@ -121,6 +124,12 @@ func (m *merger) vouched(i int) bool {
 	return m.covers(m.reports[i].Shards, func(j int) bool {
 		return j != i && m.reports[j].InSync && m.verdicts[j] != waiting && m.verdicts[j] != lost
 	})
+}
+
+// inherited reports that a share is lost and others have what it did to documents. Nobody can say any more how it ended there;
+// what was acknowledged was checked before, and has happened.
+func (m *merger) inherited(i int) bool {
+	return m.verdicts[i] == lost && m.reports[i].Inherited && m.oneSuffices()
 }
 
 // covers reports whether the chosen reports together hold every one of shards, nil meaning all.
@@ -200,10 +209,10 @@ func (m *merger) decideDocuments(result *Result) {
 	}
 	whole := true
 	for i := range m.reports {
-		whole = whole && (!m.reports[i].InSync || m.covers(m.reports[i].Shards, func(j int) bool { return m.verdicts[j] == succeeded }))
+		whole = whole && (!m.reports[i].InSync || m.inherited(i) || m.covers(m.reports[i].Shards, func(j int) bool { return m.verdicts[j] == succeeded }))
 	}
 	switch {
-	case whole && m.any(func(v verdict) bool { return v == succeeded }):
+	case whole && (m.anyInherited() || m.any(func(v verdict) bool { return v == succeeded })):
 		result.Status = fsm.StatusSucceeded
 	case m.any(func(v verdict) bool { return v == failed }):
 		result.Status, result.Error = fsm.StatusFailed, m.firstError()

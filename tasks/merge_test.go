@@ -31,6 +31,7 @@ func TestMerge(t *testing.T) {
 	const done, bad, gone, busy, none = fsm.StatusSucceeded, fsm.StatusFailed, fsm.StatusCanceled, fsm.StatusProcessing, ""
 	documents, settings, deletion := string(meili.TaskDocumentAdditionOrUpdate), string(meili.TaskSettingsUpdate), string(meili.TaskIndexDeletion)
 	outOfSync := func(r Report) Report { r.InSync = false; return r }
+	heir := func(r Report) Report { r.Inherited = true; return r }
 	down := func(r Report) Report { r.Down = true; return r }
 	missing := func(r Report) Report { r.Missing = true; return r }
 	for name, test := range map[string]struct {
@@ -46,6 +47,11 @@ func TestMerge(t *testing.T) {
 		"a dead node others vouch for":         {documents, []Report{report("a", done, nil, ""), down(report("b", none, nil, ""))}, done, "[b]", "[]"},
 		"a dead node nobody vouches for":       {documents, []Report{report("a", done, shards(0), ""), down(report("b", none, shards(1), ""))}, "", "[]", "[]"},
 		"a task the node has forgotten":        {documents, []Report{report("a", done, nil, ""), missing(report("b", none, nil, ""))}, done, "[b]", "[]"},
+		"a dead node with an heir":             {documents, []Report{report("a", done, shards(0), ""), down(heir(report("b", none, shards(1), "")))}, done, "[b]", "[]"},
+		"the only node is lost, with an heir":  {documents, []Report{down(heir(outOfSync(report("b", none, nil, ""))))}, done, "[b]", "[]"},
+		"the only node is lost":                {documents, []Report{down(outOfSync(report("b", none, nil, "")))}, bad, "[b]", "[]"},
+		"an heir of what failed":               {documents, []Report{heir(report("b", bad, nil, ""))}, bad, "[]", "[]"},
+		"settings have no heir":                {settings, []Report{down(heir(report("b", none, nil, "")))}, "", "[]", "[]"},
 		"failed everywhere":                    {documents, []Report{report("a", bad, nil, ""), report("b", bad, nil, "")}, bad, "[]", "[]"},
 		"failed on one replica":                {documents, []Report{report("a", bad, nil, ""), report("b", done, nil, "")}, done, "[a]", "[]"},
 		"canceled on one replica":              {documents, []Report{report("a", gone, nil, ""), report("b", done, nil, "")}, done, "[a]", "[]"},
@@ -62,7 +68,7 @@ func TestMerge(t *testing.T) {
 			if got.Status != test.status || fmt.Sprint(got.FailedNodes) != test.failed || fmt.Sprint(got.Undo) != test.undo {
 				t.Errorf("got %q, failed %v, undo %v; want %q, %s, %s", got.Status, got.FailedNodes, got.Undo, test.status, test.failed, test.undo)
 			}
-			if test.status == bad && !slices.Contains([]string{`{"message":"Index ` + "`m`" + `: bad","code":"invalid_document_id","type":"invalid_request","link":""}`}, string(got.Error)) {
+			if test.status == bad && !slices.Contains([]string{string(lostError()), `{"message":"Index ` + "`m`" + `: bad","code":"invalid_document_id","type":"invalid_request","link":""}`}, string(got.Error)) {
 				t.Errorf("error: %s", got.Error)
 			}
 		})

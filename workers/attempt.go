@@ -213,8 +213,8 @@ func (a *attempt) blame(s *slot, err error) error {
 	return fmt.Errorf("source: %w", err)
 }
 
-// checkSource makes sure that a source is in sync and still has the tasks it acknowledged. One that has not lost its
-// disk after the moment it was read has not lost it before.
+// checkSource makes sure that a source is in sync, with all that is copied from it, and still has the tasks it acknowledged.
+// One that has not lost its disk after the moment it was read has not lost it before.
 func (a *attempt) checkSource(ctx context.Context, s *slot) error {
 	ctx, cancel := context.WithTimeout(ctx, a.repair.RequestTimeout)
 	defer cancel()
@@ -224,7 +224,10 @@ func (a *attempt) checkSource(ctx context.Context, s *slot) error {
 	}
 	view := a.opts.Cluster.View()
 	n := view.Node(s.from)
-	if n == nil || newest < n.LastTaskUID || replicaOn(view.Indexes[a.job.key.index], s, s.from).State != fsm.Active {
+	behind := slices.ContainsFunc(a.slots, func(other *slot) bool {
+		return other.from == s.from && replicaOn(view.Indexes[a.job.key.index], other, s.from).State != fsm.Active
+	})
+	if n == nil || newest < n.LastTaskUID || behind {
 		return a.blame(s, fmt.Errorf("%s is not in sync any more", s.from))
 	}
 	return nil

@@ -10,36 +10,50 @@ import (
 	"miroir/fsm"
 )
 
-// part is a piece of a replica that is compared in one go: its documents match filter, "" for all of the index.
+// part is what is compared in one go: the documents that match filter, "" for all of the index, on the source of slot.
 type part struct {
 	slot   *slot
 	filter string
 }
 
-// wholeLimit is up to how many documents a whole index is compared in one go; beyond it, shard by shard.
+// wholeLimit is up to about how many documents are compared in one go.
 const wholeLimit = 50_000
 
-// parts cuts the replicas of the attempt.
+// parts cuts the documents of the attempt: as few parts as may be, for a node answers each with a list, and indexes the
+// pages of each by themselves.
 func (a *attempt) parts(ctx context.Context) ([]part, error) {
 	var parts []part
-	for _, s := range a.slots {
-		if !a.whole {
-			parts = append(parts, part{s, a.opts.Coordinator.ShardFilter([]fsm.ShardID{s.shard})})
-			continue
-		}
-		n, err := s.source.count(ctx, "")
+	for _, s := range a.sources() {
+		filter, shards := a.contents(s)
+		n, err := s.source.count(ctx, filter)
 		if err != nil {
 			return nil, a.blame(s, err)
 		}
 		if n <= wholeLimit {
-			parts = append(parts, part{s, ""})
+			parts = append(parts, part{s, filter})
 			continue
 		}
-		for shard := range a.shards {
-			parts = append(parts, part{s, a.opts.Coordinator.ShardFilter([]fsm.ShardID{fsm.ShardID(shard)})})
+		for some := range slices.Chunk(shards, max(1, len(shards)*wholeLimit/int(n))) {
+			parts = append(parts, part{s, a.opts.Coordinator.ShardFilter(some)})
 		}
 	}
 	return parts, nil
+}
+
+// contents are the shards that the source of a slot is copied from, and the filter for their documents.
+func (a *attempt) contents(s *slot) (filter string, shards []fsm.ShardID) {
+	if a.whole {
+		for shard := range a.shards {
+			shards = append(shards, fsm.ShardID(shard))
+		}
+		return "", shards
+	}
+	for _, other := range a.slots {
+		if other.from == s.from {
+			shards = append(shards, other.shard)
+		}
+	}
+	return a.opts.Coordinator.ShardFilter(shards), shards
 }
 
 // copyAll makes the target equal to the sources, but for what is written meanwhile.
@@ -319,10 +333,7 @@ func (a *attempt) equaliseIDs(ctx context.Context) error {
 // them, for all its shards together. That the shards have the same ids was seen when they were copied.
 func (a *attempt) compareCounts(ctx context.Context) error {
 	for _, s := range a.sources() {
-		filter, shards := "", a.shardsFrom(s.from)
-		if !a.whole {
-			filter = a.opts.Coordinator.ShardFilter(shards)
-		}
+		filter, shards := a.contents(s)
 		ours, err := s.source.count(ctx, filter)
 		if err != nil {
 			return a.blame(s, err)
@@ -336,15 +347,4 @@ func (a *attempt) compareCounts(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// shardsFrom are the shards that a source is asked for.
-func (a *attempt) shardsFrom(source fsm.NodeID) []fsm.ShardID {
-	var shards []fsm.ShardID
-	for _, s := range a.slots {
-		if s.from == source {
-			shards = append(shards, s.shard)
-		}
-	}
-	return shards
 }

@@ -311,7 +311,7 @@ func (w *taskWatch) unseen(list []*fsm.Task, found answers) iter.Seq[nodeTaskKey
 func (w *taskWatch) reportsOf(view *fsm.View, ix *fsm.Index, task *fsm.Task, said answers) []tasks.Report {
 	reports := make([]tasks.Report, len(task.NodeTasks))
 	for i, share := range task.NodeTasks {
-		report := tasks.Report{NodeTask: share, InSync: inSync(ix, task, share)}
+		report := tasks.Report{NodeTask: share, InSync: inSync(ix, task, share), Inherited: inherited(ix, task, share)}
 		if answer, ok := said.tasks[nodeTaskKey{task.UID, share.Node, share.UID}]; ok {
 			report.Task = &answer
 		} else {
@@ -342,6 +342,30 @@ func inSync(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
 		}
 	}
 	return false
+}
+
+// inherited reports whether each shard that the share wrote to has a replica in sync that has no share of the task.
+func inherited(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
+	shards := share.Shards
+	switch {
+	case ix.Whole():
+		shards = []fsm.ShardID{0}
+	case shards == nil:
+		shards = task.Shards
+	}
+	heir := func(r fsm.Replica) bool {
+		return r.State == fsm.Active && !slices.ContainsFunc(task.NodeTasks, func(other fsm.NodeTask) bool { return other.Node == r.Node })
+	}
+	for _, shard := range shards {
+		found := false
+		for group := range ix.Placement {
+			found = found || slices.ContainsFunc(ix.Replicas(group, shard), heir)
+		}
+		if !found {
+			return false
+		}
+	}
+	return len(shards) > 0
 }
 
 // cancel does what a cancelation task is about: the nodes first, then the client tasks that no node has begun.
