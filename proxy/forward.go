@@ -25,6 +25,8 @@ type Peers interface {
 	Synced(ctx context.Context) error
 	// Fresh reports whether this pod has heard the leader lately enough to answer reads unmarked.
 	Fresh() bool
+	// AwaitFresh is Fresh, and waits where this pod has only just lost sight of the leader.
+	AwaitFresh(ctx context.Context) bool
 	// WaitApplied returns once this pod's view is at an index.
 	WaitApplied(ctx context.Context, index uint64) error
 	// WaitEverywhere returns once no pod answers reads unmarked from a view older than index.
@@ -201,7 +203,7 @@ func dropPodHeaders(header http.Header) {
 	}
 }
 
-// read runs a read. On a pod that has not heard the leader for long the answer is marked. On one that may be behind a
+// read runs a read. On a pod that has not heard the leader for long, and does not hear it now, the answer is marked. On one that may be behind a
 // bit, tasks wait for what others may have been told, and what is not found by its name is looked for again after that.
 func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 	if s.peers == nil {
@@ -211,6 +213,8 @@ func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 		r.View = s.cluster.View() // the one before may be from before this pod led
 		return h(w, r)
 	}
+	fresh := s.peers.AwaitFresh(r.Context())
+	r.View = s.cluster.View() // the one before may be from before a wait
 	if strings.HasPrefix(r.Template, "/tasks") || strings.HasPrefix(r.Template, "/batches") {
 		if err := s.peers.Synced(r.Context()); err != nil {
 			w.Header().Set("X-Miroir-Degraded", "no-leader")
@@ -218,7 +222,7 @@ func (s *Server) read(w http.ResponseWriter, r *request, h handler) error {
 		r.View = s.cluster.View()
 		return h(w, r)
 	}
-	if !s.peers.Fresh() {
+	if !fresh {
 		w.Header().Set("X-Miroir-Degraded", "no-leader")
 	}
 	var sent bytes.Buffer // the part of the body that was read, to be read again

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -112,7 +113,8 @@ func TestAPodInDoubtOfItsLeadSendsNothing(t *testing.T) {
 // inDoubt is a pod whose lease has run out.
 type inDoubt struct{ Peers }
 
-func (inDoubt) Fresh() bool { return false }
+func (inDoubt) Fresh() bool                     { return false }
+func (inDoubt) AwaitFresh(context.Context) bool { return false }
 
 // A pod dies with two open writes: settings that every node has, and behind them documents that only one node has, which
 // is down when the next pod comes up. The settings are sent again and only the other node takes them; but clients may have

@@ -157,6 +157,7 @@ func (n *Node) keepLease(ctx context.Context) {
 		})
 		rest := n.options.ReadLease / maxRenewals
 		if !n.Fresh() {
+			n.oldSince()
 			rest = n.options.ReadLease / 40
 		}
 		if !pause(ctx, rest) {
@@ -192,6 +193,7 @@ func (n *Node) freshSince(asked time.Duration) {
 	for {
 		known := n.fresh.Load()
 		if known >= int64(asked) || n.fresh.CompareAndSwap(known, int64(asked)) {
+			n.old.Store(0)
 			return
 		}
 	}
@@ -239,6 +241,26 @@ func (n *Node) Fresh() bool {
 	}
 	asked := n.fresh.Load()
 	return asked != 0 && time.Since(n.started)-time.Duration(asked) < n.options.ReadLease
+}
+
+// freshWait is how long after a lease has run out reads wait for the next one.
+const freshWait = 500 * time.Millisecond
+
+// AwaitFresh is Fresh, and waits where the lease has only just run out, as far as this pod could tell: a process that was
+// stopped for a while has the next one in a moment.
+func (n *Node) AwaitFresh(ctx context.Context) bool {
+	for !n.Fresh() {
+		if time.Since(n.started)-n.oldSince() > freshWait || !pause(ctx, freshWait/100) {
+			return n.Fresh()
+		}
+	}
+	return true
+}
+
+// oldSince notes that there is no lease, and returns since when that is known, since started.
+func (n *Node) oldSince() time.Duration {
+	n.old.CompareAndSwap(0, int64(time.Since(n.started)))
+	return time.Duration(n.old.Load())
 }
 
 // leadsAlone reports that this pod leads, has applied everything of earlier terms, and is the only one with a vote: then

@@ -77,3 +77,30 @@ func TestALeaderIsFreshWhileAnswersAreSlow(t *testing.T) {
 		writeAllAlong(t, leader, 1500*time.Millisecond, 20*time.Second)
 	})
 }
+
+// A pod whose lease runs out unnoticed, as that of a stopped process, has the next one before it answers; one that is cut off
+// makes its reads wait once, not each.
+func TestReadsWaitForTheNextLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPods(t)
+		p.found("a", "b", "c")
+		n := p.follower()
+		p.until("it is fresh", n.Fresh)
+		synctest.Wait() // no request for a lease is being answered
+		n.fresh.Store(-int64(n.options.ReadLease))
+		if n.Fresh() {
+			t.Fatal("its lease has not run out")
+		}
+		if began := time.Now(); !n.AwaitFresh(p.ctx()) || time.Since(began) > freshWait {
+			t.Errorf("no lease after %s", time.Since(began))
+		}
+		p.isolate(n.id)
+		p.until("its lease has run out", func() bool { return !n.Fresh() })
+		if began := time.Now(); n.AwaitFresh(p.ctx()) || time.Since(began) > freshWait+50*time.Millisecond {
+			t.Errorf("cut off, fresh %t after %s", n.Fresh(), time.Since(began))
+		}
+		if began := time.Now(); n.AwaitFresh(p.ctx()) || time.Since(began) != 0 {
+			t.Errorf("cut off for long, fresh %t after %s", n.Fresh(), time.Since(began))
+		}
+	})
+}

@@ -78,6 +78,7 @@ type Node struct {
 	peers     *peers       // nil without a pod port
 	leases    leases       // what this pod, leading, promised the others
 	fresh     atomic.Int64 // when this pod last asked for the lease it has, since started; 0: never
+	old       atomic.Int64 // when this pod was first seen without a lease, since started; 0: it has had one since
 	admitting sync.Mutex   // held while a pod is let in, and while the feature level rises
 	waiting   atomic.Int64 // requests that wait for a leader
 	index     readIndex    // questions for the leader's index under way

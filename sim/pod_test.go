@@ -277,6 +277,7 @@ func (r *process) Barrier(ctx context.Context) error { return r.raft.Barrier(ctx
 
 func (r *process) Synced(ctx context.Context) error                 { return r.raft.Synced(ctx) }
 func (r *process) Fresh() bool                                      { return r.raft.Fresh() }
+func (r *process) AwaitFresh(ctx context.Context) bool              { return r.raft.AwaitFresh(ctx) }
 func (r *process) ToLeader(q *http.Request) (*http.Response, error) { return r.raft.ToLeader(q) }
 func (r *process) WaitApplied(ctx context.Context, index uint64) error {
 	return r.raft.WaitApplied(ctx, index)

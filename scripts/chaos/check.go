@@ -16,15 +16,15 @@ import (
 func (t *trial) check(ctx context.Context) error {
 	for _, pod := range t.fleet.pods {
 		if err := okWithin(ctx, pod.URL+"/_miroir/ready", time.Minute); err != nil {
-			t.report.wrong("pod %s at the end: %v", pod.name, err)
+			t.report.wrong(otherwise, "pod %s at the end: %v", pod.name, err)
 		}
 	}
 	t.checkTasks(ctx)
 	if !t.awaitWhole(ctx, "at the end") {
-		t.report.wrong("the end was checked while not everything was in sync")
+		t.report.wrong(otherwise, "the end was checked while not everything was in sync")
 	}
 	if open := t.openIntents(ctx); open != 0 {
-		t.report.wrong("%d intents are open at the end", open)
+		t.report.wrong(otherwise, "%d intents are open at the end", open)
 	}
 	for _, index := range indexes {
 		if err := t.checkIndex(ctx, index); err != nil {
@@ -58,7 +58,7 @@ func (t *trial) checkTasks(ctx context.Context) {
 	for uid, what := range t.ledger.tasks { // the clients have ended
 		status := c.taskStatus(ctx, uid, max(time.Second, time.Until(deadline)))
 		if status != "succeeded" {
-			t.report.wrong("task %d (%s) was acknowledged and is %s", uid, what, status)
+			t.report.wrong(lostWrites, "task %d (%s) was acknowledged and is %s", uid, what, status)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func (t *trial) compare(index string, copies map[int][]string, found map[string]
 		}
 		if text := t.ledger.wrong(document{index, id}, versions); text != "" {
 			lost++
-			t.report.wrong("at the end %s %s on %v: %s", index, id, nodes, text)
+			t.report.wrong(lostWrites, "at the end %s %s on %v: %s", index, id, nodes, text)
 		}
 	}
 	fmt.Printf("checked %s: %d documents on %d nodes, %d wrong\n", index, len(slices.Compact(ids)), len(found), lost)

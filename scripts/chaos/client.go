@@ -111,7 +111,8 @@ func request(ctx context.Context, client *http.Client, method, url, body string)
 	return response.StatusCode, response.Header, content, err
 }
 
-// awaitTask follows the task of an accepted write to its end and returns its status, "unknown" when it is not known in time.
+// awaitTask follows the task of an accepted write to its end and returns its status, "unknown" when it is not known in time,
+// and with all of it when it has not succeeded.
 func (c *client) awaitTask(ctx context.Context, accepted answer, limit time.Duration) string {
 	uid, ok := accepted.task()
 	if !ok {
@@ -139,6 +140,9 @@ func (c *client) taskStatus(ctx context.Context, uid uint32, limit time.Duration
 			Status string `json:"status"`
 		}
 		if a.err == nil && a.status == http.StatusOK && json.Unmarshal(a.body, &task) == nil && task.Status != "enqueued" && task.Status != "processing" {
+			if task.Status != "succeeded" {
+				return task.Status + ": " + short(string(a.body))
+			}
 			return task.Status
 		}
 		sleep(ctx, 20*time.Millisecond)

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -84,7 +83,7 @@ func (t *trial) suffer(ctx context.Context, m *machine, f fault, hold time.Durat
 	t.report.count("fault " + f.name)
 	t.weather.begin(m.name, f.seen)
 	if err := f.strike(m); err != nil {
-		t.report.wrong("%s %s: %v", f.name, m.name, err)
+		t.report.wrong(otherwise, "%s %s: %v", f.name, m.name, err)
 	}
 	if leads {
 		t.report.count("fault leader killed")
@@ -92,7 +91,7 @@ func (t *trial) suffer(ctx context.Context, m *machine, f fault, hold time.Durat
 	}
 	sleep(ctx, hold)
 	if err := m.revive(); err != nil {
-		t.report.wrong("revive %s: %v", m.name, err)
+		t.report.wrong(otherwise, "revive %s: %v", m.name, err)
 	}
 	t.awaitBack(context.WithoutCancel(ctx), m)
 	if f.name == "wipe-node" {
@@ -101,21 +100,31 @@ func (t *trial) suffer(ctx context.Context, m *machine, f fault, hold time.Durat
 	t.weather.end(m.name)
 }
 
-// awaitBack waits until a revived machine answers.
+// awaitBack waits until a revived machine answers, a pod unmarked: before that it is not well yet.
 func (t *trial) awaitBack(ctx context.Context, m *machine) {
+	pod := t.fleet.pod(m.name) == m
 	path := "/health"
-	if t.fleet.pod(m.name) == m {
+	if pod {
 		path = "/_miroir/ready"
 	}
 	start := time.Now()
-	if err := okWithin(ctx, m.URL+path, 30*time.Second); err != nil {
-		t.report.wrong("%s is not back: %v", m.name, err)
-		return
+	err := okWithin(ctx, m.URL+path, backTime)
+	for c := t.client(8); pod && err == nil; sleep(ctx, 10*time.Millisecond) {
+		if a := c.sendTo(ctx, m, http.MethodGet, "/indexes/"+indexes[0], ""); a.status == http.StatusOK && !a.unsure() {
+			t.report.took("until a pod is back", time.Since(start))
+			return
+		}
+		if time.Since(start) > backTime {
+			err = fmt.Errorf("it has no leader after %s", backTime)
+		}
 	}
-	if strings.HasSuffix(path, "ready") {
-		t.report.took("until a pod is ready again", time.Since(start))
+	if err != nil {
+		t.report.wrong(otherwise, "%s is not back: %v", m.name, err)
 	}
 }
+
+// backTime is how long a machine may take to come back.
+const backTime = 30 * time.Second
 
 // noticeTime is how long a lost disk may stay unnoticed.
 const noticeTime = 20 * time.Second
@@ -129,7 +138,7 @@ func (t *trial) awaitNoticed(ctx context.Context, m *machine) {
 		}
 	}
 	if t.weather.isWhole() {
-		t.report.wrong("the lost disk of %s is not noticed within %s", m.name, noticeTime)
+		t.report.wrong(otherwise, "the lost disk of %s is not noticed within %s", m.name, noticeTime)
 		return
 	}
 	t.report.took("until a lost disk is noticed", time.Since(start))
@@ -150,7 +159,7 @@ func (t *trial) probeWrites(ctx context.Context) {
 		})
 	}
 	probes.Wait()
-	resumed.Do(func() { t.report.wrong("no write within 30 s after the leader's death; %s", t.weather) })
+	resumed.Do(func() { t.report.wrong(otherwise, "no write within 30 s after the leader's death; %s", t.weather) })
 }
 
 // probe writes one document and reports whether that was acknowledged.

@@ -124,7 +124,7 @@ func (w *writer) submit(ctx context.Context, index, path, body string, ids []str
 	w.t.ledger.uncertain(index, ids, version)
 	w.t.report.count("writes not acknowledged: " + a.reason())
 	if a.err == nil && a.status != http.StatusServiceUnavailable && a.status != http.StatusTooManyRequests {
-		w.t.report.wrong("a good write was refused: %s", a)
+		w.t.report.wrong(otherwise, "a good write was refused: %s", a)
 	}
 	sleep(ctx, 50*time.Millisecond)
 	return false
@@ -138,7 +138,7 @@ func (w *writer) settled(ctx context.Context, index string, ids []string, versio
 		w.t.report.count("tasks not seen to end within a minute")
 		return false
 	default:
-		w.t.report.wrong("task %d (%s %v to version %d) %s", w.last, index, ids, version, status)
+		w.t.report.wrong(otherwise, "task %d (%s %v to version %d) %s", w.last, index, ids, version, status)
 		return false
 	}
 	id := oneOf(w.rng, ids)
@@ -156,16 +156,16 @@ func (w *writer) settled(ctx context.Context, index string, ids []string, versio
 			Version int `json:"version"`
 		}
 		if err := json.Unmarshal(a.body, &document); err != nil {
-			w.t.report.wrong("document %s: %v", a, err)
+			w.t.report.wrong(wrongAnswers, "document %s: %v", a, err)
 		}
 		found = document.Version
 	case !strings.Contains(string(a.body), "document_not_found"):
-		w.t.report.wrong("read of %s %s: %s", index, id, a)
+		w.t.report.wrong(wrongAnswers, "read of %s %s: %s", index, id, a)
 		return true
 	}
 	w.t.report.count("reads by id")
 	if found != version {
-		w.t.report.wrong("stale read: %s %s is version %d after task %d made it %d; %s; %s", index, id, found, w.last, version, a, w.t.weather)
+		w.t.report.wrong(wrongAnswers, "stale read: %s %s is version %d after task %d made it %d; %s; %s", index, id, found, w.last, version, a, w.t.weather)
 	}
 	return true
 }
@@ -202,7 +202,7 @@ func (c *client) search(ctx context.Context, b batch) {
 		} `json:"hits"`
 	}
 	if err := json.Unmarshal(a.body, &result); err != nil {
-		c.t.report.wrong("search %s: %v", a, err)
+		c.t.report.wrong(wrongAnswers, "search %s: %v", a, err)
 		return
 	}
 	found := make([]string, len(result.Hits))
@@ -215,6 +215,6 @@ func (c *client) search(ctx context.Context, b batch) {
 		want = slices.DeleteFunc(want, func(id string) bool { return !slices.Contains(found, id) })
 	}
 	if !slices.Equal(found, want) {
-		c.t.report.wrong("search %s %s by %s found %v, want %v; %s", b.index, body, a.pod, found, want, c.t.weather)
+		c.t.report.wrong(wrongAnswers, "search %s %s by %s found %v, want %v; %s", b.index, body, a.pod, found, want, c.t.weather)
 	}
 }

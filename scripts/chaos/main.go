@@ -128,6 +128,7 @@ func (t *trial) run(ctx context.Context) error {
 }
 
 func (t *trial) phases(ctx context.Context) error {
+	t.report.enter("start")
 	if !sleep(ctx, t.Calm) {
 		return ctx.Err()
 	}
@@ -139,6 +140,7 @@ func (t *trial) phases(ctx context.Context) error {
 			continue
 		}
 		fmt.Println("phase", phase.name)
+		t.report.enter(phase.name)
 		if err := phase.run(ctx); err != nil {
 			return fmt.Errorf("phase %s: %w", phase.name, err)
 		}

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
+	"text/tabwriter"
 	"time"
 )
 
@@ -14,15 +17,43 @@ import (
 type report struct {
 	mu       sync.Mutex
 	seed     uint64
+	phase    string
 	counts   map[string]int
-	problems []string
-	latency  map[string][]time.Duration // of searches, by weather
+	problems map[problem][]string
 	times    map[string][]time.Duration
-	failed   map[string][]string // searches without a full answer, by weather
+	searches map[stretch]*searches
+}
+
+// problem is a kind of thing that must not happen.
+type problem string
+
+const (
+	lostWrites   problem = "lost writes"
+	wrongAnswers problem = "wrong answers"
+	otherwise    problem = "other things that went wrong"
+)
+
+// stretch is a part of a run: the weather of a phase.
+type stretch struct{ phase, weather string }
+
+// searches are those of one stretch.
+type searches struct {
+	latency      []time.Duration
+	failed       int // no answer, or an error
+	degraded     int // shards are missing
+	leaderless   int // full, from a pod without a leader
+	shortcomings []string
 }
 
 func newReport(seed uint64) *report {
-	return &report{seed: seed, counts: map[string]int{}, latency: map[string][]time.Duration{}, times: map[string][]time.Duration{}, failed: map[string][]string{}}
+	return &report{seed: seed, counts: map[string]int{}, problems: map[problem][]string{}, times: map[string][]time.Duration{}, searches: map[stretch]*searches{}}
+}
+
+// enter begins a phase.
+func (r *report) enter(phase string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.phase = phase
 }
 
 func (r *report) count(what string) {
@@ -32,12 +63,12 @@ func (r *report) count(what string) {
 }
 
 // wrong notes something that must not happen.
-func (r *report) wrong(format string, args ...any) {
+func (r *report) wrong(kind problem, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	text := time.Now().Format("15:04:05.000 ") + fmt.Sprintf(format, args...)
-	r.problems = append(r.problems, text)
-	if len(r.problems) <= maxShown {
+	r.problems[kind] = append(r.problems[kind], text)
+	if len(r.problems[kind]) <= maxShown {
 		fmt.Println("WRONG", text)
 	}
 }
@@ -55,15 +86,24 @@ func (r *report) took(what string, d time.Duration) {
 func (r *report) search(weather string, took time.Duration, a answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.counts["searches"]++
-	r.latency[weather] = append(r.latency[weather], took)
-	switch {
-	case a.err != nil || a.status != http.StatusOK || a.incomplete():
-		r.counts["searches without a full answer: "+a.reason()]++
-		r.failed[weather] = append(r.failed[weather], time.Now().Format("15:04:05.000 ")+a.String())
-	case a.unsure():
-		r.counts["searches by a pod without a leader"]++
+	at := stretch{r.phase, weather}
+	if r.searches[at] == nil {
+		r.searches[at] = &searches{}
 	}
+	s := r.searches[at]
+	s.latency = append(s.latency, took)
+	switch {
+	case a.err != nil || a.status != http.StatusOK:
+		s.failed++
+	case a.incomplete():
+		s.degraded++
+	case a.unsure():
+		s.leaderless++
+		return
+	default:
+		return
+	}
+	s.shortcomings = append(s.shortcomings, time.Now().Format("15:04:05.000 ")+a.String())
 }
 
 func percentile(list []time.Duration, p float64) time.Duration {
@@ -89,16 +129,30 @@ func (r *report) verdict() error {
 	for _, what := range slices.Sorted(maps.Keys(r.counts)) {
 		fmt.Printf("%8d  %s\n", r.counts[what], what)
 	}
+	for _, kind := range []problem{lostWrites, wrongAnswers, otherwise} {
+		fmt.Printf("%8d  %s\n", len(r.problems[kind]), kind)
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "\ttimes\tmedian\tlongest\t")
 	for _, what := range slices.Sorted(maps.Keys(r.times)) {
 		list := r.times[what]
-		fmt.Printf("%8d  %s: median %s, longest %s\n", len(list), what, round(percentile(list, 0.5)), round(percentile(list, 1)))
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t\n", what, len(list), round(percentile(list, 0.5)), round(percentile(list, 1)))
 	}
-	for _, weather := range slices.Sorted(maps.Keys(r.latency)) {
-		list := r.latency[weather]
-		fmt.Printf("%8d  searches, %s: p50 %s, p99 %s, longest %s, without a full answer %d\n", len(list), weather,
-			round(percentile(list, 0.5)), round(percentile(list, 0.99)), round(percentile(list, 1)), len(r.failed[weather]))
-		for _, text := range r.failed[weather][:min(5, len(r.failed[weather]))] {
-			fmt.Println("            ", text)
+	_ = table.Flush() // to a terminal
+	fmt.Fprintln(table, "phase\tweather\tsearches\tfailed\tdegraded\tno leader\tp50\tp99\tlongest\t")
+	at := slices.SortedFunc(maps.Keys(r.searches), func(a, b stretch) int {
+		return cmp.Or(cmp.Compare(a.phase, b.phase), cmp.Compare(a.weather, b.weather))
+	})
+	for _, at := range at {
+		s := r.searches[at]
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t\n", at.phase, at.weather, len(s.latency), s.failed, s.degraded, s.leaderless,
+			round(percentile(s.latency, 0.5)), round(percentile(s.latency, 0.99)), round(percentile(s.latency, 1)))
+	}
+	_ = table.Flush()
+	for _, at := range at {
+		list := r.searches[at].shortcomings
+		for _, text := range list[:min(maxShown/2, len(list))] {
+			fmt.Println(at.phase, at.weather, text)
 		}
 	}
 	return errors.Join(r.broken()...)
@@ -106,17 +160,19 @@ func (r *report) verdict() error {
 
 func (r *report) broken() []error {
 	var broken []error
-	if n := len(r.problems); n > 0 {
-		broken = append(broken, fmt.Errorf("%d things went wrong", n))
+	for kind, list := range r.problems {
+		broken = append(broken, fmt.Errorf("%d %s", len(list), kind))
 	}
-	for _, weather := range []string{"calm", "node-dead"} {
-		if n := len(r.failed[weather]); n > 0 {
-			broken = append(broken, fmt.Errorf("%d searches got no full answer while the weather was %s", n, weather))
+	latency := map[string][]time.Duration{}
+	for at, s := range r.searches {
+		latency[at.weather] = append(latency[at.weather], s.latency...)
+		if n := s.failed + s.degraded; n > 0 && at.weather != mixed {
+			broken = append(broken, fmt.Errorf("%d searches got no full answer in phase %s while the weather was %s", n, at.phase, at.weather))
 		}
 	}
-	calm, dead := r.latency["calm"], r.latency["node-dead"]
-	if slow := percentile(dead, 0.99); len(calm) >= minSearches && len(dead) >= minSearches && slow > maxSlowdown*percentile(calm, 0.99) {
-		broken = append(broken, fmt.Errorf("p99 is %s with a node dead and %s without", round(slow), round(percentile(calm, 0.99))))
+	slow, usual := percentile(latency[nodeDead], 0.99), percentile(latency[calm], 0.99)
+	if len(latency[calm]) >= minSearches && len(latency[nodeDead]) >= minSearches && slow > maxSlowdown*usual {
+		broken = append(broken, fmt.Errorf("p99 is %s with a node dead and %s without", round(slow), round(usual)))
 	}
 	if slow := percentile(r.times[resumeTime], 1); slow > maxResume {
 		broken = append(broken, fmt.Errorf("writes went on %s after the leader's death", round(slow)))

@@ -25,7 +25,7 @@ func (t *trial) topology(ctx context.Context) error {
 		start := time.Now()
 		fmt.Println(start.Format("15:04:05.000"), "topology", step.name)
 		if err := step.run(ctx); err != nil {
-			t.report.wrong("topology %s: %v; %s", step.name, err, t.weather)
+			t.report.wrong(otherwise, "topology %s: %v; %s", step.name, err, t.weather)
 		}
 		t.awaitWhole(ctx, "after topology "+step.name)
 		t.report.took("topology "+step.name, time.Since(start))

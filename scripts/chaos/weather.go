@@ -25,9 +25,16 @@ type weather struct {
 
 // sky is the weather at one moment.
 type sky struct {
-	name   string // calm, node-dead or mixed
+	name   string
 	change int
 }
+
+// Names of the weather.
+const (
+	calm     = "calm"      // nothing is wrong
+	nodeDead = "node-dead" // one node is dead, and nothing else is wrong
+	mixed    = "mixed"     // all else
+)
 
 // status is what a pod shows at /_miroir/status.
 type status struct {
@@ -67,13 +74,13 @@ func (w *weather) isDown(machine string) bool {
 func (w *weather) now() sky {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := sky{name: "mixed", change: w.change}
+	s := sky{name: mixed, change: w.change}
 	faults := slices.Collect(maps.Values(w.faults))
 	switch {
 	case len(faults) == 0 && w.whole:
-		s.name = "calm"
+		s.name = calm
 	case len(faults) == 1 && (faults[0] == "node killed" || faults[0] == "node wiped"):
-		s.name = "node-dead"
+		s.name = nodeDead
 	}
 	return s
 }
@@ -81,7 +88,7 @@ func (w *weather) now() sky {
 // until is the weather of a time that began with s and ended with end.
 func (s sky) until(end sky) string {
 	if s != end {
-		return "mixed"
+		return mixed
 	}
 	return s.name
 }
@@ -186,7 +193,7 @@ func (t *trial) awaitWhole(ctx context.Context, when string) bool {
 		}
 	}
 	if ctx.Err() == nil {
-		t.report.wrong("not in sync again within %s %s: %s", t.HealTime, when, t.weather)
+		t.report.wrong(otherwise, "not in sync again within %s %s: %s", t.HealTime, when, t.weather)
 	}
 	return false
 }
