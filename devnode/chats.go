@@ -108,19 +108,6 @@ func chatCompletions(q *request) (answer, *meili.Error) {
 	return answer{}, unsupported("chat completions")
 }
 
-// anyRuleRoute is what most routes of dynamic search rules call themselves.
-const anyRuleRoute = "Using the `/dynamic-search-rules` routes"
-
-// searchRules refuses a route of dynamic search rules.
-func searchRules(action string) handler {
-	return func(q *request) (answer, *meili.Error) {
-		if err := needs(q.store.currentFeatures().DynamicSearchRules, action, "dynamicSearchRules"); err != nil {
-			return answer{}, err
-		}
-		return answer{}, unsupported("dynamic search rules")
-	}
-}
-
 func renderTemplate(q *request) (answer, *meili.Error) {
 	if err := needs(q.store.currentFeatures().RenderRoute, "calling the /render-template route", "renderRoute"); err != nil {
 		return answer{}, err

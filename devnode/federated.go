@@ -39,6 +39,7 @@ type federatedIndex struct {
 	uid    string
 	index  *index
 	hits   []*federatedHit // best first
+	pins   []*federatedHit
 	total  int
 	facets *facets // nil when none were asked for
 }
@@ -160,7 +161,12 @@ func (f *federation) searchIndex(uid string, queries []int) *meili.Error {
 			return meili.InQuery(i, err)
 		}
 		for h := range results[n].Hits {
-			lists[n] = append(lists[n], &federatedHit{Hit: results[n].Hits[h], index: uid, query: i, weight: f.weight(i)})
+			hit := &federatedHit{Hit: results[n].Hits[h], index: uid, query: i, weight: f.weight(i)}
+			if hit.Pin != nil {
+				found.pins = append(found.pins, hit)
+				continue
+			}
+			lists[n] = append(lists[n], hit)
 		}
 	}
 	var dropped []uint32
@@ -198,8 +204,12 @@ func (f *federation) run(found *federatedIndex, i int) (*engine.Result, *meili.E
 		query.Distinct = f.search.Federation.Distinct
 	}
 	weight := f.weight(i)
+	pins, err := f.request.pinsOf(found.uid, query.Filter, f.features)
+	if err != nil {
+		return nil, err
+	}
 	result, err := found.index.Search(engine.SearchContext{
-		IndexUID: found.uid, Features: f.features, Weight: &weight, Extra: f.extraFields(found),
+		IndexUID: found.uid, Features: f.features, Weight: &weight, Extra: f.extraFields(found), Pins: pins,
 	}, &query)
 	if err != nil {
 		return nil, err
@@ -266,7 +276,26 @@ func (f *federation) merge() (window []*federatedHit, rejected map[string][]*fed
 		}
 		kept = append(kept, h)
 	}
+	kept = f.insertPins(kept)
 	return kept[min(f.from, len(kept)):min(f.to, len(kept))], rejected
+}
+
+// insertPins puts the pins of all indexes at their positions among merged hits.
+func (f *federation) insertPins(hits []*federatedHit) (all []*federatedHit) {
+	var pins []*federatedHit
+	for _, found := range f.indexes {
+		pins = append(pins, found.pins...)
+	}
+	slices.SortStableFunc(pins, func(a, b *federatedHit) int { return *a.Pin - *b.Pin })
+	for len(hits)+len(pins) > 0 {
+		next := &hits
+		if len(pins) > 0 && (*pins[0].Pin <= len(all) || len(hits) == 0) {
+			next = &pins
+		}
+		all = append(all, (*next)[0])
+		*next = (*next)[1:]
+	}
+	return all
 }
 
 // mergedValues are the distinct values of a hit when indexes are merged. As in Meilisearch those of fields that the hit does
@@ -390,6 +419,9 @@ func (f *federation) hitInfo(h *federatedHit) json.RawMessage {
 			values = []engine.WeightedValue{}
 		}
 		info = append(info, member{"weightedScoreValues", values}, member{"extra_document", orEmpty(h.Extra)})
+		if h.Pin != nil {
+			info = append(info, member{"pinnedPosition", *h.Pin})
+		}
 	}
 	return encode(info)
 }

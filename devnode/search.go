@@ -59,7 +59,11 @@ func (q *request) runSearch(uid string, query *meili.SearchQuery) (*engine.Resul
 	if err != nil {
 		return nil, nil, err
 	}
-	result, err := ix.Search(engine.SearchContext{IndexUID: uid, Features: features}, query)
+	pins, err := q.pinsOf(uid, query.Filter, features)
+	if err != nil {
+		return nil, nil, err
+	}
+	result, err := ix.Search(engine.SearchContext{IndexUID: uid, Features: features, Pins: pins}, query)
 	return result, ix, err
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // store is everything a node remembers: what a real server keeps on its disk. Only the worker changes indexes and the
-// outcome of tasks; requests add tasks and change keys, features, webhooks and the network.
+// outcome of tasks; requests add tasks and change keys, features, webhooks and the network. Rules of searches are changed by tasks.
 type store struct {
 	options *Options
 
@@ -28,6 +28,7 @@ type store struct {
 	webhooks  map[string]*meili.Webhook     // guarded by mu, by uuid; replaced as a whole
 	network   meili.Network                 // guarded by mu; replaced as a whole
 	chats     map[string]meili.ChatSettings // guarded by mu, by workspace uid
+	rules     map[string]*searchRule        // guarded by mu, by uid; replaced as a whole
 }
 
 // index is one index: the engine's and its dates, which the store's mutex guards.
@@ -43,6 +44,7 @@ func newStore(o *Options) *store {
 		indexes:  map[string]*index{},
 		webhooks: map[string]*meili.Webhook{},
 		chats:    map[string]meili.ChatSettings{},
+		rules:    map[string]*searchRule{},
 		keys:     meili.DefaultKeys(o.now(), o.NewUID),
 		network:  meili.NewNetwork(),
 	}
@@ -119,6 +121,7 @@ func (s *store) clone() *store {
 		webhooks:  maps.Clone(s.webhooks),
 		network:   s.network,
 		chats:     maps.Clone(s.chats),
+		rules:     s.rules,
 	}
 	for uid, ix := range s.indexes {
 		c.indexes[uid] = ix.clone()

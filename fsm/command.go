@@ -29,6 +29,7 @@ var commandTypes = []commandType{
 	row[StartTasks](50), row[FinishTask](51), row[CancelTasks](52), row[DeleteTasks](53),
 	row[PutKey](60), row[DeleteKey](61), row[SetFeatures](62), row[SetNetwork](63),
 	row[PutWebhook](70), row[DeleteWebhook](71), row[PutChatWorkspace](72), row[DeleteChatWorkspace](73),
+	row[PutSearchRule](74), row[DeleteSearchRules](75),
 	row[StartJob](80), row[EndJob](81), row[SetRebalance](82),
 }
 

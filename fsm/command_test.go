@@ -31,6 +31,7 @@ func samples() []Command {
 		PutKey{Key: Key{UID: "k"}, Create: true}, DeleteKey{UID: "k"}, SetFeatures{Features: json.RawMessage(`{"metrics":true}`)}, SetNetwork{Network: json.RawMessage(`{"self":"s"}`)},
 		PutWebhook{Webhook: Webhook{UUID: "u", URL: "http://hook", Headers: map[string]string{"Authorization": "Bearer x"}}, Create: true}, DeleteWebhook{UUID: "u"},
 		PutChatWorkspace{ChatWorkspace{UID: "c", Settings: json.RawMessage(`{"source":"openAi"}`)}}, DeleteChatWorkspace{UID: "c"},
+		PutSearchRule{UID: "r", Rule: json.RawMessage(`{"active":true}`)}, DeleteSearchRules{UIDs: []string{"r"}},
 		StartJob{Now: now, Job: Job{ID: "j", Type: JobDrainNode, Node: "n"}}, EndJob{Now: now, ID: "j", State: JobSucceeded},
 		RaiseLevel{Level: 2},
 		SetRebalance{Now: now, State: RebalancePaused},

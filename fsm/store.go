@@ -26,9 +26,10 @@ var (
 	bucketBatches      = []byte("batches")      // batch uid, task uid → nothing
 	bucketSessions     = []byte("sessions")     // session, 0, index id, task uid of an unfinished task → SessionWrite
 	bucketSessionTasks = []byte("sessionTasks") // task uid → key in sessions
+	bucketSearchRules  = []byte("searchRules")  // uid → SearchRule
 
 	allBuckets = [][]byte{bucketMeta, bucketNodes, bucketIndexes, bucketNames, bucketRoutes, bucketKeys, bucketIntents,
-		bucketWrites, bucketTasks, bucketOpen, bucketBits, bucketTimes, bucketBatches, bucketSessions, bucketSessionTasks}
+		bucketWrites, bucketTasks, bucketOpen, bucketBits, bucketTimes, bucketBatches, bucketSessions, bucketSessionTasks, bucketSearchRules}
 )
 
 // Rows of the meta bucket.
@@ -120,7 +121,7 @@ func getRow(tx *bbolt.Tx, row []byte, into any) error {
 
 // loadView reads all that lives in memory.
 func loadView(tx *bbolt.Tx) (*View, error) {
-	v := &View{Nodes: map[NodeID]*Node{}, Indexes: map[IndexID]*Index{}, Config: DefaultConfig()}
+	v := &View{Nodes: map[NodeID]*Node{}, Indexes: map[IndexID]*Index{}, SearchRules: map[string]*SearchRule{}, Config: DefaultConfig()}
 	var applied, covered appliedRow
 	rows := []struct {
 		row  []byte
@@ -137,7 +138,7 @@ func loadView(tx *bbolt.Tx) (*View, error) {
 		}
 	}
 	v.AppliedIndex = max(applied.Index, covered.Index)
-	v.PlacedAt = v.AppliedIndex
+	v.PlacedAt, v.RulesAt = v.AppliedIndex, v.AppliedIndex
 	v.publishCounters()
 	return v, loadTables(tx, v)
 }
@@ -151,6 +152,9 @@ func loadTables(tx *bbolt.Tx, v *View) error {
 		return err
 	}
 	if err := eachRow(tx, bucketKeys, func(_ []byte, k *Key) { v.Keys = append(v.Keys, *k) }); err != nil {
+		return err
+	}
+	if err := eachRow(tx, bucketSearchRules, func(_ []byte, r *SearchRule) { v.SearchRules[r.UID] = r }); err != nil {
 		return err
 	}
 	v.Names, v.Routes = loadNames(tx, bucketNames), loadNames(tx, bucketRoutes)

@@ -26,7 +26,9 @@ type View struct {
 	Leftovers      []Leftover         // sorted by node, then name
 	Webhooks       []Webhook          // sorted by uuid
 	ChatWorkspaces []ChatWorkspace    // sorted by uid
-	Jobs           []Job              // in order of creation
+	SearchRules    map[string]*SearchRule
+	RulesAt        uint64 // differs between two views of a pod when a search rule may
+	Jobs           []Job  // in order of creation
 	Rebalance      RebalanceState
 
 	NumOpenIntents   int

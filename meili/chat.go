@@ -89,7 +89,7 @@ func (p *ChatPatch) Apply(old, defaults ChatSettings) (ChatSettings, *Error) {
 		set Setting[string]
 	}{{&s.OrgID, p.OrgID}, {&s.ProjectID, p.ProjectID}, {&s.APIVersion, p.APIVersion}, {&s.DeploymentID, p.DeploymentID},
 		{&s.BaseURL, p.BaseURL}, {&s.APIKey, p.APIKey}} {
-		*field.dst = patchedText(field.set, *field.dst)
+		*field.dst = patchedValue(field.set, *field.dst)
 	}
 	if p.Prompts.Reset {
 		s.Prompts = defaults.Prompts
@@ -105,7 +105,7 @@ func (p *ChatPatch) Apply(old, defaults ChatSettings) (ChatSettings, *Error) {
 	return s, s.check()
 }
 
-func patched(set Setting[string], old, reset string) string {
+func patched[T any](set Setting[T], old, reset T) T {
 	switch {
 	case set.Set:
 		return set.Value

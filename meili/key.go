@@ -170,11 +170,15 @@ func expiryReader(now time.Time) Read[time.Time] {
 		}
 		t, ok := parseExpiry(text)
 		if !ok || !t.After(now) {
-			return time.Time{}, at.Invalid("`" + text + "` is not a valid date. It should follow the RFC 3339 format to represents a date or datetime in the future or " +
-				"specified as a null value. e.g. 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS'.\n")
+			return time.Time{}, notADate(text, at)
 		}
 		return t, nil
 	}
+}
+
+func notADate(text string, at *Location) *Error {
+	return at.Invalid("`" + text + "` is not a valid date. It should follow the RFC 3339 format to represents a date or datetime in the future or " +
+		"specified as a null value. e.g. 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS'.\n")
 }
 
 func parseExpiry(text string) (time.Time, bool) {

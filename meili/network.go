@@ -107,7 +107,7 @@ func (p *NetworkPatch) Apply(old Network, version string) (Network, *Error) {
 	case p.previousRemotes:
 		return old, newError(CodeUnexpectedNetworkPreviousRemotes, "Unexpected `previousRemotes` in network call.\n  - Note: `previousRemote` is reserved for internal use.")
 	}
-	n := Network{Self: patchedText(p.Self, old.Self), Remotes: map[string]Remote{}, Shards: map[string]Shard{}, Version: version}
+	n := Network{Self: patchedValue(p.Self, old.Self), Remotes: map[string]Remote{}, Shards: map[string]Shard{}, Version: version}
 	if !p.Remotes.Reset {
 		maps.Copy(n.Remotes, old.Remotes)
 	}
@@ -158,8 +158,8 @@ func (p *RemotePatch) apply(name string, old Remote, known bool) (Remote, *Error
 	}
 	return Remote{
 		URL:          p.URL.Or(old.URL),
-		SearchAPIKey: patchedText(p.SearchAPIKey, old.SearchAPIKey),
-		WriteAPIKey:  patchedText(p.WriteAPIKey, old.WriteAPIKey),
+		SearchAPIKey: patchedValue(p.SearchAPIKey, old.SearchAPIKey),
+		WriteAPIKey:  patchedValue(p.WriteAPIKey, old.WriteAPIKey),
 		Status:       "available",
 	}, nil
 }
@@ -179,8 +179,8 @@ func (p *shardPatch) apply(old Shard) Shard {
 	return Shard{Remotes: slices.Compact(remotes)}
 }
 
-// patchedText is an optional text after a change.
-func patchedText(set Setting[string], old *string) *string {
+// patchedValue is an optional value after a change.
+func patchedValue[T any](set Setting[T], old *T) *T {
 	switch {
 	case set.Set:
 		return &set.Value

@@ -67,6 +67,14 @@ var globalTaskKinds = []TaskKind{
 // some indexes, by query or by key, leave them out.
 func (k TaskKind) IsGlobal() bool { return slices.Contains(globalTaskKinds, k) }
 
+// ShownIndex is the index that a task of this kind shows: its own, or the one that stands for dynamic search rules.
+func (k TaskKind) ShownIndex(own *string) *string {
+	if k == TaskDSRUpdate || k == TaskDSRClear {
+		return new(RulesIndex)
+	}
+	return own
+}
+
 // TaskView is a task as GET /tasks shows it, members in Meilisearch's order. The duration is printed from the times.
 type TaskView struct {
 	UID            uint32          `json:"uid"`
@@ -186,6 +194,8 @@ type TaskDetails struct {
 	APIKey             *string                  `json:"apiKey,omitempty"`
 	PayloadSize        *string                  `json:"payloadSize,omitempty"`
 	Indexes            json.RawMessage          `json:"indexes,omitempty"`
+	Rule               json.RawMessage          `json:"rule,omitempty"`
+	UpdatedRules       *uint64                  `json:"updatedRules,omitempty"`
 	OldIndexUID        *string                  `json:"oldIndexUid,omitempty"`
 	NewIndexUID        *string                  `json:"newIndexUid,omitempty"`
 	PreCompactionSize  *string                  `json:"preCompactionSize,omitempty"`

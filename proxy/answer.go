@@ -10,7 +10,8 @@ import (
 // nodeAnswer is one node's answer to a search, taken apart. Its bytes are slices of the answer.
 type nodeAnswer struct {
 	body        []byte
-	hits        []hit
+	hits        []hit // ranked ones, best first
+	pins        []hit
 	total       int
 	tookMillis  int
 	facets      *facets

@@ -26,7 +26,10 @@ type placed struct {
 }
 
 // ranking is all documents that a query ranks, best first: by words, and by vector.
-type ranking struct{ words, vectors []placed }
+type ranking struct {
+	words, vectors []placed
+	pins           []int // documents that rules pin: they are not ranked, and count
+}
 
 // found is what one query finds: its hits, best first, and the documents it counts, by number.
 type found struct {
@@ -91,15 +94,22 @@ func (c *census) keepFirst(candidates []bool, distinct string) {
 
 // find is what one server finds for a query.
 func (c *census) find(q *meili.SearchQuery, kind meili.SearchKind, r ranking, x extent) found {
-	if kind == meili.SemanticSearch {
-		return c.rank(r.vectors, x)
+	rank := func(all []placed) found {
+		f := c.rank(all, x)
+		for _, doc := range r.pins {
+			f.candidates[doc] = true
+		}
+		return f
 	}
-	words := c.rank(r.words, x)
+	if kind == meili.SemanticSearch {
+		return rank(r.vectors)
+	}
+	words := rank(r.words)
 	if x.paged && x.distinct != "" {
 		c.keepFirst(words.candidates, x.distinct)
 	}
 	if kind == meili.HybridSearch {
-		return c.hybrid(words, c.rank(r.vectors, x), q.Hybrid.EffectiveSemanticRatio(), x)
+		return c.hybrid(words, rank(r.vectors), q.Hybrid.EffectiveSemanticRatio(), x)
 	}
 	return words
 }

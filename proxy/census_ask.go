@@ -162,11 +162,13 @@ func (t *censusTaking) ask(ctx context.Context, call Call, q *censusQuery, query
 		federation := memberOf(h.raw, "_federation")
 		h.score, h.extra = weightedScore(memberOf(federation, "weightedScoreValues")), memberOf(federation, "extra_document")
 		h.global, h.order = number(memberOf(federation, "weightedRankingScore")), orderOf(h.raw)
+		h.pin = pinOf(nil, federation)
 		if t.ix.PrimaryKey != "" {
 			h.key = memberOf(h.raw, t.ix.PrimaryKey)
 		}
 	}
-	return settleOrder(a.hits, len(a.hits)), a.total, nil
+	pins, ranked := splitPins(a.hits)
+	return append(settleOrder(ranked, len(ranked)), pins...), a.total, nil
 }
 
 // fieldsTold are those whose values nodes tell of every document: of the facets of a search that is distinct.
@@ -225,6 +227,7 @@ func newCensus(queries []censusQuery, lists []listedHalves) (*census, []ranking,
 	rankings := make([]ranking, len(lists))
 	for n, halves := range lists {
 		r := &rankings[n]
+		r.pins = pinnedDocuments(halves, numbers)
 		r.words, r.vectors = placeHits(halves[0], numbers, queries[n].position), placeHits(halves[1], numbers, queries[n].position)
 		if queries[n].halves()[2] != nil {
 			allowed := map[int]bool{}
@@ -237,11 +240,28 @@ func newCensus(queries []censusQuery, lists []listedHalves) (*census, []ranking,
 	return c, rankings, nil
 }
 
-// placeHits joins lists into one.
-func placeHits(lists [][]hit, numbers map[string]int, position int) []placed {
-	total := 0
+// pinnedDocuments are the documents that rules pin for a query, by its words if it has any.
+func pinnedDocuments(halves listedHalves, numbers map[string]int) (docs []int) {
+	lists := halves[0]
+	if len(lists) == 0 {
+		lists = halves[1]
+	}
 	for _, list := range lists {
-		total += len(list)
+		pins, _ := splitPins(list)
+		for i := range pins {
+			docs = append(docs, numbers[pins[i].identity()])
+		}
+	}
+	return docs
+}
+
+// placeHits joins the ranked hits of lists into one.
+func placeHits(lists [][]hit, numbers map[string]int, position int) []placed {
+	lists = slices.Clone(lists)
+	total := 0
+	for i := range lists {
+		_, lists[i] = splitPins(lists[i])
+		total += len(lists[i])
 	}
 	hits := mergeHits(lists, 0, total, "", false, compareHits).hits
 	placement := make([]placed, len(hits))

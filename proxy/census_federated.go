@@ -20,7 +20,7 @@ type indexCensus struct {
 
 // mergeByCensus answers a federated search from all its documents, where answers alone do not say what one server would
 // show and count. nil where they do, or where there is no census.
-func (f *federated) mergeByCensus(ctx context.Context, answers []*federatedAnswer) *federatedResult {
+func (f *federated) mergeByCensus(ctx context.Context, answers []*federatedAnswer, from int) *federatedResult {
 	if !f.needsCensus(answers) {
 		return nil
 	}
@@ -33,7 +33,7 @@ func (f *federated) mergeByCensus(ctx context.Context, answers []*federatedAnswe
 		indexes = append(indexes, x)
 	}
 	federation := f.multi.Federation
-	from, to := federation.Window()
+	_, to := federation.Window()
 	result := &federatedResult{facets: map[string]*facets{}}
 	var window []placedIn
 	seen := map[string]bool{}
@@ -144,6 +144,7 @@ func (f *federated) takeCensus(ctx context.Context, answers []*federatedAnswer, 
 		parts[n] = c.find(q.query, q.kind, rankings[n], extent{
 			distinct: q.distinct, length: length, reachable: x.settings.MaxTotalHits(), threshold: q.query.RankingScoreThreshold, paged: federation.Paged(),
 		})
+		parts[n].hits = parts[n].hits[:f.room(q.position, len(parts[n].hits))]
 	}
 	x.census, x.found = c, c.merge(parts, deref(federation.Distinct), length)
 	return x

@@ -8,9 +8,9 @@ import (
 	"miroir/tasks"
 )
 
-// countByCensus counts a search from all its documents, and finds the hits of the window. nil where there is no census, or
+// countByCensus counts a search from all its documents, and finds those of its hits from the one at from to the end of the window. nil where there is no census, or
 // nodes do not show all of these hits.
-func (q *search) countByCensus(ctx context.Context, answers []answered[*nodeAnswer], f searchForm) ([]hit, *counts) {
+func (q *search) countByCensus(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, from int) ([]hit, *counts) {
 	fewest := 0
 	for _, a := range answers {
 		fewest += a.Value.total
@@ -26,7 +26,6 @@ func (q *search) countByCensus(ctx context.Context, answers []answered[*nodeAnsw
 	}
 	x := extent{distinct: f.distinct, length: f.reach, reachable: q.settings.MaxTotalHits(), threshold: q.query.RankingScoreThreshold, paged: q.query.Paged()}
 	found := c.merge([]found{c.find(q.query, q.kind, rankings[0], x)}, deref(q.query.Distinct), f.reach)
-	from, _ := q.query.Window()
 	shown, ok := q.show(ctx, answers, f, c, found.hits[min(from, len(found.hits)):])
 	if !ok {
 		return nil, nil

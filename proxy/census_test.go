@@ -87,11 +87,11 @@ func TestCensusOfHybridSearch(t *testing.T) {
 	}
 	query := &meili.SearchQuery{Hybrid: &meili.Hybrid{SemanticRatio: new(0.9)}}
 	x := extent{distinct: "g", length: 2}
-	if got := c.find(query, meili.HybridSearch, ranking{words, vectors}, x).String(); got != "2 0 of 0 1 2 3" {
+	if got := c.find(query, meili.HybridSearch, ranking{words: words, vectors: vectors}, x).String(); got != "2 0 of 0 1 2 3" {
 		t.Error("by vector:", got)
 	}
 	query.Hybrid.SemanticRatio = new(0.1)
-	if got := c.find(query, meili.HybridSearch, ranking{words[:2], vectors}, x).String(); got != "1 3 of 1 3" {
+	if got := c.find(query, meili.HybridSearch, ranking{words: words[:2], vectors: vectors}, x).String(); got != "1 3 of 1 3" {
 		t.Error("words suffice:", got)
 	}
 }

@@ -94,7 +94,7 @@ func (q *search) fillWindow(ctx context.Context, answers []answered[*nodeAnswer]
 func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) ([]hit, counts, []Call) {
 	c, certain := q.countSimply(ctx, answers, f, m)
 	if !certain {
-		if hits, counted := q.countByCensus(ctx, answers, f); counted != nil {
+		if hits, counted := q.countByCensus(ctx, answers, f, m.from); counted != nil {
 			return hits, *counted, nil
 		}
 		q.estimate(ctx, answers, f, m, &c)
@@ -114,7 +114,7 @@ func (q *search) countSimply(ctx context.Context, answers []answered[*nodeAnswer
 	}
 	threshold := q.query.RankingScoreThreshold != nil && !q.unranked()
 	if f.distinct != "" {
-		certain := !threshold && !q.query.Paged() && !hasSeveral(m.rejected, f.distinct) && q.countWinners(ctx, answers, f, &c)
+		certain := !m.pinned && !threshold && !q.query.Paged() && !hasSeveral(m.rejected, f.distinct) && q.countWinners(ctx, answers, f, &c)
 		return c, certain
 	}
 	if threshold && q.stopsAboveThreshold(f, m) {
@@ -172,8 +172,7 @@ func (q *search) sorts() bool {
 // threshold: documents come by descending score, and those behind the window are counted without a look at theirs. For pages
 // it looks as far as hits can be reached.
 func (q *search) stopsAboveThreshold(f searchForm, m merged) bool {
-	from, _ := q.query.Window()
-	return q.query.RankingScoreThreshold != nil && q.kind == meili.KeywordSearch && len(m.hits) >= f.reach-from &&
+	return q.query.RankingScoreThreshold != nil && q.kind == meili.KeywordSearch && len(m.hits) >= f.reach-m.from &&
 		(!q.query.Paged() || f.reach >= q.settings.MaxTotalHits())
 }
 

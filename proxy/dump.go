@@ -17,7 +17,7 @@ import (
 // handleCreateDump enqueues a dump that a plain Meilisearch can import.
 func (s *Server) handleCreateDump(w http.ResponseWriter, r *request) error {
 	details := meili.TaskDetails{DumpUID: meili.ResetTo[string]()}
-	return s.enqueueJob(w, r, http.StatusAccepted, meili.TaskDumpCreation, details.JSON())
+	return s.enqueueJob(w, r, http.StatusAccepted, fsm.BeginWrite{Kind: string(meili.TaskDumpCreation), Details: details.JSON()})
 }
 
 // dump writes <dump uid>.dump into the dump directory of this pod. The file appears when it is whole.

@@ -52,7 +52,7 @@ func (s *Server) handleExport(w http.ResponseWriter, r *request) error {
 		details.PayloadSize = new(humanSize(int64(*export.PayloadSize)))
 	}
 	note := tasks.Note{Export: request} // with the key in clear, until the task is finished
-	return s.enqueueJob(w, r, http.StatusOK, meili.TaskExport, tasks.WithNote(details.JSON(), note))
+	return s.enqueueJob(w, r, http.StatusOK, fsm.BeginWrite{Kind: string(meili.TaskExport), Details: tasks.WithNote(details.JSON(), note)})
 }
 
 // exportedIndex is an index, or before the end a pattern, in the details of an export.

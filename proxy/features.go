@@ -84,6 +84,11 @@ func (s *Server) PrepareNode(ctx context.Context, n *fsm.Node) error {
 	if err := s.prepareFeatures(ctx, n); err != nil {
 		return err
 	}
+	if s.leads() { // other pods may not know the latest rules
+		if err := s.rules.prepare(ctx, n.ID); err != nil {
+			return err
+		}
+	}
 	return s.noteVersion(ctx, n)
 }
 

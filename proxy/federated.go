@@ -30,6 +30,7 @@ type federated struct {
 	metadata bool
 	lone     bool               // one node is asked for all: for the client's own window, which its totals depend on
 	lost     map[string]*losses // of rounds after the first, by client name
+	rooms    map[int]int        // ranked hits that pins leave on the page, by query; none: all
 	started  time.Time
 }
 
@@ -42,7 +43,8 @@ type federatedPart struct {
 // federatedAnswer is a node's answer with its hits by query.
 type federatedAnswer struct {
 	part         federatedPart
-	hits         map[int][]hit
+	hits         map[int][]hit // ranked ones
+	pins         map[int][]hit
 	total        int
 	tookMillis   int
 	facets       map[string]*facets // by client name of the index
@@ -425,7 +427,7 @@ func (f *federated) request(part federatedPart) *meili.MultiSearch {
 	_, to := federation.Window()
 	reach := to
 	if !f.lone {
-		reach = withLookahead(to)
+		reach = withLookahead(to) + f.morePins(part, to)
 	}
 	if federation.Paged() {
 		if to > 0 {
@@ -452,7 +454,7 @@ func (f *federated) request(part federatedPart) *meili.MultiSearch {
 		}
 		query.IndexUID = f.indexes[query.IndexUID].NodeUID
 		query.Filter = withShards(query.Filter, call.filterShards())
-		query.AttributesToRetrieve = retrieveOrder(query.AttributesToRetrieve)
+		query.AttributesToRetrieve = retrieveOrder(f.retrieveOf(i))
 		options := meili.FederationOptions{QueryPosition: new(i)}
 		if query.FederationOptions != nil {
 			options.Weight, options.Remote = query.FederationOptions.Weight, query.FederationOptions.Remote
@@ -464,14 +466,18 @@ func (f *federated) request(part federatedPart) *meili.MultiSearch {
 }
 
 func (f *federated) read(body []byte) *federatedAnswer {
-	a := &federatedAnswer{hits: map[int][]hit{}, facets: map[string]*facets{}, queryVectors: map[int][]byte{}}
+	a := &federatedAnswer{hits: map[int][]hit{}, pins: map[int][]hit{}, facets: map[string]*facets{}, queryVectors: map[int][]byte{}}
 	eachMember(body, skipSpace(body, 0), func(m member) bool {
 		value := body[m.value:m.end]
 		switch string(m.key) {
 		case "hits":
 			for _, raw := range itemsOf(value) {
 				h := f.readHit(raw)
-				a.hits[h.query] = append(a.hits[h.query], h)
+				if h.pin > 0 {
+					a.pins[h.query] = append(a.pins[h.query], h)
+				} else {
+					a.hits[h.query] = append(a.hits[h.query], h)
+				}
 			}
 		case "estimatedTotalHits", "totalHits":
 			a.total = int(number(value))
@@ -507,6 +513,7 @@ func (f *federated) readHit(raw []byte) hit {
 		order:  orderOf(raw),
 		query:  int(number(memberOf(federation, "queriesPosition"))),
 		global: number(memberOf(federation, "weightedRankingScore")),
+		pin:    pinOf(nil, federation),
 	}
 	if 0 <= h.query && h.query < len(f.multi.Queries) {
 		h.key = memberOf(raw, f.indexes[f.multi.Queries[h.query].IndexUID].PrimaryKey)

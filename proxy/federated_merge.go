@@ -36,9 +36,19 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 		}
 		maps.Copy(vectors, a.queryVectors)
 	}
-	result := f.mergeByCensus(ctx, answers)
+	pins := f.pinsOnPage(answers)
+	from, to := federation.Window()
+	first := from
+	if len(pins) > 0 {
+		first = 0 // they are put into the whole list
+	}
+	result := f.mergeByCensus(ctx, answers, first)
 	if result == nil {
-		result = f.mergeAnswers(answers)
+		result = f.mergeAnswers(answers, first)
+	}
+	if len(pins) > 0 {
+		result.hits = insertPins(pins, result.hits, to)
+		result.hits = result.hits[min(from, len(result.hits)):]
 	}
 	out := []byte(`{"hits":[`)
 	numSemantic := 0
@@ -72,9 +82,9 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 
 // mergeAnswers joins the nodes' answers as they are: first the parts of each query, as the search of one index does, then the
 // queries, as Meilisearch v1.50 merges them (search/federated/perform.rs).
-func (f *federated) mergeAnswers(answers []*federatedAnswer) *federatedResult {
+func (f *federated) mergeAnswers(answers []*federatedAnswer, from int) *federatedResult {
 	federation := f.multi.Federation
-	from, to := federation.Window()
+	_, to := federation.Window()
 	lists, duplicates := f.lists(answers)
 	merged := mergeHits(lists, from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
 	r := &federatedResult{hits: merged.hits, rejected: append(merged.rejected, duplicates...), facets: map[string]*facets{}}
@@ -120,6 +130,7 @@ func (f *federated) lists(answers []*federatedAnswer) (lists [][]hit, duplicates
 			}
 			distinct := f.distinctOf(i)
 			m := mergeHits(parts, 0, length, distinct, distinct != "", f.partCompare(i))
+			m.hits = m.hits[:f.room(i, len(m.hits))]
 			queries = append(queries, m.hits)
 			for _, h := range m.hits {
 				kept[h.identity()] = true
@@ -201,7 +212,7 @@ var federationShape = &shape{strip: true, members: map[string]*shape{
 }}
 
 func (f *federated) shownHit(h *hit) []byte {
-	shown := strip(h.raw, federationShape)
+	shown := f.cutKey(h, strip(h.raw, federationShape))
 	uid := f.multi.Queries[h.query].IndexUID
 	if f.indexes[uid].NodeUID == uid {
 		return shown

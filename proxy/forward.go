@@ -42,7 +42,7 @@ const (
 // readActions are those whose requests change nothing, whatever their method.
 var readActions = map[meili.Action]bool{
 	meili.ActionSearch: true, meili.ActionDocumentsGet: true, meili.ActionFieldsPost: true, meili.ActionSettingsGet: true,
-	meili.ActionChatCompletions: true, meili.ActionMetricsGet: true,
+	meili.ActionChatCompletions: true, meili.ActionMetricsGet: true, meili.ActionDynamicSearchRulesGet: true,
 }
 
 // changes reports whether a route's requests may change something: those are the leader's.

@@ -26,14 +26,6 @@ var (
 		"tasks are kept in Miroir's replicated state, which reuses the space of deleted tasks. Delete finished tasks with DELETE /tasks"}
 )
 
-// anySearchRules is what most routes of dynamic search rules call themselves.
-const anySearchRules = "Using the `/dynamic-search-rules` routes"
-
-func searchRules(action string) gated {
-	return gated{action, "dynamicSearchRules", func(f meili.Features) bool { return f.DynamicSearchRules },
-		"dynamic search rules are not supported: their pins are placed on each server and would be merged as if they were ranks"}
-}
-
 // check is nil once the feature is on.
 func (g gated) check(v *fsm.View) error {
 	features, err := featuresOf(v)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"miroir/fsm"
@@ -15,7 +16,7 @@ import (
 	"miroir/tasks"
 )
 
-// A job is a task of no index that the leader carries out itself: a dump, a snapshot, an export. Jobs run one at a time
+// A job is a task of no index that the leader carries out itself: a dump, a snapshot, an export, a change of search rules. Jobs run one at a time
 // in the order of their uids. What a leader leaves unfinished its successor starts again.
 type job struct {
 	server  *Server
@@ -28,14 +29,15 @@ var jobKinds = map[meili.TaskKind]func(*job, context.Context) error{
 	meili.TaskDumpCreation:     (*job).dump,
 	meili.TaskSnapshotCreation: (*job).snapshot,
 	meili.TaskExport:           (*job).export,
+	meili.TaskDSRUpdate:        (*job).updateRule,
+	meili.TaskDSRClear:         (*job).clearRules,
 }
 
 // jobRetry is the pause before the state is asked again after it could not be read or written.
 const jobRetry = time.Second
 
 // enqueueJob enqueues a job and answers with its task.
-func (s *Server) enqueueJob(w http.ResponseWriter, r *request, status int, kind meili.TaskKind, details json.RawMessage) error {
-	begin := fsm.BeginWrite{Kind: string(kind), Details: details}
+func (s *Server) enqueueJob(w http.ResponseWriter, r *request, status int, begin fsm.BeginWrite) error {
 	done, err := s.writer.submit(r.Context(), func(*fsm.View, *fsm.Index) (*proposal, error) { return &proposal{begin: begin}, nil })
 	if err != nil {
 		return err
@@ -50,6 +52,10 @@ func (s *Server) enqueueJob(w http.ResponseWriter, r *request, status int, kind 
 
 // RunJobs works on open jobs until ctx ends. The leader calls it, once per term.
 func (s *Server) RunJobs(ctx context.Context) {
+	s.rules.forget() // another leader may have told the nodes meanwhile
+	var rules sync.WaitGroup
+	rules.Go(func() { s.rules.run(ctx) })
+	defer rules.Wait()
 	for ctx.Err() == nil {
 		task, err := s.nextJob()
 		if err == nil && task != nil {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,13 +19,16 @@ type hit struct {
 	score score
 	order []byte // when the document was inserted, see orderField, raw; nil when it is not known
 	key   []byte // the primary key's value where the hit tells it, raw
+	pin   int    // 1 + the position at which a rule pins it, 0: it is ranked
 	// Of federated searches: the query's position and its weighted global score.
 	query  int
 	global float64
 }
 
-// merged is the outcome of merging: hits of the window, and the duplicates met up to its end.
+// merged is the outcome of merging: hits of the window, which begins at from, and the duplicates met up to its end.
 type merged struct {
+	from     int
+	pinned   bool // rules pin documents besides
 	hits     []hit
 	rejected []hit
 }
@@ -33,7 +37,7 @@ type merged struct {
 // come in the order of the lists. With distinct, a hit that shares a value of that field with an earlier one is rejected;
 // all is set when duplicates behind the window matter too.
 func mergeHits(lists [][]hit, from, to int, distinct string, all bool, compare func(a, b *hit) int) merged {
-	var m merged
+	m := merged{from: from}
 	heads := make([]int, len(lists))
 	seen := map[string]bool{}
 	for position := 0; position < to || all; {
@@ -187,6 +191,22 @@ func newHitCutter(members, fields []string) hitCutter {
 		strip: true, drop: append(slices.Clone(members), fields...),
 		members: map[string]*shape{"_formatted": inner, "_matchesPosition": inner},
 	}}
+}
+
+// inFormatted is c that removes one more field in _formatted.
+func (c hitCutter) inFormatted(field string) hitCutter {
+	more := *c.shape
+	more.members = maps.Clone(more.members)
+	if more.members == nil {
+		more.members = map[string]*shape{}
+	}
+	inner := shape{strip: true}
+	if old := more.members["_formatted"]; old != nil {
+		inner = *old
+	}
+	inner.drop = append(slices.Clone(inner.drop), field)
+	more.members["_formatted"] = &inner
+	return hitCutter{&more}
 }
 
 // also is c that removes one more member at the top of hits.

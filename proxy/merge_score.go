@@ -145,8 +145,6 @@ func appendRule(s score, name string, rule []byte) score {
 		return append(s, rank("attributeRankingOrderScore"), rank("queryWordDistanceScore"))
 	case "skipped":
 		return append(s, scoreEntry{})
-	case "pin":
-		return append(s, scoreEntry{value: 2 - number(memberOf(rule, "position"))/(1<<32)})
 	case "vectorSort":
 		return append(s, scoreEntry{kind: vectorEntry, value: number(memberOf(rule, "similarity"))})
 	}

@@ -42,7 +42,7 @@ func (q *search) keywordsSuffice(ctx context.Context, request planRequest) (*sea
 	for i, a := range got.Answers {
 		lists[i] = a.Value.hits
 	}
-	best := mergeHits(lists, 0, f.reach, f.distinct, false, compareHits).hits
+	best := f.pins.place(pinsOf(got.Answers), mergeHits(lists, 0, f.reach, f.distinct, false, compareHits).hits, f.reach)
 	if len(best) < f.reach {
 		return nil, nil, nil
 	}

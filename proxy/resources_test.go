@@ -51,8 +51,8 @@ func TestGates(t *testing.T) {
 		{"GET", "/chats", "", `"total":0`},
 		{"GET", "/chats/x", "", "chat_not_found"},
 		{"POST", "/chats/x/chat/completions", `{"messages":[],"model":"m","stream":true}`, "chat_not_found"},
-		{"POST", "/dynamic-search-rules", `{}`, "miroir_unsupported"},
-		{"DELETE", "/dynamic-search-rules/x", "", "miroir_unsupported"},
+		{"POST", "/dynamic-search-rules", `{}`, `"total":0`},
+		{"DELETE", "/dynamic-search-rules/x", "", `"type":"dsrUpdate"`},
 		{"GET", "/tasks/7/documents", "", "task_not_found"},
 		{"POST", "/tasks/compact", "", "miroir_unsupported"},
 	}

@@ -87,12 +87,11 @@ func (s *Server) clientRoutes() []route {
 		{"DELETE", "/chats/:workspace/settings", meili.ActionChatsSettingsUpdate, chat(chatSettings.action, s.handleResetChatSettings)},
 		{"POST", "/chats/:workspace/chat/completions", meili.ActionChatCompletions, s.handleChatCompletion},
 
-		{"POST", "/dynamic-search-rules", meili.ActionDynamicSearchRulesGet, refuse(searchRules("Calling the `POST /dynamic-search-rules` route"), "offset", "limit", "filter")},
-		{"DELETE", "/dynamic-search-rules", meili.ActionDynamicSearchRulesDelete, refuse(searchRules(anySearchRules))},
-		{"GET", "/dynamic-search-rules/:rule", meili.ActionDynamicSearchRulesGet, refuse(searchRules("Calling the `GET /dynamic-search-rules/{:ruleUid}` route"))},
-		{"PATCH", "/dynamic-search-rules/:rule", meili.ActionDynamicSearchRulesUpdate, refuse(searchRules(anySearchRules),
-			"description", "precedence", "active", "conditions", "actions")},
-		{"DELETE", "/dynamic-search-rules/:rule", meili.ActionDynamicSearchRulesDelete, refuse(searchRules(anySearchRules))},
+		{"POST", rulesPath, meili.ActionDynamicSearchRulesGet, s.handleListSearchRules},
+		{"DELETE", rulesPath, meili.ActionDynamicSearchRulesDelete, s.handleClearSearchRules},
+		{"GET", rulesPath + "/:rule", meili.ActionDynamicSearchRulesGet, s.handleGetSearchRule},
+		{"PATCH", rulesPath + "/:rule", meili.ActionDynamicSearchRulesUpdate, s.handlePatchSearchRule},
+		{"DELETE", rulesPath + "/:rule", meili.ActionDynamicSearchRulesDelete, s.handleDeleteSearchRule},
 
 		{"GET", "/indexes", meili.ActionIndexesGet, s.handleListIndexes},
 		{"POST", "/indexes", meili.ActionIndexesCreate, s.handleCreateIndex},

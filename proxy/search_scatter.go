@@ -153,7 +153,7 @@ func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searc
 	query.Filter = withShards(query.Filter, call.filterShards())
 	reach := f.reach
 	if !f.lone {
-		reach = withLookahead(reach)
+		reach = withLookahead(reach) + f.pins.more(reach)
 	}
 	query.Offset, query.Limit, query.Page, query.HitsPerPage = q.nodePaging(reach)
 	query.AttributesToRetrieve = retrieveOrder(f.retrieve)
@@ -183,6 +183,7 @@ func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searc
 	for i := range a.hits {
 		q.score(&a.hits[i], f)
 	}
+	a.pins, a.hits = splitPins(a.hits)
 	a.hits = settleOrder(a.hits, f.reach)
 	return a, nil
 }
@@ -204,10 +205,12 @@ func (q *search) score(h *hit, f searchForm) {
 	}
 	h.order = orderOf(h.raw)
 	if !f.federated {
-		h.score = detailsScore(memberOf(h.raw, "_rankingScoreDetails"))
+		details := memberOf(h.raw, "_rankingScoreDetails")
+		h.score, h.pin = detailsScore(details), pinOf(details, nil)
 		return
 	}
 	federation := memberOf(h.raw, "_federation")
+	h.pin = pinOf(nil, federation)
 	h.score = weightedScore(memberOf(federation, "weightedScoreValues"))
 	h.extra = memberOf(federation, "extra_document")
 	if q.kind == meili.HybridSearch {
@@ -223,6 +226,7 @@ type searchForm struct {
 	distinct          string // applied again over the merged hits, "" for none
 	distinctFederated bool   // nodes give its values apart from the hits
 	retrieve          *[]string
+	pins              *indexPins
 	cutter            hitCutter
 }
 
@@ -230,7 +234,7 @@ type searchForm struct {
 // searches (whose ranks are compared as one) and distinct fields that hits need not show.
 func (q *search) form() searchForm {
 	_, to := q.query.Window()
-	f := searchForm{reach: min(to, q.settings.MaxTotalHits()), distinct: q.distinct(), retrieve: q.query.AttributesToRetrieve}
+	f := searchForm{reach: min(to, q.settings.MaxTotalHits()), distinct: q.distinct(), retrieve: q.query.AttributesToRetrieve, pins: q.s.ruleBooks.of(q.view, q.ix.UID)}
 	f.distinctFederated = f.distinct != "" && isFilterable(q.settings, f.distinct)
 	f.federated = f.distinctFederated || q.kind == meili.HybridSearch || q.sortsByHidden()
 	var members, fields []string
@@ -248,20 +252,39 @@ func (q *search) form() searchForm {
 			fields = append(fields, root)
 		}
 	}
-	f.cutter = newHitCutter(append(members, q.retrieveKey(&f)...), fields)
-	return f
-}
-
-// retrieveKey makes hits tell their primary key, which orders those that tie, where the client does not ask for it but may
-// see it. It returns the member to cut from the hits then.
-func (q *search) retrieveKey(f *searchForm) []string {
-	key := q.ix.PrimaryKey
-	if f.retrieve == nil || key == "" || strings.Contains(key, ".") || retrieves(*f.retrieve, key) || hasFormatted(q.query) || q.settings.Displayed() != nil && !q.shows(key) {
-		return nil
+	key := addedKey(q.ix, f.retrieve)
+	if key == "" || hasFormatted(q.query) && f.pins == nil {
+		f.cutter = newHitCutter(members, fields)
+		return f
 	}
 	added := append(slices.Clone(*f.retrieve), key)
 	f.retrieve = &added
-	return []string{key}
+	f.cutter = newHitCutter(append(members, key), fields)
+	if formats(q.query, key) {
+		return f
+	}
+	f.cutter = f.cutter.inFormatted(key)
+	return f
+}
+
+// addedKey is the primary key where hits do not tell it but may, "" otherwise. It orders hits that tie, and names pins.
+func addedKey(ix *fsm.Index, retrieve *[]string) string {
+	key, displayed := ix.PrimaryKey, settingsOf(ix).Displayed()
+	if retrieve == nil || strings.Contains(key, ".") || key == "" || retrieves(*retrieve, key) {
+		return ""
+	}
+	if displayed != nil && !slices.ContainsFunc(displayed, func(shown string) bool { return shown == "*" || meili.IsFieldOrBelow(key, shown) }) {
+		return ""
+	}
+	return key
+}
+
+// formats reports whether a field is shown in _formatted even where it is not retrieved.
+func formats(query *meili.SearchQuery, field string) bool {
+	return slices.ContainsFunc(slices.Concat(deref(query.AttributesToHighlight), deref(query.AttributesToCrop)), func(name string) bool {
+		name, _, _ = strings.Cut(name, ":")
+		return name == "*" || name == field
+	})
 }
 
 // hasFormatted reports whether hits may have a _formatted member, which shows what is retrieved too.
@@ -323,8 +346,18 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 		}
 	}
 	q.fillWindow(ctx, answers, f)
+	pins := pinsOf(answers)
+	if len(pins) > 0 {
+		from = 0 // pins are put into the whole list
+	}
 	m := mergeHits(hitLists(answers), from, f.reach, f.distinct, false, compareHits)
+	m.pinned = len(pins) > 0
 	hits, c, calls := q.count(ctx, answers, f, m)
+	if m.pinned {
+		from, _ = q.query.Window()
+		hits = f.pins.place(pins, hits, f.reach)
+		hits = hits[min(from, len(hits)):]
+	}
 	out.hits, out.total = hits, c.total
 	out.facets = q.mergeFacets(ctx, calls, c, c.total)
 	if out.semantic != nil {

@@ -143,8 +143,10 @@ type Server struct {
 	auditor   atomic.Pointer[Auditor] // what ShowAudits was given
 	jobs      chan struct{}           // signalled when a job has been enqueued
 	// features is held while nodes are told of experimental features, so that the last word is the last committed.
-	features *semaphore.Weighted
-	network  sync.Mutex // held while the network is changed, so that no change is lost
+	features  *semaphore.Weighted
+	rules     ruleSync
+	ruleBooks ruleBooks  // what merging knows of the rules
+	network   sync.Mutex // held while the network is changed, so that no change is lost
 	// chats is held while a chat workspace's settings are changed, so that no change is lost.
 	chats  sync.Mutex
 	models *http.Client // language models of chats
@@ -182,6 +184,7 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 	s.meter = newReadMeter(opts.Metrics)
 	s.sessionMeter = sync.OnceValue(func() *sessionMeter { return newSessionMeter(opts.Metrics, cluster) })
 	s.writer = newWriter(s)
+	s.rules.server = s
 	s.router = s.routes()
 	s.handler = s.middleware(s.router)
 	return s, nil

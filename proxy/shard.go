@@ -87,11 +87,13 @@ func ShardFilter(shards []fsm.ShardID) string {
 	return b.String()
 }
 
-// withShards is filter AND "in one of shards"; nil shards leave filter as it is.
+// withShards is "in one of shards" AND filter; nil shards leave filter as it is. The shards come first: Meilisearch looks at
+// no more than 100 of the ways to satisfy a filter when it matches dynamic search rules, and goes through those of what
+// comes later first.
 func withShards(filter json.RawMessage, shards []fsm.ShardID) json.RawMessage {
 	if shards == nil {
 		return filter
 	}
 	text, _ := json.Marshal(ShardFilter(shards)) // a string always encodes
-	return meili.AndFilter(filter, text)
+	return meili.AndFilter(text, filter)
 }

@@ -16,7 +16,7 @@ import (
 
 // handleCreateSnapshot has every node take a snapshot of itself.
 func (s *Server) handleCreateSnapshot(w http.ResponseWriter, r *request) error {
-	return s.enqueueJob(w, r, http.StatusAccepted, meili.TaskSnapshotCreation, nil)
+	return s.enqueueJob(w, r, http.StatusAccepted, fsm.BeginWrite{Kind: string(meili.TaskSnapshotCreation)})
 }
 
 // snapshot succeeds when every node has written its snapshot, where its own --snapshot-dir says.
@@ -39,7 +39,7 @@ func (j *job) snapshot(ctx context.Context) error {
 
 func (j *job) snapshotOf(ctx context.Context, view *fsm.View, id fsm.NodeID) error {
 	client := j.server.nodes.Client(view, id)
-	answer, err := j.ask(ctx, client, node.Request{Method: http.MethodPost, Path: "/snapshots"})
+	answer, err := j.server.askNode(ctx, client, node.Request{Method: http.MethodPost, Path: "/snapshots"})
 	if err != nil {
 		return err
 	}
@@ -55,12 +55,12 @@ func (j *job) snapshotOf(ctx context.Context, view *fsm.View, id fsm.NodeID) err
 	return j.awaitNodeTask(ctx, client, summary.TaskUID)
 }
 
-// ask sends a request to a node within the time of a write; any answer that is no success is an error.
-func (j *job) ask(ctx context.Context, c *node.Client, r node.Request) (*node.Response, error) {
+// askNode sends a request to a node within the time of a write; any answer that is no success is an error.
+func (s *Server) askNode(ctx context.Context, c *node.Client, r node.Request) (*node.Response, error) {
 	if c == nil {
 		return nil, fmt.Errorf("the node is not known any more")
 	}
-	ctx, cancel := context.WithTimeout(ctx, j.server.opts.WriteTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
 	defer cancel()
 	answer, err := c.Do(ctx, r)
 	if err != nil {

@@ -392,9 +392,10 @@ func (w *write) answer(out http.ResponseWriter, status int) {
 	if missed := w.degraded(); missed != "" {
 		out.Header().Set("X-Miroir-Degraded", missed)
 	}
+	kind := meili.TaskKind(w.begin.Kind)
 	writeJSON(out, status, meili.SummarizedTask{
-		TaskUID: w.begun.TaskUID, IndexUID: w.begin.IndexUID, Status: meili.TaskEnqueued,
-		Kind: meili.TaskKind(w.begin.Kind), EnqueuedAt: w.begun.EnqueuedAt, CustomMetadata: w.begin.CustomMetadata,
+		TaskUID: w.begun.TaskUID, IndexUID: kind.ShownIndex(w.begin.IndexUID), Status: meili.TaskEnqueued,
+		Kind: kind, EnqueuedAt: w.begun.EnqueuedAt, CustomMetadata: w.begin.CustomMetadata,
 	})
 }
 

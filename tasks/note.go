@@ -24,6 +24,8 @@ type Note struct {
 	OriginalFilter string  `json:"originalFilter,omitempty"`
 	// Export is the request of an export, with the key of the server it goes to.
 	Export json.RawMessage `json:"export,omitempty"`
+	// Rule is the dynamic search rule that a task changes, or deletes.
+	Rule string `json:"rule,omitempty"`
 }
 
 const noteField = "_miroir"

@@ -10,8 +10,9 @@ import (
 // View is a task as clients see it.
 func View(t *fsm.Task) meili.TaskView {
 	details, _ := ReadNote(t.Details)
+	kind := meili.TaskKind(t.Kind)
 	view := meili.TaskView{
-		UID: t.UID, BatchUID: t.BatchUID, IndexUID: t.IndexUID, Status: meili.TaskStatus(t.Status), Kind: meili.TaskKind(t.Kind),
+		UID: t.UID, BatchUID: t.BatchUID, IndexUID: kind.ShownIndex(t.IndexUID), Status: meili.TaskStatus(t.Status), Kind: kind,
 		CanceledBy: t.CanceledBy, Details: details, EnqueuedAt: t.EnqueuedAt, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt,
 		CustomMetadata: t.CustomMetadata,
 	}

@@ -35,7 +35,9 @@ type SearchContext struct {
 	IndexUID string // names the index in messages; empty leaves the "Index `uid`: " prefix out
 	Features meili.Features
 	Weight   *float64 // federationOptions.weight, nil means 1
-	Extra    []string // fields that Hit.Extra must hold when the hit does not show them (federated distinct and facets)
+	// Pins returns what is pinned for a search of these words, most important first; nil for nothing.
+	Pins  func(words []string) []Pin
+	Extra []string // fields that Hit.Extra must hold when the hit does not show them (federated distinct and facets)
 }
 
 // Hit is one answered document. Its parts are JSON, nil when not asked for.
@@ -48,6 +50,7 @@ type Hit struct {
 	Score          float64         // global ranking score, not weighted
 	ShowScore      bool            // Score was asked for
 	Details        json.RawMessage // _rankingScoreDetails
+	Pin            *int            // the position at which the document is pinned
 	WeightedValues []WeightedValue // what federated hits are merged by, best rule first
 	Extra          json.RawMessage // fields of SearchContext.Extra that Document does not hold
 }

@@ -173,6 +173,9 @@ func (f *hitFormat) hit(doc uint32, details []scoreDetail) Hit {
 	if f.details {
 		hit.Details = detailsJSON(details, f.st.cfg.unified())
 	}
+	if len(details) > 0 && details[0].kind == scorePin {
+		hit.Pin = &details[0].position
+	}
 	hit.WeightedValues = weightedValues(details, f.weight)
 	if len(f.extra) > 0 {
 		missing := slices.DeleteFunc(slices.Clone(f.extra), func(name string) bool { return slices.Contains(f.retrieve, name) })

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -18,7 +19,9 @@ func (st *state) runVector(r *request) found {
 	}
 	request := r.rankRequest(universe)
 	request.rules = st.rankingRules(vectorRules, "", r.sorts, func() rankingRule { return &vectorRule{embedder: r.embedder, target: r.vector, limit: r.length} })
-	return found{rankResult: q.rank(st.evaluateAll(r, request)), semantic: true}
+	out := found{rankResult: q.rank(st.evaluateAll(r, request)), semantic: true}
+	out.insertPins(r)
+	return out
 }
 
 // goodEnough is the weighted score from which keyword hits make the semantic half of a hybrid search needless.
@@ -36,7 +39,14 @@ func (st *state) runHybrid(r *request) found {
 	vector := st.runVector(r)
 	out := found{words: keyword.words, semantic: true}
 	out.degraded = keyword.degraded || vector.degraded
-	excluded := roaring.New()
+	pins := keyword.takePins()
+	for _, pin := range vector.takePins() {
+		if !slices.Contains(pins, pin) {
+			pins = append(pins, pin)
+		}
+	}
+	slices.SortStableFunc(pins, func(a, b placedPin) int { return a.position - b.position })
+	excluded := pinned(pins)
 	take := func(doc uint32, details []scoreDetail) {
 		if len(out.docs) >= r.length || !excluded.CheckedAdd(doc) {
 			return
@@ -59,6 +69,7 @@ func (st *state) runHybrid(r *request) found {
 		}
 	}
 	out.candidates = roaring.Or(vector.candidates, keyword.candidates)
+	out.mergePins(pins, r.length)
 	if r.distinct >= 0 {
 		out.candidates.AndNot(excluded)
 		out.candidates.AddMany(out.docs)

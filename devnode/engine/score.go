@@ -32,6 +32,7 @@ const (
 	scoreGeo
 	scoreVector
 	scoreSkipped
+	scorePin
 )
 
 // scoreDetail is what one rule says about a document.
@@ -44,12 +45,13 @@ type scoreDetail struct {
 	value      *jsonValue // scoreSort: a number, string or null
 	target     geoPoint   // scoreGeo
 	point      *geoPoint  // scoreGeo: nil when the document has none
+	position   int        // scorePin
 	similarity *float32   // scoreVector: nil when the document has no vector
 }
 
 // ranks reports whether the detail takes part in the ranking score.
 func (d *scoreDetail) ranks() bool {
-	return d.kind != scoreSort && d.kind != scoreGeo && d.kind != scoreVector
+	return d.kind != scoreSort && d.kind != scoreGeo && d.kind != scoreVector && d.kind != scorePin
 }
 
 func (d *scoreDetail) effectiveRank() rank {
@@ -117,6 +119,7 @@ func scoreValues(details []scoreDetail) []scoreValue {
 				v.score = float64(*d.similarity)
 			}
 			out = append(out, v)
+		case d.kind == scorePin: // says where a document is put, not how it ranks
 		default:
 			flush()
 			out = append(out, scoreValue{detail: d})
@@ -245,6 +248,9 @@ func detailsJSON(details []scoreDetail, unified bool) json.RawMessage {
 			}
 		case scoreSkipped:
 			name = "skipped"
+		case scorePin:
+			name = "pin"
+			w.int("position", d.position)
 		}
 		out.raw(name, w.close())
 	}

@@ -27,6 +27,7 @@ type request struct {
 	embedder   *embedder
 	vector     []float32 // nil without
 	deadline   time.Time
+	pins       []placedPin // most important first
 }
 
 // found is ranked documents and what is needed to show them.
@@ -50,6 +51,7 @@ func (st *state) search(ctx SearchContext, q *meili.SearchQuery) (*Result, *meil
 		}
 	}
 	f := st.run(r)
+	f.settlePins(r.length)
 	if q.Distinct != nil && r.distinct >= 0 {
 		st.dropSameBlank(*q.Distinct, &f)
 	}
@@ -93,6 +95,7 @@ func (st *state) newRequest(ctx SearchContext, q *meili.SearchQuery) (*request, 
 	}
 	_, to := q.Window()
 	r.length = min(to, st.cfg.maxTotalHits)
+	st.setPins(r)
 	return r, nil
 }
 
@@ -186,6 +189,7 @@ func (st *state) runKeyword(r *request) found {
 	request.query = graph
 	request.rules = st.rankingRules(kind, strategy, r.sorts, nil)
 	out := found{rankResult: q.rank(st.evaluateAll(r, request))}
+	out.insertPins(r)
 	st.countDistinct(r, &out)
 	if graph != nil {
 		out.words = newMatchingWords(parsed.terms)

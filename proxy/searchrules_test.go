@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"net/http"
+	"testing"
+)
+
+const aPin = `{"selector":{"id":"1"},"action":{"type":"pin","position":1}}`
+
+// ruleRequests is a conversation about dynamic search rules.
+var ruleRequests = []exchangeStep{
+	{"GET", "/dynamic-search-rules/a", "", 400}, // the feature is off
+	{"POST", "/dynamic-search-rules", `{}`, 400},
+	{"POST", "/dynamic-search-rules", `{"z":1}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"z":1}`, 400},
+	{"PATCH", "/dynamic-search-rules/a?z=1", `{"z":1}`, 400},
+	{"DELETE", "/dynamic-search-rules/a", "", 400},
+	{"DELETE", "/dynamic-search-rules", "", 400},
+	{"GET", "/dynamic-search-rules/a%20b", "", 404},
+	{"PATCH", "/experimental-features", `{"dynamicSearchRules":true}`, 200},
+	{"POST", "/dynamic-search-rules", `{}`, 200},
+	{"POST", "/dynamic-search-rules", `{"filter":{"query":"x"}}`, 200},
+	{"GET", "/dynamic-search-rules/a", "", 404},
+	{"DELETE", "/dynamic-search-rules/a", "", 202},
+	{"DELETE", "/dynamic-search-rules/a?customMetadata=m", "", 202},
+	{"DELETE", "/dynamic-search-rules?z=1", "", 400},
+	{"PATCH", "/dynamic-search-rules/a%20b", `{}`, 404},
+	{"DELETE", "/dynamic-search-rules/%C3%A9", "", 404},
+	{"PATCH", "/dynamic-search-rules/a", `[]`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"description":3}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"precedence":-1}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"precedence":1.5}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"active":"x"}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":3}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"x":1}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"time":3}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"time":{"start":3}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"time":{"start":"nope"}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"time":{"start":"2032-01-01T00:00:00Z","end":"2020-01-01T10:00:00.5+02:00"}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"query":{"isEmpty":3}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"query":{"words":3}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"query":{"isEmpty":true,"words":"a"}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"query":{"z":1}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"filter":{"values":3}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"conditions":{"filter":{"z":3}}}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":3}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[3]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":1}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1","indexUid":"a b"}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1","x":1}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"},"action":{}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"},"action":{"type":"boost"}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"},"action":{"type":3}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"},"action":{"type":"pin"}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"},"action":{"type":"pin","position":-1}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"},"action":{"type":"pin","position":4294967296}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"},"action":{"type":"pin","position":1,"x":1}}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[{"selector":{"id":"1"},"action":3}]}`, 400},
+	{"PATCH", "/dynamic-search-rules/a", `{"actions":[` + aPin[:len(aPin)-1] + `,"z":1}]}`, 400},
+	{"POST", "/dynamic-search-rules", `{}`, 200}, // none of these made a rule
+	{"PATCH", "/dynamic-search-rules/a?customMetadata=m", `{"actions":[` + aPin + `]}`, 202},
+	{"GET", "/dynamic-search-rules/a", "", 200},
+	{"PATCH", "/dynamic-search-rules/b", `{"actions":[{"action":{"position":4294967295,"type":"pin"},"selector":{"indexUid":"m","id":""}}],"conditions":
+		{"filter":{"values":{"b":1,"a":{"z":1e3,"b":[1.0,null,"é"]}}},"query":{"words":"Big House"},"time":{"other":1,"start":"2020-01-01T00:00:00.1200Z","end":"2030-01-01T00:00:00+02:00"}},
+		"active":false,"precedence":18446744073709551615,"description":"the second"}`, 202},
+	{"GET", "/dynamic-search-rules/b", "", 200},
+	{"PATCH", "/dynamic-search-rules/c", `{"conditions":{"query":{"isEmpty":null,"words":"house"},"time":{"start":null},"filter":null},"actions":[{"selector":{"id":"x","indexUid":null},"action":{"type":"pin","position":0}}]}`, 202},
+	{"POST", "/dynamic-search-rules", `{}`, 200},
+	{"POST", "/dynamic-search-rules", `{"offset":1,"limit":1,"filter":null}`, 200},
+	{"POST", "/dynamic-search-rules", `{"offset":9,"filter":{"query":null,"active":null}}`, 200},
+	{"POST", "/dynamic-search-rules", `{"limit":0}`, 200},
+	{"POST", "/dynamic-search-rules", `{"filter":{"active":true}}`, 200},
+	{"POST", "/dynamic-search-rules", `{"filter":{"active":false,"query":" "}}`, 200},
+	{"POST", "/dynamic-search-rules", `{"filter":{"query":"house"}}`, 200},
+	{"POST", "/dynamic-search-rules", `{"filter":{"query":"house","active":true}}`, 200},
+	{"POST", "/dynamic-search-rules", `{"filter":{"query":"second"},"limit":1}`, 200},
+	{"POST", "/dynamic-search-rules", `{"offset":-1}`, 400},
+	{"POST", "/dynamic-search-rules", `{"limit":null}`, 400},
+	{"POST", "/dynamic-search-rules", `{"filter":3}`, 400},
+	{"POST", "/dynamic-search-rules", `{"filter":{"x":1}}`, 400},
+	{"POST", "/dynamic-search-rules", `{"filter":{"query":3}}`, 400},
+	{"POST", "/dynamic-search-rules", `{"filter":{"active":3}}`, 400},
+	{"PATCH", "/dynamic-search-rules/b", `{"description":"new","conditions":{"query":{}}}`, 202},
+	{"GET", "/dynamic-search-rules/b", "", 200},
+	{"PATCH", "/dynamic-search-rules/b", `{"description":null,"precedence":null,"active":null,"conditions":null,"actions":null}`, 202},
+	{"GET", "/dynamic-search-rules/b", "", 200},
+	{"PATCH", "/dynamic-search-rules/a", `{}`, 202},
+	{"POST", "/dynamic-search-rules", `{}`, 200},
+	{"DELETE", "/dynamic-search-rules/a", "", 202},
+	{"GET", "/dynamic-search-rules/a", "", 404},
+	{"PATCH", "/experimental-features", `{"dynamicSearchRules":false}`, 200},
+	{"GET", "/dynamic-search-rules/b", "", 400},
+	{"PATCH", "/experimental-features", `{"dynamicSearchRules":true}`, 200},
+	{"GET", "/dynamic-search-rules/b", "", 200},
+	{"DELETE", "/dynamic-search-rules?customMetadata=x", "", 202},
+	{"POST", "/dynamic-search-rules", `{}`, 200},
+	{"DELETE", "/dynamic-search-rules", "", 202},
+	{"PATCH", "/dynamic-search-rules/z", `{"description":"kept"}`, 202},
+	{"GET", "/tasks?types=dsrUpdate,dsrClear", "", 200},
+	{"GET", "/tasks?indexUids=.meili_dsr", "", 400},
+	{"GET", "/indexes", "", 200},
+}
+
+func TestSearchRulesAreThoseOfOneServer(t *testing.T) {
+	againstOneServer(t, func(t *testing.T, rt http.RoundTripper, addresses []string) {
+		c := sameAnswers(t, rt, addresses, ruleRequests)
+		before := c.call("POST", "/dynamic-search-rules", `{}`).Body.String()
+		c.stop()
+		c.start()
+		if after := c.call("POST", "/dynamic-search-rules", `{}`).Body.String(); after != before {
+			t.Errorf("after a restart %s, before %s", after, before)
+		}
+	})
+}
