@@ -58,7 +58,7 @@ type FSM struct {
 	// published is closed and replaced each time a view is.
 	published atomic.Pointer[chan struct{}]
 
-	mu     sync.RWMutex // guards db (Restore replaces it) and closed
+	mu     sync.RWMutex // guards db (Restore and Compact replace it) and closed
 	db     *bbolt.DB
 	closed bool
 }
@@ -75,7 +75,7 @@ func Open(path string) (*FSM, error) { return OpenAt(path, Level) }
 func OpenAt(path string, level int) (*FSM, error) {
 	f := &FSM{path: path, level: level}
 	f.published.Store(newSignal())
-	for _, suffix := range []string{receivedSuffix, snapshotSuffix} {
+	for _, suffix := range []string{receivedSuffix, snapshotSuffix, compactedSuffix} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("remove the rest of an interrupted restore: %w", err)
 		}

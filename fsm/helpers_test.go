@@ -168,7 +168,7 @@ func (m *machine) task(uid uint32) *Task {
 func (m *machine) dump() string {
 	m.t.Helper()
 	v := *m.fsm.View()
-	v.AppliedIndex, v.PlacedAt = 0, 0
+	v.AppliedIndex, v.PlacedAt, v.RulesAt = 0, 0, 0
 	tasks, err := m.fsm.Tasks(TaskFilter{}, TaskPage{Limit: 1 << 30})
 	batches, err2 := m.fsm.Batches(TaskFilter{}, TaskPage{Limit: 1 << 30})
 	intents, err3 := m.fsm.OpenIntents()

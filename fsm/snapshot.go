@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
@@ -66,14 +65,10 @@ func (f *FSM) Restore(source io.ReadCloser) error {
 	if f.closed {
 		return errors.New("restore state: closed")
 	}
-	if err := f.db.Close(); err != nil {
-		return fmt.Errorf("restore state: close the old file: %w", err)
+	if err := f.replaceBy(received); err != nil {
+		return fmt.Errorf("restore state: %w", err)
 	}
-	err := os.Rename(received, f.path)
-	if err == nil {
-		err = syncDir(filepath.Dir(f.path))
-	}
-	return errors.Join(err, f.reopen())
+	return nil
 }
 
 // receive writes a stream to a file, syncs it and checks that it is whole and can be read.

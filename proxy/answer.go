@@ -76,7 +76,7 @@ type searchAnswer struct {
 }
 
 // searchMetadata is what Meili-Include-Metadata adds.
-type searchMetadata struct{ query, indexUID, primaryKey string }
+type searchMetadata struct{ query, indexUID, primaryKey, remote string }
 
 // appendJSON prints the answer in Meilisearch's order of members.
 func (a *searchAnswer) appendJSON(out []byte, requestUID string) []byte {
@@ -175,6 +175,9 @@ func (m *searchMetadata) appendJSON(out []byte) []byte {
 	out = meili.AppendString(out, m.indexUID)
 	if m.primaryKey != "" {
 		out = meili.AppendString(append(out, `,"primaryKey":`...), m.primaryKey)
+	}
+	if m.remote != "" {
+		out = meili.AppendString(append(out, `,"remote":`...), m.remote)
 	}
 	return append(out, '}')
 }

@@ -30,6 +30,7 @@ type federated struct {
 	metadata bool
 	lone     bool               // one node is asked for all: for the client's own window, which its totals depend on
 	lost     map[string]*losses // of rounds after the first, by client name
+	self     *string     // what the network calls this server, nil unless a query names it
 	rooms    map[int]int        // ranked hits that pins leave on the page, by query; none: all
 	started  time.Time
 }
@@ -142,6 +143,9 @@ func (f *federated) check() error {
 	for i := range f.multi.Queries {
 		query := &f.multi.Queries[i]
 		if refused := checkGates(query.UseNetwork, query.Filter, f.view); refused != nil {
+			return meili.InQuery(i, refused)
+		}
+		if refused := f.place(query.FederationOptions); refused != nil {
 			return meili.InQuery(i, refused)
 		}
 		if _, used := firstUse[query.IndexUID]; !used {
@@ -457,7 +461,7 @@ func (f *federated) request(part federatedPart) *meili.MultiSearch {
 		query.AttributesToRetrieve = retrieveOrder(f.retrieveOf(i))
 		options := meili.FederationOptions{QueryPosition: new(i)}
 		if query.FederationOptions != nil {
-			options.Weight, options.Remote = query.FederationOptions.Weight, query.FederationOptions.Remote
+			options.Weight = query.FederationOptions.Weight
 		}
 		query.FederationOptions = &options
 		request.Queries = append(request.Queries, query)

@@ -70,6 +70,9 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 	out = f.appendFacets(out, result)
 	out = append(append(append(out, `,"requestUid":"`...), newRequestUID()...), '"')
 	out = f.appendMetadata(out)
+	if f.self != nil {
+		out = append(out, `,"remoteErrors":{}`...)
+	}
 	if semantic {
 		out = strconv.AppendInt(append(out, `,"semanticHitCount":`...), int64(numSemantic), 10)
 	}
@@ -214,10 +217,15 @@ var federationShape = &shape{strip: true, members: map[string]*shape{
 func (f *federated) shownHit(h *hit) []byte {
 	shown := f.cutKey(h, strip(h.raw, federationShape))
 	uid := f.multi.Queries[h.query].IndexUID
-	if f.indexes[uid].NodeUID == uid {
+	if f.indexes[uid].NodeUID != uid {
+		shown = replaceMember(shown, uid, "_federation", "indexUid")
+	}
+	if f.self == nil {
 		return shown
 	}
-	return replaceMember(shown, uid, "_federation", "indexUid")
+	federation := memberOf(shown, "_federation")
+	named := meili.Append(federation, "remote", meili.AppendString(nil, *f.self))
+	return bytes.Replace(shown, federation, named, 1)
 }
 
 func appendVectors(out []byte, vectors map[int][]byte) []byte {
@@ -242,7 +250,7 @@ func (f *federated) appendMetadata(out []byte) []byte {
 			out = append(out, ',')
 		}
 		query := &f.multi.Queries[i]
-		m := searchMetadata{query: deref(query.Q), indexUID: query.IndexUID, primaryKey: f.indexes[query.IndexUID].PrimaryKey}
+		m := searchMetadata{query: deref(query.Q), indexUID: query.IndexUID, primaryKey: f.indexes[query.IndexUID].PrimaryKey, remote: deref(f.self)}
 		out = m.appendJSON(out)
 	}
 	return append(out, ']')

@@ -18,13 +18,9 @@ type gated struct {
 	why string
 }
 
-// Routes that only answer that their feature is off, and why they do nothing once it is on.
-var (
-	logsRoutes = gated{"Modifying logs through the `/logs/*` routes", "logsRoute", func(f meili.Features) bool { return f.LogsRoute },
-		"logs belong to one process, and behind this address there are several. Read them where Miroir and the Meilisearch servers run; Miroir's level is set by --log-level"}
-	taskCompaction = gated{"Using the /tasks/compact route", "taskQueueCompactionRoute", func(f meili.Features) bool { return f.TaskQueueCompactionRoute },
-		"tasks are kept in Miroir's replicated state, which reuses the space of deleted tasks. Delete finished tasks with DELETE /tasks"}
-)
+// logsRoutes only answer that their feature is off, and why they do nothing once it is on.
+var logsRoutes = gated{"Modifying logs through the `/logs/*` routes", "logsRoute", func(f meili.Features) bool { return f.LogsRoute },
+	"logs belong to one process, and behind this address there are several. Read them where Miroir and the Meilisearch servers run; Miroir's level is set by --log-level"}
 
 // check is nil once the feature is on.
 func (g gated) check(v *fsm.View) error {

@@ -3,7 +3,9 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -92,4 +94,47 @@ func (s *Server) handleNetworkControl(_ http.ResponseWriter, r *request) error {
 		return err
 	}
 	return meili.Errorf(meili.CodeRequiresEnterpriseEdition, "Meilisearch Enterprise Edition is required to call this route")
+}
+
+// place looks where a query of a federated search is to run. Only what clients call this server is served. Errors:
+// feature_not_enabled, invalid_multi_search_remote, miroir_unsupported.
+func (f *federated) place(options *meili.FederationOptions) *meili.Error {
+	if options == nil || options.Remote == nil {
+		return nil
+	}
+	features, err := featuresOf(f.view)
+	if err != nil || !features.Network {
+		return meili.FeatureNotEnabled("Performing a remote federated search", "network")
+	}
+	network, err := networkOf(f.view)
+	if err != nil {
+		return meili.Errorf(meili.CodeInternal, "%s", err)
+	}
+	name := *options.Remote
+	if network.Self != nil && *network.Self == name {
+		f.self = network.Self
+		return nil
+	}
+	if _, known := network.Remotes[name]; !known {
+		return meili.Errorf(meili.CodeInvalidMultiSearchRemote, "Invalid `.federation_options.remote`: remote `%s` is not registered", name)
+	}
+	return unsupportedRemote(name)
+}
+
+func unsupportedRemote(name string) *meili.Error {
+	return miroirError(codeUnsupported, "Miroir asks its own nodes only, and not the remote `%s`. Ask that server itself.", name)
+}
+
+// refuseOthers refuses to search the whole network unless this server is all of it.
+func refuseOthers(v *fsm.View) *meili.Error {
+	network, err := networkOf(v)
+	if err != nil {
+		return meili.Errorf(meili.CodeInternal, "%s", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(network.Remotes)) {
+		if network.Self == nil || *network.Self != name {
+			return unsupportedRemote(name)
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -10,6 +11,7 @@ var networkRequests = []exchangeStep{
 	{"GET", "/network", "", 400}, // the feature is off
 	{"PATCH", "/network", `{"self":"x"}`, 400},
 	{"PATCH", "/network", `{"selfie":"x"}`, 400},
+	{"POST", "/multi-search", `{"federation":{},"queries":[{"indexUid":"m","federationOptions":{"remote":"unknown"}}]}`, 400},
 	{"PATCH", "/experimental-features", `{"network":true}`, 200},
 	{"GET", "/network", "", 200},
 	{"PATCH", "/network", `{}`, 200},
@@ -46,6 +48,10 @@ var networkRequests = []exchangeStep{
 	{"PATCH", "/network", `{"self":null,"shards":null}`, 200},
 	{"PATCH", "/network", `{"self":"thy"}`, 200},
 	{"GET", "/network", "", 200},
+	{"POST", "/indexes/m/documents", `[{"id":1,"title":"red"},{"id":2,"title":"blue"}]`, 202},
+	{"POST", "/multi-search", `{"federation":{},"queries":[{"indexUid":"m","q":"red","federationOptions":{"remote":"thy"}},{"indexUid":"m","q":"blue","federationOptions":{"weight":0.5}}]}`, 200},
+	{"POST", "/multi-search", `{"federation":{"facetsByIndex":{}},"queries":[{"indexUid":"m","federationOptions":{"remote":null}}]}`, 200},
+	{"POST", "/multi-search", `{"federation":{},"queries":[{"indexUid":"m"},{"indexUid":"m","federationOptions":{"remote":"unknown"}}]}`, 400},
 	{"PATCH", "/network", `{"remotes":null}`, 200},
 	{"PATCH", "/network", `{"remotes":{"z":{"url":"http://localhost:7709","writeApiKey":"kept"}}}`, 200},
 	{"GET", "/network", "", 200},
@@ -54,6 +60,14 @@ var networkRequests = []exchangeStep{
 func TestNetworkIsThatOfOneServer(t *testing.T) {
 	againstOneServer(t, func(t *testing.T, rt http.RoundTripper, addresses []string) {
 		c := sameAnswers(t, rt, addresses, networkRequests)
+		c.call("PATCH", "/network", `{"remotes":{"far":{"url":"http://127.0.0.1:1"}}}`)
+		far := c.call("POST", "/multi-search", `{"federation":{},"queries":[{"indexUid":"m","federationOptions":{"remote":"far"}}]}`)
+		if !strings.Contains(far.Body.String(), "miroir_unsupported") {
+			t.Errorf("a query on another server: %d %s", far.Code, far.Body)
+		}
+		if all := c.call("POST", "/indexes/m/search", `{"useNetwork":true}`); !strings.Contains(all.Body.String(), "miroir_unsupported") {
+			t.Errorf("a search of the whole network: %d %s", all.Code, all.Body)
+		}
 		before := c.call("GET", "/network", "").Body.String()
 		c.stop()
 		c.start()

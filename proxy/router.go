@@ -68,7 +68,7 @@ func (s *Server) clientRoutes() []route {
 		{"GET", "/tasks/:task", meili.ActionTasksGet, s.handleGetTask},
 		{"GET", "/tasks/:task/documents", meili.ActionTasksGet, s.handleTaskDocuments},
 		{"POST", "/tasks/cancel", meili.ActionTasksCancel, s.handleCancelTasks},
-		{"POST", "/tasks/compact", meili.ActionTasksCompact, refuse(taskCompaction)},
+		{"POST", "/tasks/compact", meili.ActionTasksCompact, s.handleCompactTasks},
 		{"DELETE", "/tasks", meili.ActionTasksDelete, s.handleDeleteTasks},
 		{"GET", "/batches", meili.ActionTasksGet, s.handleListBatches},
 		{"GET", "/batches/:batch", meili.ActionTasksGet, s.handleGetBatch},

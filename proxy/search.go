@@ -277,7 +277,13 @@ func checkGates(useNetwork *bool, filter json.RawMessage, view *fsm.View) *meili
 		return nil
 	}
 	features, err := featuresOf(view)
-	if err != nil || features.Network {
+	if err != nil {
+		return nil
+	}
+	if features.Network {
+		if isTrue(useNetwork) {
+			return refuseOthers(view)
+		}
 		return nil
 	}
 	if useNetwork != nil {

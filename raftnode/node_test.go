@@ -220,7 +220,7 @@ func (c *cluster) agree() {
 func viewText(t testing.TB, n *Node) string {
 	t.Helper()
 	v := *n.View()
-	v.AppliedIndex, v.PlacedAt = 0, 0
+	v.AppliedIndex, v.PlacedAt, v.RulesAt = 0, 0, 0
 	text, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
