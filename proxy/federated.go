@@ -30,7 +30,7 @@ type federated struct {
 	metadata bool
 	lone     bool               // one node is asked for all: for the client's own window, which its totals depend on
 	lost     map[string]*losses // of rounds after the first, by client name
-	self     *string     // what the network calls this server, nil unless a query names it
+	self     *string            // what the network calls this server, nil unless a query names it
 	rooms    map[int]int        // ranked hits that pins leave on the page, by query; none: all
 	started  time.Time
 }

@@ -2,7 +2,11 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+	"time"
+
+	"miroir/fsm"
 )
 
 const aPin = `{"selector":{"id":"1"},"action":{"type":"pin","position":1}}`
@@ -115,4 +119,87 @@ func TestSearchRulesAreThoseOfOneServer(t *testing.T) {
 			t.Errorf("after a restart %s, before %s", after, before)
 		}
 	})
+}
+
+// ruled is a cluster over three nodes with an index m whose documents are pinned by what do tells.
+func ruled(t *testing.T) *writeCluster {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 8, spread: fsm.SpreadAll})
+	c.call("PATCH", "/experimental-features", `{"dynamicSearchRules":true}`)
+	for _, uid := range []string{"m", "other"} {
+		succeeded(t, c.do("POST", "/indexes/"+uid+"/documents?primaryKey=id", `[{"id":1},{"id":2},{"id":3},{"id":4},{"id":5},{"id":6}]`))
+	}
+	return c
+}
+
+// first is the document that comes first in an index.
+func (c *writeCluster) first(uid string) string {
+	hits := itemsOf(memberOf(c.call("POST", "/indexes/"+uid+"/search", `{"limit":1}`).Body.Bytes(), "hits"))
+	if len(hits) == 0 {
+		return ""
+	}
+	return string(memberOf(hits[0], "id"))
+}
+
+// eventually waits until the document that comes first in an index is the one given.
+func (c *writeCluster) eventually(uid, want string) {
+	c.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); c.first(uid) != want; {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the first document of %s is %s, want %s", uid, c.first(uid), want)
+		}
+	}
+}
+
+func pinFirst(index, id string) string {
+	return `{"actions":[{"selector":{"indexUid":"` + index + `","id":"` + id + `"},"action":{"type":"pin","position":0}}]}`
+}
+
+// A node that was away while rules changed is read again only with the rules of now.
+func TestRulesReachANodeThatReturns(t *testing.T) {
+	c := ruled(t)
+	succeeded(t, c.do("PATCH", "/dynamic-search-rules/old", pinFirst("m", "2")))
+	c.nodes["n0-1"].Stop()
+	succeeded(t, c.do("DELETE", "/dynamic-search-rules/old", ""))
+	succeeded(t, c.do("PATCH", "/dynamic-search-rules/new", pinFirst("m", "5")))
+	c.nodes["n0-1"].Start()
+	c.eventually("m", "5")
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		rules := askServer(t, c.rt, "POST", "http://n0-1/dynamic-search-rules", `{}`)
+		if strings.Contains(rules.body, `"uid":"new"`) && !strings.Contains(rules.body, `"uid":"old"`) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the node has %s", rules.body)
+		}
+	}
+	for range 20 { // whichever node is asked
+		if got := c.first("m"); got != "5" {
+			t.Fatalf("the first document is %s", got)
+		}
+	}
+}
+
+// A rule names an index as clients do: after a swap it is the other one.
+func TestRulesFollowNames(t *testing.T) {
+	c := ruled(t)
+	succeeded(t, c.do("PATCH", "/dynamic-search-rules/r", pinFirst("m", "4")))
+	if m, other := c.first("m"), c.first("other"); m != "4" || other == "4" {
+		t.Fatalf("first are %s and %s", m, other)
+	}
+	succeeded(t, c.do("POST", "/indexes/other/documents", `[{"id":0}]`)) // tells the two apart
+	succeeded(t, c.do("POST", "/swap-indexes", `[{"indexes":["m","other"]}]`))
+	c.eventually("other", "1")
+	c.eventually("m", "4")
+}
+
+// A search after the task of a rule is under that rule, whichever node holds the document.
+func TestRulesHoldOnceTheirTaskHasSucceeded(t *testing.T) {
+	c := ruled(t)
+	for i := range 30 {
+		id := string('1' + byte(i%6))
+		succeeded(t, c.do("PATCH", "/dynamic-search-rules/r", pinFirst("m", id)))
+		if got := c.first("m"); got != id {
+			t.Fatalf("after the task for %s the first document is %s", id, got)
+		}
+	}
 }
