@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -140,7 +141,7 @@ func readUUID(v *Value, at *Location) (string, *Error) {
 	if err != nil {
 		return "", err
 	}
-	uid, problem := parseUUID(text)
+	uid, problem := ParseUUID(text)
 	if problem != "" {
 		return "", at.Invalid(problem)
 	}
@@ -155,7 +156,7 @@ func readAction(v *Value, at *Location) (Action, *Error) {
 func readIndexUIDPattern(v *Value, at *Location) (string, *Error) {
 	pattern, err := ReadString(v, at)
 	if err == nil && !isIndexUIDPattern(pattern) {
-		return "", at.Invalid("`" + pattern + "` is not a valid index uid pattern. Index uid patterns can be an integer or a string containing only alphanumeric characters, " +
+		return "", at.Invalid("`" + strings.TrimSuffix(pattern, "*") + "` is not a valid index uid pattern. Index uid patterns can be an integer or a string containing only alphanumeric characters, " +
 			"hyphens (-), underscores (_), and optionally end with a star (*).")
 	}
 	return pattern, err
@@ -248,7 +249,7 @@ func (p *KeyPatch) Apply(k Key, now time.Time) Key {
 
 // FindKey finds the key a path names by its uid or its value. Error: api_key_not_found.
 func FindKey(keys []Key, ref, masterKey string) (*Key, *Error) {
-	if uid, problem := parseUUID(ref); problem == "" {
+	if uid, problem := ParseUUID(ref); problem == "" {
 		if i := slices.IndexFunc(keys, func(k Key) bool { return k.UID == uid }); i >= 0 {
 			return &keys[i], nil
 		}

@@ -50,6 +50,7 @@ func TestDecodeKeyCreateErrors(t *testing.T) {
 	f(`,"actions":["documents.ad"]`, CodeInvalidAPIKeyActions, "Unknown value `documents.ad` at `.actions[0]`: did you mean `documents.add`? expected one of `*`, `search`, ")
 	f(`,"actions":[1]`, CodeInvalidAPIKeyActions, "Invalid value type at `.actions[0]`: expected a string, but found a positive integer: `1`")
 	f(`,"indexes":["a*b"]`, CodeInvalidAPIKeyIndexes, "Invalid value at `.indexes[0]`: `a*b` is not a valid index uid pattern. Index uid patterns can be")
+	f(`,"indexes":["a b*"]`, CodeInvalidAPIKeyIndexes, "Invalid value at `.indexes[0]`: `a b` is not a valid index uid pattern. Index uid patterns can be")
 	f(`,"expiresAt":"2025-12-31"`, CodeInvalidAPIKeyExpiresAt, "Invalid value at `.expiresAt`: `2025-12-31` is not a valid date. It should follow the RFC 3339 format")
 	f(`,"expiresAt":"2030-02-30"`, CodeInvalidAPIKeyExpiresAt, "Invalid value at `.expiresAt`: `2030-02-30` is not a valid date.")
 	f(`,"nope":1`, CodeBadRequest, "Unknown field `nope`: expected one of `description`, `name`, `uid`, `actions`, `indexes`, `expiresAt`")

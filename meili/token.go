@@ -204,7 +204,7 @@ func (c *tokenClaims) set(name string, v *Value) (what string) {
 		if v.Kind != KindString {
 			return "invalid type: " + serdeUnexpected(v) + ", expected a formatted UUID string"
 		}
-		uid, problem := parseUUID(v.Text)
+		uid, problem := ParseUUID(v.Text)
 		if problem != "" {
 			return "UUID parsing failed: " + problem
 		}

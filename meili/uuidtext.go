@@ -8,9 +8,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// parseUUID brings a UUID into lower case with hyphens. It may be sent with hyphens, without, in braces or as a URN.
+// ParseUUID brings a UUID into lower case with hyphens. It may be sent with hyphens, without, in braces or as a URN.
 // problem says what is wrong in the words of the Rust crate uuid 1.23, "" when nothing is.
-func parseUUID(text string) (uid, problem string) {
+func ParseUUID(text string) (uid, problem string) {
 	hyphenated := text
 	switch {
 	case len(text) == 32:

@@ -125,7 +125,10 @@ func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
 	if problem != nil {
 		return problem
 	}
-	found, err := s.cluster.Tasks().Batches(filterOf(query, r.Grant), pageOf(query))
+	// What the key may not see is taken out after the page was cut, as with tasks.
+	page := pageOf(query)
+	page.Limit++
+	found, err := s.cluster.Tasks().Batches(filterOf(query, meili.FullGrant()), page)
 	if err != nil {
 		return err
 	}
@@ -135,11 +138,19 @@ func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
 		Limit   uint32      `json:"limit"`
 		From    *uint32     `json:"from"`
 		Next    *uint32     `json:"next"`
-	}{Results: []batchView{}, Total: found.Total, Limit: query.Limit, Next: found.Next}
+	}{Results: []batchView{}, Total: found.Total, Limit: query.Limit}
+	var shown []fsm.Batch
 	for _, batch := range found.Batches {
-		list.Results = append(list.Results, viewOfBatch(batch))
+		switch {
+		case !slices.ContainsFunc(batch.Tasks, func(t *fsm.Task) bool { return maySee(r.Grant, t) }) && !r.Grant.AllIndexes():
+		case len(shown) == int(query.Limit):
+			list.Next = &batch.UID
+		default:
+			shown = append(shown, batch)
+			list.Results = append(list.Results, viewOfBatch(batch))
+		}
 	}
-	s.addNodeStats(r.Context(), r.View, found.Batches, list.Results)
+	s.addNodeStats(r.Context(), r.View, shown, list.Results)
 	if len(list.Results) > 0 {
 		list.From = &list.Results[0].UID
 	}

@@ -59,3 +59,28 @@ func TestEditWithoutFunction(t *testing.T) {
 		}
 	}
 }
+
+// A key for some indexes gets what it may see of the page, and the total of all.
+func TestBatchesOfAKeyForSomeIndexes(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	for _, uid := range []string{"mine", "other", "mine2"} {
+		succeeded(t, c.do("POST", "/indexes", `{"uid":"`+uid+`"}`))
+	}
+	key := textOf(memberOf(c.call("POST", "/keys", `{"actions":["tasks.get"],"indexes":["mine*"],"expiresAt":null}`).Body.Bytes(), "key"))
+	for query, want := range map[string]string{"": "2 0 ", "?limit=1": "2", "?limit=1&from=1": "0", "?limit=0": ""} {
+		request := httptest.NewRequest("GET", "/batches"+query, nil)
+		request.Header.Set("Authorization", "Bearer "+key)
+		answer := httptest.NewRecorder()
+		c.server.ServeHTTP(answer, request)
+		body, uids := answer.Body.Bytes(), []string{}
+		for _, batch := range itemsOf(memberOf(body, "results")) {
+			uids = append(uids, string(memberOf(batch, "uid")))
+		}
+		if got := strings.Join(uids, " "); got != strings.TrimSpace(want) || string(memberOf(body, "total")) != "3" {
+			t.Errorf("%q: batches %s: %s", query, got, body)
+		}
+	}
+	if answer := c.call("GET", "/webhooks/nope", ""); !strings.Contains(answer.Body.String(), "Invalid UUID: invalid character: found `n` at 0") {
+		t.Errorf("webhook: %s", answer.Body)
+	}
+}

@@ -87,7 +87,7 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 	if refused := checkGates(query.UseNetwork, query.Filter, r.View); refused != nil {
 		return refused
 	}
-	if err := s.foreignFilter(r.Context(), r.View, ix, &query.Filter); err != nil {
+	if err := s.foreignFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidDocumentFilter); err != nil {
 		return err
 	}
 	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(r.View, ix, shardsOfList(query, ix), seedOf(ix.UID, "documents"))}

@@ -35,7 +35,7 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 		return refused
 	}
 	query.Filter = meili.AndFilter(query.Filter, r.Grant.Rule(ix.UID))
-	if err := s.foreignFilter(r.Context(), r.View, ix, &query.Filter); err != nil {
+	if err := s.foreignFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidSearchFilter); err != nil {
 		return err
 	}
 	plan := s.planRequest(r.View, ix, atLeastOne(narrow(query.Filter, ix)), seedOf(ix.UID, query.FacetName, deref(query.Q)))

@@ -64,6 +64,20 @@ func (s *Server) foreignFilter(ctx context.Context, view *fsm.View, ix *fsm.Inde
 	return s.foreignFilters(ctx, view, []*fsm.Index{ix}, []*json.RawMessage{filter})
 }
 
+// foreignFilterInWords is foreignFilter for routes whose errors quote the filter as the client wrote it. code is that of
+// what the filter may not test.
+func (s *Server) foreignFilterInWords(ctx context.Context, view *fsm.View, ix *fsm.Index, filter *json.RawMessage, code meili.Code) error {
+	written := *filter
+	if err := s.foreignFilter(ctx, view, ix, filter); err != nil || bytes.Equal(written, *filter) {
+		return err
+	}
+	parsed, _ := meili.ParseFilter(written) // it was parsed before
+	if refused := meili.CheckFilterable(parsed, settingsOf(ix).Filterable(), ""); refused != nil {
+		return refused.WithCode(code)
+	}
+	return nil
+}
+
 // foreignFilters replaces the _foreign conditions of all queries.
 func (f *federated) foreignFilters(ctx context.Context) error {
 	indexes := make([]*fsm.Index, len(f.multi.Queries))

@@ -17,22 +17,51 @@ const foreignBatch = 1000
 type foreignJoin struct {
 	s         *Server
 	view      *fsm.View
-	federated bool                         // values below a foreign key's field do not count then
 	documents map[string]map[string][]byte // by foreign index and id; nil: not read yet, or no such document
 }
 
-// note remembers the documents that a hit names.
+// note remembers the documents that a hit names in the fields of foreign keys, as values or in lists.
 func (j *foreignJoin) note(hit []byte, keys []meili.ForeignKey) {
-	editHit(hit, keys, func(value []byte, path string, key meili.ForeignKey) []byte {
-		foreignUID := key.ForeignIndexUID
-		if id, ok := foreignID(value); ok && (!j.federated || path == key.FieldName) {
-			if j.documents[foreignUID] == nil {
-				j.documents[foreignUID] = map[string][]byte{}
-			}
-			j.documents[foreignUID][id] = nil
+	for _, key := range keys {
+		j.noteBelow(hit, skipSpace(hit, 0), key.FieldName, key.ForeignIndexUID)
+	}
+}
+
+func (j *foreignJoin) noteBelow(text []byte, object int, field, foreignUID string) {
+	eachMember(text, object, func(m member) bool {
+		name := keyText(text, m)
+		if name == field {
+			j.noteIDs(text[m.value:m.end], foreignUID)
 		}
-		return nil
+		rest, below := strings.CutPrefix(field, name+".")
+		if !below {
+			return true
+		}
+		j.noteBelow(text, m.value, rest, foreignUID)
+		eachItem(text, m.value, func(start, _ int) bool {
+			j.noteBelow(text, start, rest, foreignUID)
+			return true
+		})
+		return true
 	})
+}
+
+// noteIDs remembers the id that a value is, or those of a list up to the first item that is none.
+func (j *foreignJoin) noteIDs(value []byte, foreignUID string) {
+	items := [][]byte{value}
+	if value[0] == '[' {
+		items = itemsOf(value)
+	}
+	for _, item := range items {
+		id, ok := foreignID(item)
+		if !ok {
+			return
+		}
+		if j.documents[foreignUID] == nil {
+			j.documents[foreignUID] = map[string][]byte{}
+		}
+		j.documents[foreignUID][id] = nil
+	}
 }
 
 // read reads the documents noted, as their indexes display them. Error: index_not_found.
@@ -80,7 +109,7 @@ func displayedDocuments(ix *fsm.Index, ids []string) (*meili.DocumentsQuery, *sh
 
 // joined is the hit with the documents that were read. One that does not exist shows as empty.
 func (j *foreignJoin) joined(hit []byte, keys []meili.ForeignKey) []byte {
-	return editHit(hit, keys, func(value []byte, _ string, key meili.ForeignKey) []byte {
+	return editHit(hit, keys, func(value []byte, key meili.ForeignKey) []byte {
 		id, _ := foreignID(value)
 		document, noted := j.documents[key.ForeignIndexUID][id]
 		if noted && document == nil {
@@ -95,11 +124,6 @@ func (q *search) joinForeign(ctx context.Context, answer *searchAnswer) error {
 	keys := foreignKeysOf(q.view, q.ix)
 	if keys == nil {
 		return nil
-	}
-	for _, key := range keys {
-		if q.view.Index(key.ForeignIndexUID) == nil {
-			return meili.IndexNotFound(key.ForeignIndexUID)
-		}
 	}
 	join := &foreignJoin{s: q.s, view: q.view, documents: map[string]map[string][]byte{}}
 	if answer.raw != nil {
@@ -149,7 +173,7 @@ func (f *federated) joinForeign(ctx context.Context, body []byte) ([]byte, error
 	if !slices.ContainsFunc(keys, func(k []meili.ForeignKey) bool { return k != nil }) {
 		return body, nil
 	}
-	join := &foreignJoin{s: f.s, view: f.view, federated: true, documents: map[string]map[string][]byte{}}
+	join := &foreignJoin{s: f.s, view: f.view, documents: map[string]map[string][]byte{}}
 	return join.answer(ctx, body, func(hit []byte) []meili.ForeignKey {
 		return keys[int(number(memberOf(memberOf(hit, "_federation"), "queriesPosition")))]
 	})
@@ -187,8 +211,8 @@ type leafEditor struct {
 	edit      leafEdit
 }
 
-// leafEdit returns what stands in place of a value at a path that key covers, nil for the value itself.
-type leafEdit func(value []byte, path string, key meili.ForeignKey) []byte
+// leafEdit returns what stands in place of a value that key covers, nil for the value itself.
+type leafEdit func(value []byte, key meili.ForeignKey) []byte
 
 func (e *leafEditor) object(at int, path string) {
 	eachMember(e.text, at, func(m member) bool {
@@ -220,7 +244,7 @@ func (e *leafEditor) value(start, end int, path string, key meili.ForeignKey) {
 			return true
 		})
 	default:
-		if with := e.edit(e.text[start:end], path, key); with != nil {
+		if with := e.edit(e.text[start:end], key); with != nil {
 			e.out = append(append(e.out, e.text[e.copied:start]...), with...)
 			e.copied = end
 		}

@@ -24,7 +24,7 @@ func TestForeignKeysJoinIndexesAcrossNodes(t *testing.T) {
 				`{"q":"one","attributesToRetrieve":["title","author","also"],"attributesToHighlight":["author"]}`:  one,
 				`{"filter":"_foreign(author, born < 1960)","attributesToRetrieve":["author"]}`:                     `{"author":{"id":"a1","name":"Ann"}}`,
 				`{"filter":["x = 2","_foreign(author, born > 1960)"],"attributesToRetrieve":["author","x"]}`:       `{"author":{"id":"a2","name":"Bob"},"x":2}`,
-				`{"filter":"NOT _foreign(author, born > 1900)","attributesToRetrieve":["title","author"]}`:         `{"title":"three","author":{"no":[{}]}}`,
+				`{"filter":"NOT _foreign(author, born > 1900)","attributesToRetrieve":["title","author"]}`:         `{"title":"three","author":{"no":["id"]}}`,
 				`{"filter":"_foreign(author, born = 3)"}`:                                                          ``,
 				`{"q":"one","attributesToRetrieve":["title"],"filter":"_foreign(also, id = 7) OR x EXISTS"}`:       `{"title":"one"}`,
 				`{"q":"two","attributesToRetrieve":["author"],"showRankingScore":true,"filter":"x = 2","limit":1}`: `{"author":{"id":"a2","name":"Bob"},"_rankingScore":1.0}`,
@@ -42,8 +42,7 @@ func TestForeignKeysJoinIndexesAcrossNodes(t *testing.T) {
 					continue // belongs to the federation there
 				}
 				for _, hit := range itemsOf(memberOf(c.ok("/multi-search", `{"federation":{},"queries":[`+alone+`]}`), "hits")) {
-					want := strings.Replace(memberText([]byte(want), "author"), "[{}]", `["id"]`, 1) // what is below is no key there
-					if got := memberText(hit, "author"); got != want {
+					if got, want := memberText(hit, "author"), memberText([]byte(want), "author"); got != want {
 						t.Errorf("federated %s\n author %s, want %s", request, got, want)
 					}
 				}

@@ -27,11 +27,11 @@ func (s *Server) handleListWebhooks(w http.ResponseWriter, r *request) error {
 
 // webhookID returns the uuid that the path names. Error: invalid_webhook_uuid.
 func (r *request) webhookID() (string, error) {
-	id, err := uuid.Parse(r.Params.ByName("uuid"))
-	if err != nil {
-		return "", meili.Errorf(meili.CodeInvalidWebhookUUID, "Invalid UUID: %s", err)
+	id, problem := meili.ParseUUID(r.Params.ByName("uuid"))
+	if problem != "" {
+		return "", meili.Errorf(meili.CodeInvalidWebhookUUID, "Invalid UUID: %s", problem)
 	}
-	return id.String(), nil
+	return id, nil
 }
 
 func (s *Server) handleGetWebhook(w http.ResponseWriter, r *request) error {
