@@ -58,6 +58,8 @@ type FSM struct {
 	// published is closed and replaced each time a view is.
 	published atomic.Pointer[chan struct{}]
 
+	patiently func(write func() error) error // see Patiently
+
 	mu     sync.RWMutex // guards db (Restore and Compact replace it) and closed
 	db     *bbolt.DB
 	closed bool
@@ -73,7 +75,7 @@ func Open(path string) (*FSM, error) { return OpenAt(path, Level) }
 
 // OpenAt is Open as a program of another feature level, for tests of mixed versions.
 func OpenAt(path string, level int) (*FSM, error) {
-	f := &FSM{path: path, level: level}
+	f := &FSM{path: path, level: level, patiently: func(write func() error) error { return write() }}
 	f.published.Store(newSignal())
 	for _, suffix := range []string{receivedSuffix, snapshotSuffix, compactedSuffix} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -120,6 +122,10 @@ func (f *FSM) Close() error {
 	return f.db.Close()
 }
 
+// Patiently has what Raft wants written be written by run, which may try it again: what fails has changed nothing. An error that
+// run returns stops the process. Call it before the first entry is applied.
+func (f *FSM) Patiently(run func(write func() error) error) { f.patiently = run }
+
 // View returns the latest published view. It never blocks and is never nil.
 func (f *FSM) View() *View { return f.view.Load() }
 
@@ -130,10 +136,22 @@ func (f *FSM) Apply(entry *raft.Log) any { return f.ApplyBatch([]*raft.Log{entry
 // typed result or the *Error of logs[i]; nil for entries applied before and for configurations.
 // It panics when an entry cannot be understood or the file cannot be written: going on would diverge.
 func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
+	var answers []any
+	must(f.patiently(func() (err error) {
+		answers, err = f.applyBatch(logs)
+		return err
+	}))
+	return answers
+}
+
+// applyBatch changes nothing when it fails, and may be called again then.
+func (f *FSM) applyBatch(logs []*raft.Log) ([]any, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	tx, err := f.db.Begin(true)
-	must(err)
+	if err != nil {
+		return nil, err
+	}
 	defer tx.Rollback() // after Commit it does nothing
 	t := newTxn(tx, f.View())
 	answers := make([]any, len(logs))
@@ -151,13 +169,15 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 		}
 	}
 	if last.Index == 0 {
-		return answers
+		return answers, nil
 	}
 	t.flush(last)
 	must(checkLevel(&t.view, f.level))
-	must(tx.Commit())
+	if err := tx.Commit(); err != nil {
+		return nil, err
+	}
 	f.publish(&t.view)
-	return answers
+	return answers, nil
 }
 
 func mustDecode(entry *raft.Log) Command {

@@ -40,8 +40,10 @@ func (emptySnapshot) Release()                             {}
 
 // StoreConfiguration notes a committed Raft configuration, which a snapshot must carry.
 func (f *FSM) StoreConfiguration(index uint64, configuration raft.Configuration) {
-	must(f.write(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketMeta).Put(rowRaftConfig, marshal(raftConfigRow{index, configuration}))
+	must(f.patiently(func() error {
+		return f.write(func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketMeta).Put(rowRaftConfig, marshal(raftConfigRow{index, configuration}))
+		})
 	}))
 }
 

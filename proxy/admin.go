@@ -382,6 +382,9 @@ func (s *Server) handleStatus(w http.ResponseWriter, r *request) error {
 	t := s.topology(r.View)
 	total, uncovered := s.coverage(r.View)
 	warnings := []string{}
+	if v, err := s.opts.volume(); err == nil && v.filling() {
+		warnings = append(warnings, fmt.Sprintf("%d MiB are left in this pod's data directory: without room the leading pod refuses writes", v.free>>20))
+	}
 	if uncovered > 0 {
 		warnings = append(warnings, strconv.Itoa(uncovered)+" shards have no reachable in-sync replica: searches on them are partial")
 	}

@@ -77,6 +77,9 @@ func asError(err error) *meili.Error {
 	if errors.As(err, &tooLarge) {
 		return payloadTooLarge(tooLarge.Limit)
 	}
+	if isDiskFull(err) {
+		return diskFull(err.Error())
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return miroirError(codeOverloaded, "The request ran out of time before the nodes had answered. Retry later.")
 	}

@@ -183,9 +183,9 @@ func (s *Server) client(rt route) httprouter.Handle {
 				case !rt.changes():
 					return s.read(w, req, s.authorized(rt))
 				case s.away(r):
-					return s.passOn(w, req, s.authorized(rt))
+					return s.blameDisk(s.passOn(w, req, s.authorized(rt)))
 				}
-				return s.authorized(rt)(w, req)
+				return s.blameDisk(s.authorized(rt)(w, req))
 			})
 		}
 		if rereadable(rt.action) {

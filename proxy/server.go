@@ -57,16 +57,17 @@ type Options struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
-	MaxBodyBytes    int64         // 100 MiB (104,857,600 bytes): larger bodies answer 413
-	BodyMemoryBytes int64         // 1 MiB: what one request's body may hold in memory, the rest is spooled to TempDir
-	TempDir         string        // os.TempDir()
-	DumpDir         string        // dumps, below TempDir: where the leader writes dumps
-	SearchTimeout   time.Duration // 5 s: one node's answer to one read
-	WriteTimeout    time.Duration // 30 s: one node's answer to one sub-write
-	MaxNodeQueue    int           // 1000 sub-writes waiting per node and index
-	MaxRequests     int           // 500 requests served at once
-	MaxQueued       int           // 1000 requests waiting for their turn
-	RequestTimeout  time.Duration // 30 s: how long one may wait for its turn, for its client to go on, and a read for the nodes
+	MaxBodyBytes    int64                  // 100 MiB (104,857,600 bytes): larger bodies answer 413
+	BodyMemoryBytes int64                  // 1 MiB: what one request's body may hold in memory, the rest is spooled to TempDir
+	TempDir         string                 // os.TempDir()
+	volume          func() (volume, error) // what TempDir is on, asked of the operating system
+	DumpDir         string                 // dumps, below TempDir: where the leader writes dumps
+	SearchTimeout   time.Duration          // 5 s: one node's answer to one read
+	WriteTimeout    time.Duration          // 30 s: one node's answer to one sub-write
+	MaxNodeQueue    int                    // 1000 sub-writes waiting per node and index
+	MaxRequests     int                    // 500 requests served at once
+	MaxQueued       int                    // 1000 requests waiting for their turn
+	RequestTimeout  time.Duration          // 30 s: how long one may wait for its turn, for its client to go on, and a read for the nodes
 
 	LeavingGrace      time.Duration // tasks.LeavingGrace; the workers wait as long (workers.Repair)
 	ReadyCoverageWait time.Duration // 60 s: how long uncovered shards hold readiness back after the start
@@ -103,6 +104,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.LeavingGrace, tasks.LeavingGrace)
 	setDefault(&o.Version, "dev")
 	setDefault(&o.DumpDir, filepath.Join(cmp.Or(o.TempDir, os.TempDir()), "dumps"))
+	if o.volume == nil {
+		o.volume = func() (volume, error) { return volumeOf(cmp.Or(o.TempDir, os.TempDir())) }
+	}
 	if o.Config == nil {
 		o.Config = config.Default()
 	}
@@ -182,6 +186,7 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 	s.selector.nodes, s.selector.metrics = s.nodes, opts.Metrics
 	s.hedger.meter = sync.OnceValue(func() *hedgeMeter { return newHedgeMeter(opts.Metrics) })
 	s.meter = newReadMeter(opts.Metrics)
+	opts.Metrics.GetOrCreateGauge("miroir_data_dir_free_bytes", s.freeBytes)
 	s.sessionMeter = sync.OnceValue(func() *sessionMeter { return newSessionMeter(opts.Metrics, cluster) })
 	s.writer = newWriter(s)
 	s.rules.server = s

@@ -122,6 +122,11 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 		if err := wr.checkFree(view, ix, p); err != nil {
 			return nil, err
 		}
+		if kind := meili.TaskKind(p.begin.Kind); kind != meili.TaskTaskDeletion && kind != meili.TaskTaskCancelation {
+			if err := wr.server.checkDisk(); err != nil {
+				return nil, err
+			}
+		}
 		if unborn := unborn(view, p.begin.Effect.Swaps); unborn != nil {
 			if !sleepUntil(ctx, firstSessionPause, deadline) {
 				return nil, miroirError(codeOverloaded, "Index `%s` is still being created, so its name cannot be given to another. Retry later.", unborn.UID)
@@ -221,6 +226,9 @@ func (wr *writer) commitError(err error) error {
 		return fmt.Errorf("commit the write: %w", err)
 	}
 	wr.server.log.Error("write not committed", "error", err)
+	if isDiskFull(err) { // the log has no entry of it
+		return diskFull(err.Error())
+	}
 	return miroirError(codeNoLeader, "The write could not be committed by the cluster. It may still take effect; look at /tasks before sending it again.")
 }
 

@@ -75,6 +75,7 @@ type Node struct {
 	raft      *raft.Raft
 	fsm       *fsm.FSM
 	stable    raft.StableStore
+	disk      disk
 	peers     *peers       // nil without a pod port
 	leases    leases       // what this pod, leading, promised the others
 	fresh     atomic.Int64 // when this pod last asked for the lease it has, since started; 0: never
@@ -105,6 +106,7 @@ func Open(o Options) (_ *Node, err error) {
 		o.levelOf = fsm.LevelOf
 	}
 	n := &Node{id: o.NodeID, logger: o.Logger, options: o, closed: make(chan struct{}), started: time.Now()}
+	n.disk = disk{ended: make(chan struct{}), log: o.Logger}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.closeAll())
@@ -117,6 +119,7 @@ func Open(o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	n.closers = append(n.closers, n.fsm.Close)
+	n.fsm.Patiently(func(write func() error) error { return n.disk.patiently("the state", write) })
 	if o.LogStore == nil {
 		log, err := raftboltdb.NewBoltStore(filepath.Join(o.DataDir, logFile))
 		if err != nil {
@@ -187,11 +190,12 @@ func (n *Node) start(o Options) error {
 			return err
 		}
 	}
-	if n.raft, err = raft.NewRaft(config, n.fsm, cached, n.stable, snapshots, transport); err != nil {
+	if n.raft, err = raft.NewRaft(config, n.fsm, cached, patientStable{n.stable, &n.disk}, snapshots, transport); err != nil {
 		return fmt.Errorf("start Raft: %w", err)
 	}
 	n.closers = append(n.closers, func() error {
 		defer close(n.closed)
+		close(n.disk.ended)
 		if n.endDials != nil {
 			n.endDials()
 		}
