@@ -34,8 +34,9 @@ type corpus struct {
 	documents, updates []object
 	deletions          []any
 	settings           object
-	distinct           bool // some query or the settings may ask for distinct hits
-	settled            bool // no document is written twice, so that numbers tell the order of insertion
+	distinct           bool    // some query or the settings may ask for distinct hits
+	second             *corpus // another index with the same settings; only documents and deletions are set
+	settled            bool    // no document is written twice, so that numbers tell the order of insertion
 }
 
 // generator makes corpora and queries; the same seed makes the same ones.
@@ -87,6 +88,10 @@ func (g *generator) corpus() *corpus {
 	}
 	if c.deletions == nil {
 		c.deletions = []any{0}
+	}
+	c.second = &corpus{deletions: []any{0}}
+	for i := range size / 3 {
+		c.second.documents = append(c.second.documents, g.document(i))
 	}
 	c.settings = g.settings(c.distinct, c.settled)
 	return c
@@ -287,12 +292,17 @@ func (g *generator) addVector(c *corpus, q object) {
 // askedFacets are the facets that queries ask for.
 var askedFacets = [][]string{{"*"}, {"color"}, {"size", "tags"}, {"mixed"}, {"price", "nested.level"}, {"nested.name", "color", "family"}}
 
-// federated makes a federated search of one index by several queries.
+// federated makes a federated search by several queries, of one index or of two.
 func (g *generator) federated(c *corpus, uid string) object {
 	var queries []object
+	indexes := []string{uid}
+	if g.chance(30) {
+		indexes = append(indexes, uid+"-second")
+	}
 	distinctQueries := c.distinct && g.chance(20)
 	for range 1 + g.IntN(3) {
 		q := g.core()
+		q["indexUid"] = pick(g, indexes)
 		if !g.chance(20) {
 			delete(q, "rankingScoreThreshold")
 		}
@@ -319,8 +329,13 @@ func (g *generator) federated(c *corpus, uid string) object {
 	}
 	if g.chance(50) {
 		facets := pick(g, askedFacets)
-		federation["facetsByIndex"] = object{uid: facets}
-		if g.chance(30) && !asksMixed(object{"facets": facets}) { // which spelling is shown decides about their order
+		byIndex := object{}
+		for _, q := range queries {
+			byIndex[q["indexUid"].(string)] = facets
+		}
+		federation["facetsByIndex"] = byIndex
+		// Which spelling is shown decides about the order of merged facets, and they are sorted before distinct takes hits out.
+		if g.chance(30) && !asksMixed(object{"facets": facets}) && !c.distinct {
 			federation["mergeFacets"] = object{}
 		}
 	}
@@ -337,6 +352,9 @@ func (c *corpus) kind(queries []object, federation object) string {
 		parts[0] = "federated"
 		if len(queries) > 1 {
 			parts[0] = "federated-many"
+		}
+		if slices.ContainsFunc(queries, func(q object) bool { return q["indexUid"] != queries[0]["indexUid"] }) {
+			parts[0] = "federated-indexes"
 		}
 	}
 	field, from := c.settings["distinctAttribute"], "set"

@@ -158,7 +158,7 @@ func (f *federation) searchIndex(uid string, queries []int) *meili.Error {
 	results := make([]*engine.Result, len(queries))
 	for n, i := range queries {
 		if results[n], err = f.run(found, i); err != nil {
-			return meili.InQuery(i, err)
+			return meili.InQuery(f.positions[i], err)
 		}
 		for h := range results[n].Hits {
 			hit := &federatedHit{Hit: results[n].Hits[h], index: uid, query: i, weight: f.weight(i)}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"miroir/fsm"
 	"miroir/meili"
 	"miroir/tasks"
 )
@@ -34,7 +35,7 @@ func (f *federated) mergeByCensus(ctx context.Context, answers []*federatedAnswe
 	}
 	federation := f.multi.Federation
 	_, to := federation.Window()
-	result := &federatedResult{facets: map[string]*facets{}}
+	result := &federatedResult{facets: map[string]*facets{}, lean: true}
 	var window []placedIn
 	seen := map[string]bool{}
 	lists := make([][]placed, len(indexes))
@@ -84,6 +85,7 @@ func (f *federated) needsCensus(answers []*federatedAnswer) bool {
 	needed := f.multi.Federation.Distinct != nil
 	for i := range f.multi.Queries {
 		query := &f.multi.Queries[i]
+		needed = needed || len(f.multi.Queries) > 1 && sortsByNearest(f.indexes[query.IndexUID], query)
 		kind, _ := query.Kind(meili.AllFeatures())
 		depends := f.distinctFor(i) != "" || query.RankingScoreThreshold != nil ||
 			kind == meili.HybridSearch && wordsShare(query.Hybrid.EffectiveSemanticRatio()) >= goodEnough // words may suffice
@@ -98,6 +100,12 @@ func (f *federated) censusLimit() int {
 		distinct = distinct || f.distinctFor(i) != ""
 	}
 	return censusLimit(distinct, f.multi.Federation.Paged())
+}
+
+// sortsByNearest reports whether a query lists its hits against the order in which queries are merged: that compares
+// distances without regard to their direction.
+func sortsByNearest(ix *fsm.Index, query *meili.MultiQuery) bool {
+	return slices.Contains(settingsOf(ix).Ranking(), "sort") && slices.ContainsFunc(deref(query.Sort), func(s string) bool { return sortKindOf(s) == nearest })
 }
 
 func (f *federated) callsOf(answers []*federatedAnswer, uid string) []Call {

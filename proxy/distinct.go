@@ -117,7 +117,7 @@ func (q *search) countSimply(ctx context.Context, answers []answered[*nodeAnswer
 		certain := !m.pinned && !threshold && !q.query.Paged() && !hasSeveral(m.rejected, f.distinct) && q.countWinners(ctx, answers, f, &c)
 		return c, certain
 	}
-	if threshold && q.stopsAboveThreshold(f, m) {
+	if threshold && q.stopsAboveThreshold(f, answers) {
 		c.free = true
 		q.withoutThreshold().countAlike(ctx, answers, &c)
 		return c, !q.sorts()
@@ -130,7 +130,7 @@ func (q *search) estimate(ctx context.Context, answers []answered[*nodeAnswer], 
 	if f.distinct == "" {
 		return
 	}
-	if q.stopsAboveThreshold(f, m) {
+	if q.stopsAboveThreshold(f, answers) {
 		q = q.withoutThreshold()
 	}
 	if q.query.Paged() {
@@ -171,8 +171,12 @@ func (q *search) sorts() bool {
 // stopsAboveThreshold reports whether one server would have filled the window before it met a document below the score
 // threshold: documents come by descending score, and those behind the window are counted without a look at theirs. For pages
 // it looks as far as hits can be reached.
-func (q *search) stopsAboveThreshold(f searchForm, m merged) bool {
-	return q.query.RankingScoreThreshold != nil && q.kind == meili.KeywordSearch && len(m.hits) >= f.reach-m.from &&
+func (q *search) stopsAboveThreshold(f searchForm, answers []answered[*nodeAnswer]) bool {
+	numHits := 0
+	for _, a := range answers {
+		numHits += len(a.Value.hits)
+	}
+	return q.query.RankingScoreThreshold != nil && q.kind == meili.KeywordSearch && numHits >= f.reach &&
 		(!q.query.Paged() || f.reach >= q.settings.MaxTotalHits())
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -545,9 +546,18 @@ func (f *federated) errorOfQueries(ctx context.Context, part federatedPart, err 
 		})
 	}
 	if again, ok := failed.(*meili.Error); ok && again.Status < 500 {
-		return f.shownError(again)
+		known = again
 	}
-	return f.shownError(err)
+	// A node takes indexes in the order of its own names for them, and so can find fault with two other queries first.
+	if refused := f.checkBetween(); refused != nil && refused.Code == known.Code && firstLine(refused.Message) != firstLine(known.Message) {
+		return refused
+	}
+	return f.shownError(known)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }
 
 // shownError maps node-side names of all indexes back.

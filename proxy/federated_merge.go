@@ -19,6 +19,7 @@ type federatedResult struct {
 	total    int
 	facets   map[string]*facets // by client name of the index, where it has any
 	rejected []hit              // hits that another index's make duplicates: counted in facets, to be taken out of them
+	lean     bool               // rejected are as a census has them, not as they are shown
 }
 
 // merge joins the nodes' answers, like one server where that can be found out.
@@ -264,7 +265,7 @@ func (f *federated) appendFacets(out []byte, r *federatedResult) []byte {
 	uids := slices.Sorted(maps.Keys(r.facets))
 	if f.multi.Federation.MergeFacets != nil {
 		all := f.mergeIndexes(uids, r.facets)
-		all.withoutHits(r.rejected)
+		f.takeOut(r, all, r.rejected)
 		out = all.appendDistribution(append(out, `,"facetDistribution":`...))
 		return all.appendStats(append(out, `,"facetStats":`...))
 	}
@@ -273,13 +274,73 @@ func (f *federated) appendFacets(out []byte, r *federatedResult) []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		r.facets[uid].withoutHits(f.ofIndex(r.rejected, uid))
+		f.takeOut(r, r.facets[uid], f.ofIndex(r.rejected, uid))
 		out = meili.AppendString(out, uid)
 		out = r.facets[uid].appendDistribution(append(out, `:{"distribution":`...))
 		out = r.facets[uid].appendStats(append(out, `,"stats":`...))
 		out = append(out, '}')
 	}
 	return append(out, '}')
+}
+
+// takeOut takes the values of rejected hits out of facets, as Meilisearch does from lists that are sorted and cut already: a
+// number only where it is printed like the value listed, and what a hit shows inside of a field and tells apart twice.
+func (f *federated) takeOut(r *federatedResult, from *facets, rejected []hit) {
+	if len(rejected) == 0 {
+		return
+	}
+	for field, values := range from.values {
+		places := map[string]int{}
+		for i, value := range values {
+			places[normalizeFacet(value.text)] = i
+		}
+		for i := range rejected {
+			h := &rejected[i]
+			times := uint64(1)
+			if r.lean && f.tellsTwice(h.query, field) {
+				times = 2
+			}
+			for _, document := range [][]byte{h.raw, h.extra} {
+				eachLeaf(document, field, func(leaf []byte) {
+					if len(leaf) == 0 {
+						return
+					}
+					key := string(leaf)
+					if leaf[0] == '"' {
+						key = normalizeFacet(text(leaf))
+					} else if bytes.ContainsAny(leaf, ".eE") && leaf[0] != 't' && leaf[0] != 'f' {
+						key = facetNumber(number(leaf))
+						if !strings.Contains(key, ".") {
+							return // 2.0 is listed as 2
+						}
+					}
+					if at, ok := places[key]; ok {
+						values[at].count -= min(values[at].count, times)
+					}
+				})
+			}
+		}
+		from.values[field] = slices.DeleteFunc(values, func(v facetValue) bool { return v.count == 0 })
+	}
+}
+
+// tellsTwice reports that hits of a query show a field inside of another one that is retrieved, and tell its values apart too.
+func (f *federated) tellsTwice(query int, field string) bool {
+	q := &f.multi.Queries[query]
+	shown := settingsOf(f.indexes[q.IndexUID]).Displayed()
+	retrieved := func(name string) bool {
+		return (q.AttributesToRetrieve == nil || slices.Contains(*q.AttributesToRetrieve, "*") || slices.Contains(*q.AttributesToRetrieve, name)) &&
+			(shown == nil || slices.Contains(shown, "*") || slices.Contains(shown, name))
+	}
+	if retrieved(field) {
+		return false
+	}
+	for i := range field {
+		if field[i] == '.' && retrieved(field[:i]) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *federated) ofIndex(hits []hit, uid string) []hit {
