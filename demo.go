@@ -112,7 +112,8 @@ func (c *demoCommand) config(dir string, nodes []demoNode) *config.Config {
 // batchDocuments is how many documents the demo sends at once: enough batches for a bar that moves.
 const batchDocuments = 1000
 
-// loadDataset creates the index with its settings and adds the documents in batches, with a progress bar.
+// loadDataset creates the index with its settings and adds the documents in batches, with a progress bar. The batches are
+// sent without waiting for each other, so that the nodes can index several at once.
 func loadDataset(ctx context.Context, client *cli.Client, dataset testdata.Dataset) error {
 	create := fmt.Appendf(nil, `{"uid":%q,"primaryKey":%q}`, dataset.Name, dataset.PrimaryKey)
 	if err := client.DoTask(ctx, http.MethodPost, "/indexes", "application/json", create); err != nil {
@@ -129,13 +130,25 @@ func loadDataset(ctx context.Context, client *cli.Client, dataset testdata.Datas
 	bar := progressbar.NewOptions(dataset.Documents, progressbar.OptionSetDescription("loading "+dataset.Name),
 		progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(), progressbar.OptionSetWidth(30),
 		progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
+	type batch struct {
+		task         uint32
+		numDocuments int
+	}
+	var sent []batch
 	err = eachBatch(documents, batchDocuments, func(ndjson []byte, n int) error {
-		if err := client.DoTask(ctx, http.MethodPost, path+"/documents", "application/x-ndjson", ndjson); err != nil {
+		task, err := client.Enqueue(ctx, http.MethodPost, path+"/documents", "application/x-ndjson", ndjson)
+		sent = append(sent, batch{task, n})
+		return err
+	})
+	if err := errors.Join(err, documents.Close()); err != nil {
+		return err
+	}
+	for _, b := range sent {
+		if err := errors.Join(client.AwaitTask(ctx, b.task), bar.Add(b.numDocuments)); err != nil {
 			return err
 		}
-		return bar.Add(n)
-	})
-	return errors.Join(err, documents.Close())
+	}
+	return nil
 }
 
 // eachBatch cuts NDJSON into batches of at most size lines. A batch is valid until send returns.

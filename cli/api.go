@@ -197,23 +197,38 @@ func (e *APIError) Error() string {
 
 // DoTask sends a write and waits until its task has succeeded.
 func (c *Client) DoTask(ctx context.Context, method, path, contentType string, body []byte) error {
-	answer, err := c.Call(ctx, method, path, contentType, body)
+	uid, err := c.Enqueue(ctx, method, path, contentType, body)
 	if err != nil {
 		return err
+	}
+	return c.AwaitTask(ctx, uid)
+}
+
+// Enqueue sends a write and returns its task's uid.
+func (c *Client) Enqueue(ctx context.Context, method, path, contentType string, body []byte) (uint32, error) {
+	answer, err := c.Call(ctx, method, path, contentType, body)
+	if err != nil {
+		return 0, err
 	}
 	var accepted struct {
 		TaskUID uint32 `json:"taskUid"`
 	}
 	if err := json.Unmarshal(answer, &accepted); err != nil {
-		return fmt.Errorf("%s %s: the answer is not a task: %w", method, path, err)
+		return 0, fmt.Errorf("%s %s: the answer is not a task: %w", method, path, err)
 	}
+	return accepted.TaskUID, nil
+}
+
+// AwaitTask waits until a task has succeeded; that it failed is an error.
+func (c *Client) AwaitTask(ctx context.Context, uid uint32) error {
 	for {
-		answer, err := c.Call(ctx, http.MethodGet, fmt.Sprintf("/tasks/%d", accepted.TaskUID), "", nil)
+		answer, err := c.Call(ctx, http.MethodGet, fmt.Sprintf("/tasks/%d", uid), "", nil)
 		if err != nil {
 			return err
 		}
 		var task struct {
 			Status string          `json:"status"`
+			Type   string          `json:"type"`
 			Error  json.RawMessage `json:"error"`
 		}
 		if err := json.Unmarshal(answer, &task); err != nil {
@@ -223,7 +238,7 @@ func (c *Client) DoTask(ctx context.Context, method, path, contentType string, b
 		case "succeeded":
 			return nil
 		case "failed", "canceled":
-			return fmt.Errorf("%s %s: task %d %s: %s", method, path, accepted.TaskUID, task.Status, serverMessage(task.Error))
+			return fmt.Errorf("task %d (%s) %s: %s", uid, task.Type, task.Status, serverMessage(task.Error))
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return err
