@@ -19,6 +19,7 @@ import (
 
 	"miroir/config"
 	"miroir/proxy"
+	"miroir/proxy/direct"
 	"miroir/proxy/node"
 	"miroir/raftnode"
 	"miroir/ui"
@@ -175,6 +176,7 @@ func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisec
 type listener struct {
 	url    string
 	front  *proxy.Front
+	direct *direct.Listener
 	server *http.Server
 	grace  time.Duration
 	ended  chan struct{} // closed once nothing is accepted any more
@@ -191,9 +193,13 @@ func (p *pod) listenOn(at config.Listener) (*listener, error) {
 		Handler: l.front, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.options.Logger.Handler(), slog.LevelDebug),
 	}
+	l.direct = direct.New(port, direct.Options{
+		Handler: l.front, Suits: proxy.IsSearch, Header: l.server.ReadHeaderTimeout, Idle: l.server.IdleTimeout, Logger: p.options.Logger,
+	})
+	l.server.ConnState = l.direct.ConnState
 	go func() {
 		defer close(l.ended)
-		if err := l.server.Serve(port); !errors.Is(err, http.ErrServerClosed) {
+		if err := l.server.Serve(l.direct); !errors.Is(err, http.ErrServerClosed) {
 			p.failed <- fmt.Errorf("serve %s: %w", port.Addr(), err)
 		}
 	}()
@@ -210,6 +216,7 @@ func (l *listener) close() error {
 	if err != nil { // the grace is over: cut what still runs
 		err = errors.Join(err, l.server.Close())
 	}
+	err = errors.Join(err, l.direct.Shutdown(ctx))
 	<-l.ended
 	return err
 }

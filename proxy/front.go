@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 )
 
@@ -32,4 +33,11 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func writeWaiting(w http.ResponseWriter, missing []string) {
 	w.Header().Set("Retry-After", "1")
 	writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "waiting", "waiting_for": missing})
+}
+
+// IsSearch reports whether a request by its method and target is a search of some kind: small, asked often, and answered at
+// once.
+func IsSearch(method, target string) bool {
+	path, _, _ := strings.Cut(target, "?")
+	return (method == http.MethodPost || method == http.MethodGet) && strings.HasSuffix(path, "search")
 }

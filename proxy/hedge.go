@@ -69,6 +69,19 @@ func (s *Server) hedgeOf(r planRequest, id fsm.NodeID) hedge {
 	return hedge{hedgeTrigger(r.View.Config.Hedging, known, id), known.of(id).p95, s.hedger.meter}
 }
 
+// isElsewhere reports whether another node has what a call asks for in sync, as far as one shard tells: without any there
+// is no hedge to prepare.
+func (c Call) isElsewhere(ix *fsm.Index) bool {
+	for group := range ix.Placement {
+		for _, replica := range ix.Replicas(group, c.Shards[0]) {
+			if replica.State == fsm.Active && replica.Node != c.Node {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // hedgeTrigger is how long a node may take before other replicas are asked too, 0 for ever.
 func hedgeTrigger(c fsm.Hedging, known *scores, id fsm.NodeID) time.Duration {
 	if !c.Enabled || known == nil || known.typicalP95 == 0 {

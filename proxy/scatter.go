@@ -118,8 +118,12 @@ func askHedged[T any](ctx context.Context, s *Server, r planRequest, call Call, 
 	if err := r.pin.await(ctx, s.nodes.Client(r.View, call.Node)); err != nil { // before the hedge's time runs
 		return nil, err
 	}
+	var when hedge
+	if call.isElsewhere(r.Index) {
+		when = s.hedgeOf(r, call.Node)
+	}
 	started := time.Now()
-	answers, hedged, err := race(ctx, s.hedgeOf(r, call.Node), to(call), func() []part[answered[T]] {
+	answers, hedged, err := race(ctx, when, to(call), func() []part[answered[T]] {
 		plan, ok := hedgePlan(r, call)
 		if !ok || r.alone && len(plan.Calls) > 1 || !s.allowHedge(r, len(plan.Calls)) {
 			return nil
