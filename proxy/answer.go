@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,8 +30,10 @@ func readAnswer(body []byte, nodeUID string) *nodeAnswer {
 		value := body[m.value:m.end]
 		switch string(m.key) {
 		case "hits":
-			for _, raw := range itemsOf(value) {
-				a.hits = append(a.hits, hit{raw: raw})
+			items := itemsOf(value)
+			a.hits = make([]hit, len(items))
+			for i, raw := range items {
+				a.hits[i].raw = raw
 			}
 		case "estimatedTotalHits", "totalHits":
 			a.total = int(number(value))
@@ -86,7 +89,11 @@ func (a *searchAnswer) appendJSON(out []byte, requestUID string) []byte {
 	case a.raw != nil:
 		return append(out, a.raw...)
 	}
-	out = append(out, `{"hits":`...)
+	room := 1 << 10 // for what is not hits, mostly
+	for i := range a.hits {
+		room += len(a.hits[i].raw) + len(",")
+	}
+	out = append(slices.Grow(out, room), `{"hits":`...)
 	out = appendHits(out, a.hits, a.cutter)
 	out = append(out, `,"query":`...)
 	out = meili.AppendString(out, deref(a.query.Q))

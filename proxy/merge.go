@@ -216,7 +216,7 @@ func (c hitCutter) also(member string) hitCutter {
 	return hitCutter{&more}
 }
 
-func (c hitCutter) appendHit(out []byte, h *hit) []byte { return append(out, strip(h.raw, c.shape)...) }
+func (c hitCutter) appendHit(out []byte, h *hit) []byte { return appendStripped(out, h.raw, c.shape) }
 
 // isFilterable reports whether an attribute may be filtered by, and so be the distinct of a federated search.
 func isFilterable(settings *meili.Settings, attribute string) bool {

@@ -41,7 +41,12 @@ func strip(text []byte, s *shape) []byte { return cutter{text: text}.strip(s) }
 // stripOwn is strip for text that nobody else uses: what stays of it moves together inside it.
 func stripOwn(text []byte, s *shape) []byte { return cutter{text: text, own: true}.strip(s) }
 
-// cutter copies text without what is cut. out holds text up to copied, without the cuts so far; nil while there are none.
+// appendStripped appends text without the hidden fields to out, which is not nil.
+func appendStripped(out, text []byte, s *shape) []byte {
+	return cutter{text: text, out: out}.strip(s)
+}
+
+// cutter copies text without what is cut. out ends with text up to copied, without the cuts so far; nil while there are none.
 type cutter struct {
 	text, out []byte
 	copied    int
@@ -50,7 +55,7 @@ type cutter struct {
 
 func (c cutter) strip(s *shape) []byte {
 	if !s.drops() && !bytes.Contains(c.text, hiddenPrefix) {
-		return c.text
+		return c.rest()
 	}
 	c.walk(skipSpace(c.text, 0), s)
 	return c.rest()
