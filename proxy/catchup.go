@@ -16,6 +16,9 @@ var errBehind = errors.New("the node missed earlier writes of the index and is t
 
 // deliver sends a sub-write, or keeps it for a node that has missed an earlier one.
 func (f *fanout) deliver(key laneKey, sub *subWrite) delivery {
+	if sub.client == nil {
+		return delivery{ack: fsm.Ack{Node: key.node, Err: "the node was removed while the write began"}}
+	}
 	log := f.missed.Get(catchup.Key{Index: key.index, Node: key.node})
 	if log == nil && sub.late {
 		return delivery{ack: fsm.Ack{Node: key.node, Err: errBehind.Error()}} // the node is to be repaired by copying

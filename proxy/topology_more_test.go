@@ -114,6 +114,30 @@ func TestGroupsComeAndGoUnderLoad(t *testing.T) {
 	}
 }
 
+// All replicas of a new group are on their way in from the start, however many those are. Red when they come four by four, as
+// moves do.
+func TestReplicasOfANewGroupJoinAtOnce(t *testing.T) {
+	c := newRepairCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 16, spread: fsm.SpreadAll, spare: 2}, workers.Repair{})
+	c.fill("m", oracle{}, 20)
+	for _, id := range []string{"s0", "s1"} {
+		c.nodes[id].PauseTasks()
+	}
+	job := c.begun("POST", "/_miroir/replica_groups", `{"id":7,"nodes":[{"id":"a","address":"http://s0"},{"id":"b","address":"http://s1"}]}`)
+	c.until("every shard to be on its way", func() bool {
+		for shard := range fsm.ShardID(16) {
+			if len(c.state.View().Index("m").Replicas(7, shard)) == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	for _, id := range []string{"s0", "s1"} {
+		c.nodes[id].ResumeTasks()
+	}
+	c.ended(job)
+	c.balanced()
+}
+
 // An index outgrows one node while clients read and write it. Red when the growth is not noticed, or an answer differs.
 func TestIndexSpreadsUnderLoad(t *testing.T) {
 	c := newRepairCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 6, spread: fsm.SpreadAuto}, workers.Repair{PageSize: 10})

@@ -458,3 +458,14 @@ func TestEditGoesToEveryReplica(t *testing.T) {
 		}
 	}
 }
+
+// A node is removed after a write has named it and before it is sent there.
+func TestNothingIsSentToANodeThatIsGone(t *testing.T) {
+	f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, Logger: discard}.withDefaults()})
+	defer f.close()
+	key := laneKey{"gone", 1}
+	done := f.deliver(key, &subWrite{target: fsm.Target{Node: key.node}, steps: stepsOf([]node.Request{{Method: "POST"}}), keep: true})
+	if done.ack.Node != key.node || done.ack.Err == "" || done.ack.Unknown || done.kept {
+		t.Errorf("%+v", done)
+	}
+}

@@ -144,7 +144,8 @@ func (r *rebalancer) measure(moves *fsm.Moves, now time.Time) {
 	}
 }
 
-// change commits what needs no node: replicas that return, retire, and as many that join as may be filled at once.
+// change commits what needs no node: replicas that return, retire, and as many that join as may be filled at once. Those of
+// a new group all join at once: it is not read before it has everything, and gets all writes from the start.
 func (r *rebalancer) change(ctx context.Context, moves *fsm.Moves, view *fsm.View) {
 	room := r.repair.configured(view).MaxConcurrent - len(moves.Filling)
 	if view.Rebalance != fsm.RebalanceOn {
@@ -155,7 +156,7 @@ func (r *rebalancer) change(ctx context.Context, moves *fsm.Moves, view *fsm.Vie
 		change := fsm.ReplicaChange{ReplicaRef: step.ReplicaRef, From: step.From}
 		switch step.Kind {
 		case fsm.StepJoin:
-			if room <= 0 {
+			if g := view.Group(step.Group); room <= 0 && (g == nil || g.State != fsm.GroupInitializing || view.Rebalance != fsm.RebalanceOn) {
 				continue
 			}
 			room--
