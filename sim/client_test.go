@@ -170,7 +170,7 @@ func (w *world) read(r *rand.Rand, own *write) {
 	kind := r.IntN(4)
 	switch kind {
 	case 0:
-		seen.id = 1 + r.IntN(12)
+		seen.id = 1 + r.IntN(w.history.ids)
 		path += fmt.Sprintf("/documents/%d", seen.id)
 	case 1:
 		path += "/documents?limit=100"

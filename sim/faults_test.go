@@ -150,7 +150,7 @@ func (w *world) victim(f *fault) *pod {
 	if leader := w.leader(); leader != nil && f.node%3 > 0 {
 		return leader.pod
 	}
-	return w.pods[f.node%len(w.pods)]
+	return w.pods[f.after%len(w.pods)]
 }
 
 // separate cuts a pod off from the other pods, or from one node.

@@ -24,6 +24,8 @@ type history struct {
 	length           time.Duration // faults begin within it
 	faults           []fault
 	busy             bool            // many writes and reads of few documents
+	renaming         bool            // indexes are created, deleted and swapped all the time
+	ids              int             // documents have ids from 1 to this
 	lag              time.Duration   // the longest that a node takes for an answer when nothing is wrong
 	changes          []change        // of the topology
 	podClocks        []time.Duration // how far the clock of each pod is ahead; nil: none is
@@ -79,6 +81,8 @@ var plans = []plan{
 	{"busy moves", 2, (*history).planBusyMoves},
 	{"absence", 2, (*history).planAbsences},
 	{"only copy", 3, (*history).planOnlyCopy},
+	{"names", 2, (*history).planNames},
+	{"apart", 1, (*history).planApart},
 	{"slow nodes", 1, (*history).planSlowNodes},
 	{"foreign writes", 1, (*history).planForeignWrites},
 }
@@ -100,7 +104,7 @@ func planFor(r *rand.Rand) plan {
 
 func newHistory(seed uint64) *history {
 	r := rand.New(rand.NewPCG(seed, 0))
-	h := &history{seed: seed, groups: 1 + r.IntN(2), perGroup: 1 + r.IntN(3), shards: []uint32{1, 2, 3, 5, 8}[r.IntN(5)]}
+	h := &history{seed: seed, ids: 12, groups: 1 + r.IntN(2), perGroup: 1 + r.IntN(3), shards: []uint32{1, 2, 3, 5, 8}[r.IntN(5)]}
 	if h.groups == 1 && h.perGroup == 1 && r.IntN(4) > 0 {
 		h.perGroup = 3
 	}
@@ -182,7 +186,7 @@ func (h *history) planPodFaults(r *rand.Rand) {
 // of the repair.
 func (h *history) planBusyRepair(r *rand.Rand) {
 	h.crowd(r)
-	h.groups, h.perGroup, h.rf = 1, 2+r.IntN(2), 2
+	h.groups, h.perGroup, h.rf, h.ids = 1, 2+r.IntN(2), 2, 30
 	kind := []string{faultWipe, faultRollback}[r.IntN(2)]
 	h.faults = []fault{{kind: kind, node: r.IntN(h.perGroup), at: time.Second + within(r, 2*time.Second), last: minAbsence + within(r, time.Second)}}
 }
@@ -248,6 +252,37 @@ func (h *history) planOnlyCopy(r *rand.Rand) {
 	}
 	for range r.IntN(3) {
 		h.faults = append(h.faults, fault{kind: faultCrash, at: within(r, h.length), last: within(r, 2*time.Second), after: r.IntN(12), chance: r.Float64(), node: r.IntN(9)})
+	}
+}
+
+// planNames changes what names lead to, while some nodes miss it and others take their time.
+func (h *history) planNames(r *rand.Rand) {
+	h.renaming, h.indexes = true, []string{"a", "b", "c"}
+	h.perGroup = max(h.perGroup, 2)
+	h.rf = 1 + r.IntN(2)
+	for node := range h.groups * h.perGroup {
+		for at := within(r, h.length); at < h.length && r.IntN(4) > 0; {
+			f := fault{kind: []string{faultIdle, faultIdle, faultSlow, faultStop, faultLost, faultRefuse, faultUnheard}[r.IntN(7)], node: node, at: at, chance: []float64{0.5, 1}[r.IntN(2)]}
+			f.last = 50*time.Millisecond + within(r, 3*time.Second)
+			h.faults = append(h.faults, f)
+			at += f.last + within(r, h.length)
+		}
+	}
+}
+
+// planApart lets the leader lose sight of a node, which others still read, while another pod does not hear the leader.
+func (h *history) planApart(r *rand.Rand) {
+	h.crowd(r)
+	h.lag = time.Duration(r.IntN(2)) * 10 * time.Millisecond
+	h.pods, h.writers, h.readers = 3, 3, 3
+	if h.groups == 1 {
+		h.perGroup, h.rf = 2, 2
+	}
+	for at := within(r, time.Second); at < h.length; at += time.Second + within(r, 2*time.Second) {
+		last := 500*time.Millisecond + within(r, 3*time.Second)
+		h.faults = append(h.faults,
+			fault{kind: faultUnlink, at: at, last: last, node: 1, after: r.IntN(h.groups * h.perGroup)},
+			fault{kind: faultPartition, at: at + within(r, time.Second) - 500*time.Millisecond, last: last, after: r.IntN(3)})
 	}
 }
 

@@ -11,16 +11,20 @@ func newOperation(r *rand.Rand, h *history, marker string) *operation {
 		return newBusyOperation(r, h, marker)
 	}
 	op := &operation{marker: marker, index: h.indexes[r.IntN(len(h.indexes))]}
-	switch n := r.IntN(100); {
+	n := r.IntN(100)
+	if h.renaming && n%3 > 0 {
+		n = 92 + n%8
+	}
+	switch {
 	case n < 38:
 		op.kind = opAdd
 		for range 1 + r.IntN(4) {
-			op.documents = append(op.documents, document{ID: 1 + r.IntN(12), N: 1 + r.IntN(9), G: []string{"red", "tan", "sky"}[r.IntN(3)], V: marker})
+			op.documents = append(op.documents, document{ID: 1 + r.IntN(h.ids), N: 1 + r.IntN(9), G: []string{"red", "tan", "sky"}[r.IntN(3)], V: marker})
 		}
 	case n < 57:
 		op.kind = opUpdate
 		for range 1 + r.IntN(3) {
-			d := document{ID: 1 + r.IntN(12), U: marker}
+			d := document{ID: 1 + r.IntN(h.ids), U: marker}
 			if r.IntN(2) == 0 {
 				d.N = 1 + r.IntN(9)
 			}
@@ -29,7 +33,7 @@ func newOperation(r *rand.Rand, h *history, marker string) *operation {
 	case n < 69:
 		op.kind = opDelete
 		for range 1 + r.IntN(3) {
-			op.ids = append(op.ids, 1+r.IntN(12))
+			op.ids = append(op.ids, 1+r.IntN(h.ids))
 		}
 	case n < 76:
 		op.kind, op.below = opDeleteFilter, 1+r.IntN(6)
@@ -58,11 +62,11 @@ func newBusyOperation(r *rand.Rand, h *history, marker string) *operation {
 	op := &operation{marker: marker, index: h.indexes[0]}
 	switch n := r.IntN(100); {
 	case n < 45:
-		op.kind, op.documents = opUpdate, []document{{ID: 1 + r.IntN(12), U: marker, N: 1 + r.IntN(9)}}
+		op.kind, op.documents = opUpdate, []document{{ID: 1 + r.IntN(h.ids), U: marker, N: 1 + r.IntN(9)}}
 	case n < 75:
-		op.kind, op.documents = opAdd, []document{{ID: 1 + r.IntN(12), V: marker, N: 1 + r.IntN(9)}}
+		op.kind, op.documents = opAdd, []document{{ID: 1 + r.IntN(h.ids), V: marker, N: 1 + r.IntN(9)}}
 	case n < 88:
-		op.kind, op.ids = opDelete, []int{1 + r.IntN(12)}
+		op.kind, op.ids = opDelete, []int{1 + r.IntN(h.ids)}
 	case n < 93:
 		op.kind, op.below = opEdit, 2+r.IntN(6)
 	default:
