@@ -274,6 +274,46 @@ func TestWriteThatArrivedIsNotReplayed(t *testing.T) {
 	}
 }
 
+// A node returns while nobody knows whether a write happened that it missed as well: it does not get that write before it
+// is decided. Red when the replay sends what is open.
+func TestReplayLeavesOutWhatIsNotDecided(t *testing.T) {
+	c, way, _ := newCatchUpCluster(t, clusterShape{groups: 2, perGroup: 1, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1},{"id":2},{"id":3},{"id":4},{"id":5},{"id":6}]`))
+	way.set("n1-0", true)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1,"v":"missed"}]`))
+	c.nodes["n0-0"].Fail(func(r *http.Request) *devnode.Fault { // it does not get the write, cannot be asked for it, and is well otherwise
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/documents") || r.URL.Path == "/tasks" && r.URL.Query().Has("types") {
+			return &devnode.Fault{DropBefore: true}
+		}
+		return nil
+	})
+	c.server.opts.OnWriteStep = func(step WriteStep, _ fsm.NodeID) {
+		if step == StepCollected && way.back("n1-0") {
+			c.until("the node to get what is decided", func() bool { return c.documentsOn("n1-0", "m")["1"]["v"] == "missed" })
+			<-time.After(20 * time.Millisecond) // in which it would get the rest
+		}
+	}
+	if answer := c.call("POST", "/indexes/m/documents", `[{"id":2,"v":"undecided"}]`); answer.Code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+	c.nodes["n0-0"].Fail(nil)
+	c.repaired("m")
+	for node := range c.nodes {
+		if got := c.documentsOn(node, "m")["2"]["v"]; got != nil {
+			t.Errorf("node %s has a write that did not happen", node)
+		}
+	}
+}
+
+// back mends the way to a node; it reports whether that was cut.
+func (c *cable) back(node string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.cut[node]
+	c.cut[node] = false
+	return was
+}
+
 // The node goes away again in the middle of the replay: it goes on from there.
 func TestReplayGoesOnWhereItStopped(t *testing.T) {
 	c, way, _ := newCatchUpCluster(t, twoCopies)

@@ -113,11 +113,15 @@ func (r *replay) intact(ctx context.Context) error {
 	})
 }
 
-// send replays the entries that are left.
+// send replays the entries that are left, up to the first whose write is open: should it not happen, the node must not have
+// it, for other shards of the index may be in sync there and be read.
 func (r *replay) send(ctx context.Context) error {
 	for ctx.Err() == nil {
 		entry, err := r.log.Next()
 		if err != nil || entry == nil {
+			return err
+		}
+		if open, err := r.isOpen(entry.Write); err != nil || open {
 			return err
 		}
 		wanted, err := r.wanted(entry)
@@ -133,6 +137,15 @@ func (r *replay) send(ctx context.Context) error {
 		r.log.Done(entry, wanted)
 	}
 	return ctx.Err()
+}
+
+// isOpen reports that nobody knows yet whether a write happened.
+func (r *replay) isOpen(write fsm.WriteID) (bool, error) {
+	if r.opts.Cluster.View().NumOpenIntents == 0 {
+		return false, nil
+	}
+	intents, err := r.opts.Cluster.Tasks().OpenIntents()
+	return slices.ContainsFunc(intents, func(in *fsm.Intent) bool { return in.WriteID == write }), err
 }
 
 // wanted reports whether an entry is to be replayed. What no node did because its task was canceled, or failed everywhere,
