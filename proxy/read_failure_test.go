@@ -250,6 +250,14 @@ func TestPagesFitTogether(t *testing.T) {
 	}
 }
 
+func TestDocumentsWithoutVectorAreNotSimilar(t *testing.T) {
+	a := scoredBySimilarity([]byte(`{"hits":[{"id":1,"_rankingScoreDetails":{"vectorSort":{"order":0,"similarity":0.0}}},`+
+		`{"id":2,"_rankingScoreDetails":{"vectorSort":{"order":0,"similarity":null}}}]}`), "docs")
+	if len(a.hits) != 1 {
+		t.Errorf("%d hits, want the one with a vector", len(a.hits))
+	}
+}
+
 func TestSimilarAcrossNodes(t *testing.T) {
 	reference, _ := filledCluster(t, layout{groups: 1, nodes: 1, copies: 1, shards: 8, whole: true})
 	c, _ := filledCluster(t, layout{groups: 1, nodes: 3, copies: 2, shards: 8})
