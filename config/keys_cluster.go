@@ -80,6 +80,12 @@ func clusterKeys() []key {
 		{name: "multi_search.total_timeout_ms", help: "Time for a multi-search; shards that have not answered by then are missing.", at: func(c *fsm.Config) value { return number(&c.MultiSearch.TotalTimeoutMs, 1, hourMs) }},
 		{name: "multi_search.per_query_timeout_ms", help: "Time for one query of it.", at: func(c *fsm.Config) value { return number(&c.MultiSearch.PerQueryTimeoutMs, 1, hourMs) }},
 
+		{name: "query_planner.enabled", help: "Ask only the shards that can hold what a filter names by its primary key.", at: func(c *fsm.Config) value { return boolean(&c.QueryPlanner.Enabled) }},
+		{name: "query_planner.max_pk_literals_narrowable", help: "Ids that such a filter may name.", at: func(c *fsm.Config) value { return number(&c.QueryPlanner.MaxPKLiteralsNarrowable, 1, 100_000) }},
+
+		{name: "settings_broadcast.verify_timeout_s", help: "Time to read settings back from a node after a change.", at: func(c *fsm.Config) value { return number(&c.SettingsVerify.TimeoutS, 1, yearS) }},
+		{name: "settings_broadcast.max_repair_retries", help: "How often in a row a node that differs is asked again, and put right.", at: func(c *fsm.Config) value { return number(&c.SettingsVerify.MaxRetries, 1, 1000) }},
+
 		{name: "settings_drift_check.interval_s", help: "Time between two readings of every index's settings.", at: func(c *fsm.Config) value { return number(&c.SettingsDrift.IntervalS, 1, yearS) }},
 		{name: "settings_drift_check.auto_repair", help: "Put right what differs.", at: func(c *fsm.Config) value { return boolean(&c.SettingsDrift.AutoRepair) }},
 

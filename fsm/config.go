@@ -29,6 +29,8 @@ type Config struct {
 	Writes           Writes           `json:"writes"`
 	Tasks            Tasks            `json:"tasks"`
 	MultiSearch      MultiSearch      `json:"multiSearch"`
+	QueryPlanner     QueryPlanner     `json:"queryPlanner"`
+	SettingsVerify   SettingsVerify   `json:"settingsVerify"`
 	SettingsDrift    SettingsDrift    `json:"settingsDrift"`
 	SearchUI         SearchUI         `json:"searchUi"`
 }
@@ -53,6 +55,18 @@ type MultiSearch struct {
 	MaxQueriesPerBatch int  `json:"maxQueriesPerBatch"`
 	TotalTimeoutMs     int  `json:"totalTimeoutMs"`
 	PerQueryTimeoutMs  int  `json:"perQueryTimeoutMs"`
+}
+
+// QueryPlanner narrows reads to the shards that can hold what a filter names by its primary key.
+type QueryPlanner struct {
+	Enabled                 bool `json:"enabled"`
+	MaxPKLiteralsNarrowable int  `json:"maxPkLiteralsNarrowable"` // ids of one filter
+}
+
+// SettingsVerify bounds how settings are read back after a change, and how often a node is put right in a row.
+type SettingsVerify struct {
+	TimeoutS   int `json:"timeoutS"`
+	MaxRetries int `json:"maxRetries"`
 }
 
 // SettingsDrift says how settings are read back from nodes.
@@ -155,11 +169,13 @@ func DefaultConfig() Config {
 		AntiEntropy: AntiEntropy{
 			Enabled: true, Schedule: "every 6h", MaxReadConcurrency: 2, FingerprintBatchSize: 1000, AutoRepair: true, MaxDutyPercent: 2,
 		},
-		Raft:          RaftConfig{MaxVoters: 5, DeadPodCleanupS: 600},
-		Writes:        Writes{NodeTimeoutMs: 30_000, MaxNodeQueue: 1000},
-		Tasks:         Tasks{PollMinMs: 25, PollMaxMs: 1000, RetentionDays: 7, MaxTasks: 10_000_000},
-		MultiSearch:   MultiSearch{Enabled: true, MaxQueriesPerBatch: 100, TotalTimeoutMs: 30_000, PerQueryTimeoutMs: 30_000},
-		SettingsDrift: SettingsDrift{IntervalS: 300, AutoRepair: true},
+		Raft:           RaftConfig{MaxVoters: 5, DeadPodCleanupS: 600},
+		Writes:         Writes{NodeTimeoutMs: 30_000, MaxNodeQueue: 1000},
+		Tasks:          Tasks{PollMinMs: 25, PollMaxMs: 1000, RetentionDays: 7, MaxTasks: 10_000_000},
+		MultiSearch:    MultiSearch{Enabled: true, MaxQueriesPerBatch: 100, TotalTimeoutMs: 30_000, PerQueryTimeoutMs: 30_000},
+		QueryPlanner:   QueryPlanner{Enabled: true, MaxPKLiteralsNarrowable: 128},
+		SettingsVerify: SettingsVerify{TimeoutS: 60, MaxRetries: 3},
+		SettingsDrift:  SettingsDrift{IntervalS: 300, AutoRepair: true},
 	}
 }
 
@@ -250,6 +266,8 @@ func (c Config) withDefaults() Config {
 	c.Writes = cmp.Or(c.Writes, d.Writes)
 	c.Tasks = cmp.Or(c.Tasks, d.Tasks)
 	c.MultiSearch = cmp.Or(c.MultiSearch, d.MultiSearch)
+	c.QueryPlanner = cmp.Or(c.QueryPlanner, d.QueryPlanner)
+	c.SettingsVerify = cmp.Or(c.SettingsVerify, d.SettingsVerify)
 	c.SettingsDrift = cmp.Or(c.SettingsDrift, d.SettingsDrift)
 	return c
 }

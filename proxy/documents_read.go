@@ -90,7 +90,7 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 	if err := s.foreignFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidDocumentFilter); err != nil {
 		return err
 	}
-	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(r.View, ix, shardsOfList(query, ix), seedOf(ix.UID, "documents"))}
+	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(r.View, ix, shardsOfList(query, ix, r.View.Config.QueryPlanner), seedOf(ix.UID, "documents"))}
 	list.request.pinTo(pin)
 	body, missing, err := list.run(r.Context())
 	if err != nil {
@@ -102,8 +102,8 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 }
 
 // shardsOfList are the shards that can hold what a list asks for, nil for all.
-func shardsOfList(query *meili.DocumentsQuery, ix *fsm.Index) []fsm.ShardID {
-	shards := narrow(query.Filter, ix)
+func shardsOfList(query *meili.DocumentsQuery, ix *fsm.Index, c fsm.QueryPlanner) []fsm.ShardID {
+	shards := narrow(query.Filter, ix, c)
 	if query.IDs != nil && !ix.Whole() {
 		shards = shardsOfIDs(*query.IDs, ix)
 	}

@@ -38,7 +38,7 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	if err := s.foreignFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidSearchFilter); err != nil {
 		return err
 	}
-	plan := s.planRequest(r.View, ix, atLeastOne(narrow(query.Filter, ix)), seedOf(ix.UID, query.FacetName, deref(query.Q)))
+	plan := s.planRequest(r.View, ix, atLeastOne(narrow(query.Filter, ix, r.View.Config.QueryPlanner)), seedOf(ix.UID, query.FacetName, deref(query.Q)))
 	plan.pinTo(pin)
 	got, err := scatter(r.Context(), s, plan, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
 		part := *query

@@ -164,7 +164,7 @@ func (s *Server) foreignList(ctx context.Context, view *fsm.View, ix *fsm.Index,
 	if ix.PrimaryKey == "" {
 		return nil, nil // no document was ever written
 	}
-	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(view, ix, shardsOfList(query, ix), seedOf(ix.UID, "documents"))}
+	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(view, ix, shardsOfList(query, ix, view.Config.QueryPlanner), seedOf(ix.UID, "documents"))}
 	body, missing, err := list.run(ctx)
 	if err == nil && len(missing) > 0 {
 		err = unavailable(missing, nil)

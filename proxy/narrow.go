@@ -9,14 +9,14 @@ import (
 	"miroir/meili"
 )
 
-// maxNarrowingLiterals bounds the ids a filter may name to narrow a plan.
-const maxNarrowingLiterals = 128
-
 // narrow returns the shards that can hold a document which satisfies filter, ascending, or nil when that cannot be said:
 // every shard must be asked then. An empty result means that no document can match.
 // Errors in the filter are left to the nodes, whose message the client must see.
-func narrow(filter json.RawMessage, ix *fsm.Index) []fsm.ShardID {
-	if ix.Whole() || ix.PrimaryKey == "" || len(filter) == 0 {
+func narrow(filter json.RawMessage, ix *fsm.Index, c fsm.QueryPlanner) []fsm.ShardID {
+	if c == (fsm.QueryPlanner{}) { // committed before it could be configured
+		c = fsm.DefaultConfig().QueryPlanner
+	}
+	if !c.Enabled || ix.Whole() || ix.PrimaryKey == "" || len(filter) == 0 {
 		return nil
 	}
 	parsed, err := meili.ParseFilter(filter)
@@ -25,7 +25,7 @@ func narrow(filter json.RawMessage, ix *fsm.Index) []fsm.ShardID {
 	}
 	n := narrower{primaryKey: ix.PrimaryKey, numShards: ix.Shards}
 	shards, ok := n.shards(parsed)
-	if !ok || n.numLiterals > maxNarrowingLiterals {
+	if !ok || n.numLiterals > c.MaxPKLiteralsNarrowable {
 		return nil
 	}
 	slices.Sort(shards)

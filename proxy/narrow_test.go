@@ -49,7 +49,7 @@ func TestNarrow(t *testing.T) {
 		`"id IN [` + manyIDs(3) + `]"`:        of("0", "1", "2"),
 		`"(id = 1 OR id = 2) AND NOT id = 1"`: of("1", "2"),
 	} {
-		got := narrow(json.RawMessage(filter), ix)
+		got := narrow(json.RawMessage(filter), ix, fsm.DefaultConfig().QueryPlanner)
 		if (got == nil) != (want == nil) || !slices.Equal(got, want) {
 			t.Errorf("narrow(%s) = %v, want %v", filter, got, want)
 		}
@@ -100,7 +100,7 @@ func TestNarrowKeepsEveryMatch(t *testing.T) {
 		if _, err := meili.ParseFilter(filter); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		shards := narrow(filter, ix)
+		shards := narrow(filter, ix, fsm.DefaultConfig().QueryPlanner)
 		if shards == nil {
 			continue
 		}
@@ -133,4 +133,21 @@ func FuzzShardFilter(f *testing.F) {
 			t.Fatalf("%s joined as %s loses the shard filter", client, joined)
 		}
 	})
+}
+
+// TestNarrowingIsConfigured: it is switched off, and bounded, by the cluster's configuration.
+func TestNarrowingIsConfigured(t *testing.T) {
+	_, ix := testView(64, false, testPlacement{0: {0: "a"}})
+	filter := json.RawMessage(`"id IN [1, 2, 3]"`)
+	for name, test := range map[string]struct {
+		config fsm.QueryPlanner
+		want   bool
+	}{
+		"default": {fsm.DefaultConfig().QueryPlanner, true}, "none yet": {fsm.QueryPlanner{}, true}, "off": {fsm.QueryPlanner{MaxPKLiteralsNarrowable: 128}, false},
+		"three ids": {fsm.QueryPlanner{Enabled: true, MaxPKLiteralsNarrowable: 3}, true}, "two ids": {fsm.QueryPlanner{Enabled: true, MaxPKLiteralsNarrowable: 2}, false},
+	} {
+		if narrowed := narrow(filter, ix, test.config) != nil; narrowed != test.want {
+			t.Errorf("%s: narrowed %t", name, narrowed)
+		}
+	}
 }

@@ -18,9 +18,9 @@ import (
 // named beside it.
 type Drift struct {
 	Interval      time.Duration // settings_drift_check.interval_s between two checks of every index on every node
-	Retries       int           // 3: how often a node that differs is asked again, and put right in a row
+	Retries       int           // settings_broadcast.max_repair_retries: how often a node that differs is asked again, and put right in a row
 	Backoff       time.Duration // 250 ms before the first time it is asked again, twice as much before each further one
-	VerifyTimeout time.Duration // 60 s for the check that ends a change
+	VerifyTimeout time.Duration // settings_broadcast.verify_timeout_s for the check that ends a change
 	Metrics       *metrics.Set  // a set of its own
 
 	meter driftMeter
@@ -29,9 +29,7 @@ type Drift struct {
 type driftMeter struct{ mismatches, repairs *metrics.Counter }
 
 func (d Drift) withDefaults() Drift {
-	d.Retries = cmp.Or(d.Retries, 3)
 	d.Backoff = cmp.Or(d.Backoff, 250*time.Millisecond)
-	d.VerifyTimeout = cmp.Or(d.VerifyTimeout, time.Minute)
 	if d.Metrics == nil {
 		d.Metrics = metrics.NewSet()
 	}
@@ -39,6 +37,14 @@ func (d Drift) withDefaults() Drift {
 		mismatches: d.Metrics.GetOrCreateCounter("miroir_settings_hash_mismatch_total"),
 		repairs:    d.Metrics.GetOrCreateCounter("miroir_settings_drift_repair_total"),
 	}
+	return d
+}
+
+// configured is d with the settings of the cluster where it has none of its own.
+func (d Drift) configured(view *fsm.View) Drift {
+	c := view.Config.SettingsVerify
+	d.Retries = cmp.Or(d.Retries, c.MaxRetries, 3)
+	d.VerifyTimeout = cmp.Or(d.VerifyTimeout, time.Duration(c.TimeoutS)*time.Second, time.Minute)
 	return d
 }
 
@@ -155,7 +161,7 @@ func (d *driftCheck) try(key driftKey, fingerprint string) bool {
 	}
 	tries.n++
 	d.tried[key] = tries
-	return tries.n <= d.opts.Drift.Retries
+	return tries.n <= d.opts.Drift.configured(d.opts.Cluster.View()).Retries
 }
 
 // repair puts a node's settings right. A node that shows the same wrong ones again and again is given up until it is found good:

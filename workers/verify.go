@@ -83,7 +83,7 @@ func (v *verifier) nodesOf(view *fsm.View, task *fsm.Task, result *tasks.Result)
 // verify asks nodes until they have what they must have, or retries are used up. It returns those that differ while
 // another one does not. Nodes that do not answer are left to the drift check.
 func (v *verifier) verify(ctx context.Context, index fsm.IndexID, nodes []fsm.NodeID) (behind []fsm.NodeID) {
-	ctx, cancel := context.WithTimeout(ctx, v.opts.Drift.VerifyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, v.opts.Drift.configured(v.opts.Cluster.View()).VerifyTimeout)
 	defer cancel()
 	readers := make([]*settingsReader, len(nodes))
 	var reading sync.WaitGroup
@@ -133,7 +133,7 @@ func (r *settingsReader) read(ctx context.Context) {
 func (r *settingsReader) readUntilEqual(ctx context.Context) {
 	pause := r.opts.Drift.Backoff
 	r.read(ctx)
-	for range r.opts.Drift.Retries {
+	for range r.opts.Drift.configured(r.opts.Cluster.View()).Retries {
 		if !r.differs() || !sleep(ctx, pause) {
 			break
 		}
