@@ -149,7 +149,7 @@ func (l *documentList) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 	to := l.query.Offset + l.query.Limit
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
-		return l.askPage(ctx, c, call, 0, to)
+		return l.askPage(ctx, c, call, 0, withLookahead(to))
 	})
 	if err != nil {
 		return nil, nil, err
@@ -161,6 +161,7 @@ func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error
 		for _, raw := range a.Value.results {
 			lists[i] = append(lists[i], hit{raw: raw, key: l.keyOf(raw), order: orderOf(raw), score: weightedScore(memberOf(memberOf(raw, "_federation"), "weightedScoreValues"))})
 		}
+		lists[i] = settleOrder(lists[i], to)
 	}
 	merged := mergeHits(lists, l.query.Offset, to, "", false, compareHits)
 	cutter := newHitCutter([]string{"_federation"}, nil)
@@ -189,7 +190,7 @@ func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, err
 	numbers.query = &query
 	head := min(l.query.Offset+l.query.Limit, orderedHead)
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
-		return numbers.askPage(ctx, c, call, 0, head)
+		return numbers.askPage(ctx, c, call, 0, withLookahead(head))
 	})
 	if err != nil {
 		return nil, nil, err
@@ -199,6 +200,7 @@ func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, err
 		for _, raw := range a.Value.results {
 			lists[i] = append(lists[i], hit{order: orderOf(raw)})
 		}
+		lists[i] = settleOrder(lists[i], head)
 		totals[i] = a.Value.total
 	}
 	sources, spans := documentSpans(lists, totals, head, l.query.Offset, l.query.Limit)

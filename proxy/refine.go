@@ -136,7 +136,11 @@ func (q *search) mergeFacets(ctx context.Context, calls []Call, c counts, numCan
 	rules.breakTies = func(field string, values []facetValue, numbers bool, limit int) []facetValue {
 		return counting.breakTies(ctx, calls, c.added, tiedFacet{field, values, numbers, limit})
 	}
-	return mergeFacets(c.allParts(fields), rules, numCandidates)
+	merged := mergeFacets(c.allParts(fields), rules, numCandidates)
+	if merged != nil && len(calls) > 1 {
+		counting.respell(ctx, calls, c.parts, merged)
+	}
+	return merged
 }
 
 // cutByNodes reports whether nodes that list no more values than the client asks for may have left some out.

@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"miroir/meili"
+)
+
+// Facet values are equal when their normalized forms are, and one server shows the spelling of the candidate that was
+// inserted first (milli facet_distribution.rs). Each node shows that of its own first one. Where they differ, the nodes
+// are asked for the numbers of the documents that have the value.
+
+// Bounds of what is asked about spellings for one search: values, and documents on one node.
+const (
+	maxSpellings        = 50
+	maxSpelledDocuments = 5000
+)
+
+// spelling is a value that some nodes spell differently than others: texts[i] and counts[i] are those of parts[i].
+type spelling struct {
+	field  string
+	at     int // in the merged list
+	texts  []string
+	counts []uint64
+}
+
+// respell gives the values of merged facets the spelling one server shows. parts[i] are the facets of calls[i].
+func (q *search) respell(ctx context.Context, calls []Call, parts []*facets, merged *facets) {
+	doubts := q.spellings(parts, merged)
+	if len(doubts) == 0 {
+		return
+	}
+	first := make([][][]byte, len(calls)) // by call and doubt
+	eachAtOnce(len(calls), func(i int) { first[i] = q.firstNumbers(ctx, calls[i], doubts, i) })
+	for d, doubt := range doubts {
+		var least []byte
+		for i := range calls {
+			if first[i] == nil || first[i][d] == nil {
+				continue
+			}
+			if number := first[i][d]; least == nil || bytes.Compare(number, least) < 0 {
+				least = number
+				merged.values[doubt.field][doubt.at].text = doubt.texts[i]
+			}
+		}
+	}
+}
+
+// spellings are the values of merged lists that nodes spell differently.
+func (q *search) spellings(parts []*facets, merged *facets) []spelling {
+	var doubts []spelling
+	for field, values := range merged.values {
+		if _, rule := meili.MatchFilterable(q.settings.Filterable(), field); rule == nil || !rule.Equality {
+			continue
+		}
+		places := make(map[string]int, len(values))
+		for at, value := range values {
+			places[normalizeFacet(value.text)] = at
+		}
+		known := make([]spelling, len(values))
+		differ := make([]bool, len(values))
+		for i, part := range parts {
+			if part == nil {
+				continue
+			}
+			for _, value := range part.values[field] {
+				at, listed := places[normalizeFacet(value.text)]
+				if !listed {
+					continue
+				}
+				s := &known[at]
+				if s.texts == nil {
+					*s = spelling{field, at, make([]string, len(parts)), make([]uint64, len(parts))}
+				}
+				s.texts[i], s.counts[i] = value.text, value.count
+				differ[at] = differ[at] || value.text != values[at].text
+			}
+		}
+		for at := range known {
+			if differ[at] && len(doubts) < maxSpellings {
+				doubts = append(doubts, known[at])
+			}
+		}
+	}
+	return doubts
+}
+
+// firstNumbers are, for each doubt, the least number of a candidate of one node that has the value; nil for none.
+func (q *search) firstNumbers(ctx context.Context, call Call, doubts []spelling, part int) [][]byte {
+	var queries []countQuery
+	var asked []int
+	room := maxSpelledDocuments
+	for d, doubt := range doubts {
+		n := int(min(doubt.counts[part], uint64(q.settings.MaxTotalHits())))
+		if n == 0 || n > room {
+			continue
+		}
+		room -= n
+		asked = append(asked, d)
+		queries = append(queries, countQuery{filter: fieldIn(doubt.field, []string{doubt.texts[part]}), ranked: n, retrieve: []string{orderField}})
+	}
+	if len(queries) == 0 {
+		return nil
+	}
+	answers, err := q.askCounts(ctx, call, queries)
+	if err != nil {
+		return nil
+	}
+	first := make([][]byte, len(doubts))
+	for i, a := range answers {
+		numbers := make([][]byte, 0, len(a.hits))
+		for _, h := range a.hits {
+			if number := orderOf(h.raw); number != nil {
+				numbers = append(numbers, number)
+			}
+		}
+		if len(numbers) > 0 {
+			first[asked[i]] = slices.MinFunc(numbers, bytes.Compare)
+		}
+	}
+	return first
+}
