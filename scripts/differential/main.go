@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -110,6 +111,7 @@ type report struct {
 	show    int
 	kinds   map[string]*count
 	aspects map[string]int
+	told    *trial // the last whose settings were printed
 }
 
 type count struct{ asked, ties, different int }
@@ -140,6 +142,11 @@ func (r *report) add(t *trial, q step, v verdict) {
 	r.aspects[q.kind+" "+aspect(v.found[0])]++
 	if r.show--; r.show < 0 {
 		return
+	}
+	if r.told != t {
+		r.told = t
+		settings, _ := json.Marshal(t.corpus.Settings)
+		fmt.Printf("seed %d: %d documents, settings %s\n", t.seed, len(t.corpus.Documents), settings)
 	}
 	fmt.Printf("seed %d (%s) %s: %s\n", t.seed, t.shape.Name, q.kind, short(q.String()))
 	for i, line := range v.found {

@@ -1,0 +1,28 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"miroir/fsm"
+)
+
+// One server shows a facet value as the candidate that was inserted first spells it, whichever node has that one.
+func TestFacetValuesAreSpelledAsInTheFirstCandidate(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 12, spread: fsm.SpreadAll})
+	spellings := []string{"Nine", "nine", "NINE", "nINE"}
+	var documents []string
+	for id := range 24 {
+		documents = append(documents, fmt.Sprintf(`{"id":%d,"size":%d,"word":%q,"other":"Same"}`, id, id, spellings[id%len(spellings)]))
+	}
+	succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["size","word","other"]}`))
+	succeeded(t, c.do("POST", "/indexes/m/documents", "["+strings.Join(documents, ",")+"]"))
+	for first := range 20 {
+		answer := c.call("POST", "/indexes/m/search", fmt.Sprintf(`{"filter":"size >= %d","facets":["word","other"]}`, first))
+		want := fmt.Sprintf(`{"other":{"Same":%d},"word":{%q:%d}}`, 24-first, spellings[first%len(spellings)], 24-first)
+		if got := string(memberOf(answer.Body.Bytes(), "facetDistribution")); got != want {
+			t.Errorf("from %d on: %s, want %s", first, got, want)
+		}
+	}
+}
