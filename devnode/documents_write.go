@@ -124,7 +124,7 @@ func (a *addition) run(j *job) (object, *meili.Error) {
 func (a *addition) choosePrimaryKey(ix *index) (string, *meili.Error) {
 	known := ix.PrimaryKey()
 	switch {
-	case known != "" && a.primaryKey != nil && *a.primaryKey != known:
+	case known != "" && a.primaryKey != nil && *a.primaryKey != known && len(a.documents) > 0:
 		return "", meili.Errorf(meili.CodeIndexPrimaryKeyAlreadyExists, "Index already has a primary key: `%s`.", known)
 	case known != "":
 		return known, nil

@@ -22,7 +22,7 @@ func listFields(q *request) (answer, *meili.Error) {
 		return answer{}, err
 	}
 	results := []json.RawMessage{}
-	for _, name := range sortedNames(ix.FieldDistribution()) {
+	for _, name := range ix.Fields() {
 		if f := meili.ViewField(name, ix.Settings()); f.Passes(query.Filter) {
 			results = append(results, encode(f))
 		}

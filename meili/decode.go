@@ -265,6 +265,17 @@ func IntoRaw(dst *json.RawMessage) Decode {
 	}
 }
 
+// intoPrinted keeps any value as serde_json prints it, nil for null: what tasks tell of a filter.
+func intoPrinted(dst *json.RawMessage) Decode {
+	return func(v *Value, _ *Location) *Error {
+		*dst = nil
+		if v.Kind != KindNull {
+			*dst = v.AppendJSON(nil)
+		}
+		return nil
+	}
+}
+
 // ReadString accepts a string.
 func ReadString(v *Value, at *Location) (string, *Error) {
 	if v.Kind != KindString {

@@ -196,7 +196,7 @@ func DecodeCustomMetadata(rawQuery string) (metadata *string, err *Error) {
 // must not be empty (see EmptyFilter). Errors: missing_document_filter, bad_request.
 func DecodeDeleteByFilter(body []byte) (filter json.RawMessage, err *Error) {
 	err = DecodeBody(body, []Field{
-		{Name: "filter", Code: CodeInvalidDocumentFilter, Required: true, Missing: CodeMissingDocumentFilter, Decode: Into(&filter, ReadRaw)},
+		{Name: "filter", Code: CodeInvalidDocumentFilter, Required: true, Missing: CodeMissingDocumentFilter, Decode: intoPrinted(&filter)},
 	})
 	return filter, err
 }
@@ -291,7 +291,7 @@ type Edit struct {
 func DecodeEdit(body []byte) (*Edit, *Error) {
 	e := &Edit{}
 	err := DecodeBody(body, []Field{
-		{Name: "filter", Code: CodeInvalidDocumentFilter, Decode: IntoRaw(&e.Filter)},
+		{Name: "filter", Code: CodeInvalidDocumentFilter, Decode: intoPrinted(&e.Filter)},
 		{Name: "context", Code: CodeInvalidDocumentEditionContext, Decode: IntoRaw(&e.Context)},
 		{Name: "function", Code: CodeInvalidDocumentEditionFunctionFilter, Required: true, Missing: CodeMissingDocumentEditionFunction, Decode: Into(&e.Function, ReadString)},
 	})

@@ -89,17 +89,17 @@ func TestEachDeletedID(t *testing.T) {
 }
 
 func TestDeleteAndEditBodies(t *testing.T) {
-	filter, err := DecodeDeleteByFilter([]byte(`{"filter":["a = 1"]}`))
-	if err != nil || string(filter) != `["a = 1"]` {
-		t.Fatal(string(filter), err)
+	filter, err := DecodeDeleteByFilter([]byte(`{"filter":[ "a \u003e '\u00e9'" ]}`))
+	if want := `["a > 'é'"]`; err != nil || string(filter) != want {
+		t.Fatalf("%s %v, want the filter as Meilisearch prints it: %s", filter, err, want)
 	}
 	_, err = DecodeDeleteByFilter([]byte(`{}`))
 	checkError(t, "filter", err, CodeMissingDocumentFilter, "Missing field `filter`")
 	_, err = DecodeEdit([]byte(`{}`))
 	checkError(t, "function", err, CodeMissingDocumentEditionFunction, "Missing field `function`")
-	e, err := DecodeEdit([]byte(`{"function":"doc.a = 1","context":[1]}`))
-	if err != nil {
-		t.Fatal(err)
+	e, err := DecodeEdit([]byte(`{"function":"doc.a = 1","context":[1],"filter":"a \u003c 1"}`))
+	if err != nil || string(e.Filter) != `"a < 1"` {
+		t.Fatal(string(e.Filter), err)
 	}
 	checkError(t, "context", e.CheckContext(), CodeInvalidDocumentEditionContext, "The context must be an object")
 }

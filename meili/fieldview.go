@@ -43,7 +43,7 @@ func ViewField(name string, s *Settings) FieldView {
 	f := FieldView{
 		Name:       name,
 		Displayed:  fieldSwitch{s.IsDisplayed(name)},
-		Searchable: fieldSwitch{s.Searchable() == nil || namesField(s.Searchable(), name)},
+		Searchable: fieldSwitch{s.Searchable() == nil && name != "_vectors" && !IsFieldOrBelow(name, "_geo") || namesField(s.Searchable(), name)},
 		Sortable:   fieldSwitch{namesField(s.Sortable(), name)},
 		Distinct:   fieldSwitch{s.Distinct() == name},
 		Filterable: fieldFilterable{SortBy: s.FacetSort(name)},

@@ -98,7 +98,7 @@ func (a *addition) propose(v *fsm.View, ix *fsm.Index) (*proposal, error) {
 
 // failure is the error a single server's task would fail with.
 func (a *addition) failure(ix *fsm.Index) *meili.Error {
-	if ix != nil && ix.NextPrimaryKey != "" && a.params.PrimaryKey != nil && *a.params.PrimaryKey != ix.NextPrimaryKey {
+	if ix != nil && ix.NextPrimaryKey != "" && a.params.PrimaryKey != nil && *a.params.PrimaryKey != ix.NextPrimaryKey && a.batch.received > 0 {
 		return meili.Errorf(meili.CodeIndexPrimaryKeyAlreadyExists, "Index already has a primary key: `%s`.", ix.NextPrimaryKey)
 	}
 	return a.batch.failure

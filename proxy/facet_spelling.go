@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"miroir/meili"
+	"miroir/tasks"
 )
 
 // Facet values are equal when their normalized forms are, and one server shows the spelling of the candidate that was
@@ -32,6 +33,11 @@ func (q *search) respell(ctx context.Context, calls []Call, parts []*facets, mer
 	if len(doubts) == 0 {
 		return
 	}
+	if q.distinct() != "" { // the first document counts, not the one that stands for its duplicates
+		all, query := *q, *q.query
+		query.Distinct, all.query = new(tasks.NoField), &query
+		q = &all
+	}
 	first := make([][][]byte, len(calls)) // by call and doubt
 	eachAtOnce(len(calls), func(i int) { first[i] = q.firstNumbers(ctx, calls[i], doubts, i) })
 	for d, doubt := range doubts {
@@ -46,6 +52,26 @@ func (q *search) respell(ctx context.Context, calls []Call, parts []*facets, mer
 			}
 		}
 	}
+}
+
+// firstSpelled is how many documents of each value a facet search looks at for its spelling: one server shows that of the
+// first of all documents, which is among the first found.
+const firstSpelled = 100
+
+// respellAll is respell by all documents of the index instead of the search's candidates.
+func (q *search) respellAll(ctx context.Context, calls []Call, parts []*facets, merged *facets) {
+	all := *q
+	all.query, all.within = &meili.SearchQuery{}, nil
+	counted := make([]*facets, len(parts))
+	for i, part := range parts {
+		counted[i] = &facets{values: map[string][]facetValue{}}
+		for field, values := range part.values {
+			for _, value := range values {
+				counted[i].values[field] = append(counted[i].values[field], facetValue{value.text, firstSpelled})
+			}
+		}
+	}
+	all.respell(ctx, calls, counted, merged)
 }
 
 // spellings are the values of merged lists that nodes spell differently.
@@ -99,7 +125,11 @@ func (q *search) firstNumbers(ctx context.Context, call Call, doubts []spelling,
 		}
 		room -= n
 		asked = append(asked, d)
-		queries = append(queries, countQuery{filter: fieldIn(doubt.field, []string{doubt.texts[part]}), ranked: n, retrieve: []string{orderField}})
+		filter := fieldIn(doubt.field, []string{doubt.texts[part]})
+		if within := q.within[call.Node]; within != "" {
+			filter = "(" + within + ") AND " + filter
+		}
+		queries = append(queries, countQuery{filter: filter, ranked: n, retrieve: []string{orderField}})
 	}
 	if len(queries) == 0 {
 		return nil

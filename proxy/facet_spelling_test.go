@@ -25,4 +25,8 @@ func TestFacetValuesAreSpelledAsInTheFirstCandidate(t *testing.T) {
 			t.Errorf("from %d on: %s, want %s", first, got, want)
 		}
 	}
+	answer := c.call("POST", "/indexes/m/facet-search", `{"facetName":"word","facetQuery":"ni","filter":"size > 5"}`)
+	if got, want := string(memberOf(answer.Body.Bytes(), "facetHits")), `[{"value":"Nine","count":18}]`; got != want {
+		t.Errorf("facet search: %s, want %s", got, want)
+	}
 }

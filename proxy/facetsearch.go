@@ -66,7 +66,9 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	if q.settings.FacetSort(query.FacetName) == "count" {
 		q.recount(r.Context(), callsOf(got.Answers), parts, query.FacetName, maxValues, false)
 	}
-	values := q.withoutDuplicates(r.Context(), plan, query, sumFacets(parts).values[query.FacetName])
+	sum := sumFacets(parts)
+	q.respellAll(r.Context(), callsOf(got.Answers), parts, sum)
+	values := q.withoutDuplicates(r.Context(), plan, query, sum.values[query.FacetName])
 	markMissing(w.Header(), "", q.lost.shards(got.Missing))
 	sortFacetHits(values, query, q.settings.FacetSort(query.FacetName))
 	writeRawJSON(w, http.StatusOK, facetSearchAnswer(values[:min(len(values), maxValues)], query, got.Answers))

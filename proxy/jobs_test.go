@@ -330,11 +330,12 @@ func TestWebhooksHearOfTasks(t *testing.T) {
 func TestFieldsOfIndex(t *testing.T) {
 	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 8, spread: fsm.SpreadAll})
 	movies(c, "movies", 30)
+	succeeded(t, c.do("PUT", "/indexes/movies/documents", `[{"id":1,"crew":[{"name":"Ann"}],"_geo":{"lat":1,"lng":2}}]`))
 	var names []string
 	for _, f := range c.answer("POST", "/indexes/movies/fields", `{}`)["results"].([]any) {
 		names = append(names, f.(map[string]any)["name"].(string))
 	}
-	if want := []string{"id", "title", "year"}; !reflect.DeepEqual(names, want) {
+	if want := []string{"_geo", "_geo.lat", "_geo.lng", "_vectors", "crew", "crew.name", "id", "title", "year"}; !reflect.DeepEqual(names, want) {
 		t.Errorf("fields %q, want %q", names, want)
 	}
 	if page := c.answer("POST", "/indexes/movies/fields", `{"filter":{"filterable":true}}`); page["total"] != 1.0 {

@@ -68,7 +68,7 @@ func (q *search) find(ctx context.Context) (*searchAnswer, []fsm.ShardID, error)
 			return &searchAnswer{raw: body}, nil, nil
 		}
 		if done := final(ctx, err); done != nil {
-			return nil, nil, shownError(done, q.ix)
+			return nil, nil, q.errorOfQuery(ctx, done)
 		}
 		if !errors.Is(err, errNotWhole) {
 			q.s.meter.retries.Inc()

@@ -122,6 +122,11 @@ func (g *Generator) Core(c *Corpus) Object {
 	may.set(25, "showRankingScore", func() any { return true })
 	may.set(20, "showMatchesPosition", func() any { return true })
 	may.set(10, "attributesToSearchOn", func() any { return Pick(g, shape.SearchOn) })
+	if text, _ := q["q"].(string); !g.Wide && strings.Count(text, " ") > 1 {
+		// What is marked of the third word and later ones depends on whether a document of the node has those before them.
+		delete(q, "attributesToHighlight")
+		delete(q, "showMatchesPosition")
+	}
 	if g.Wide {
 		may.set(15, "showRankingScoreDetails", func() any { return true })
 		may.set(10, "cropLength", func() any { return Pick(g, []int{0, 1, 4, 30}) })

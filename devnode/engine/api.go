@@ -7,6 +7,7 @@ package engine
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -232,6 +233,13 @@ func (ix *Index) FacetFields(patterns []string) []string {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
 	return ix.state.facetFields(patterns)
+}
+
+// Fields are the names of all fields the index ever had, those inside others included, sorted.
+func (ix *Index) Fields() []string {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	return slices.Sorted(slices.Values(ix.state.fields.names))
 }
 
 // Search answers a search.
