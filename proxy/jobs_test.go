@@ -335,7 +335,7 @@ func TestFieldsOfIndex(t *testing.T) {
 	for _, f := range c.answer("POST", "/indexes/movies/fields", `{}`)["results"].([]any) {
 		names = append(names, f.(map[string]any)["name"].(string))
 	}
-	if want := []string{"_geo", "_geo.lat", "_geo.lng", "_vectors", "crew", "crew.name", "id", "title", "year"}; !reflect.DeepEqual(names, want) {
+	if want := []string{"_geo", "_geo.lat", "_geo.lng", "crew", "crew.name", "id", "title", "year"}; !reflect.DeepEqual(names, want) {
 		t.Errorf("fields %q, want %q", names, want)
 	}
 	if page := c.answer("POST", "/indexes/movies/fields", `{"filter":{"filterable":true}}`); page["total"] != 1.0 {

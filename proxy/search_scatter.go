@@ -28,6 +28,8 @@ type search struct {
 	request  *planRequest          // set by planRequest
 	lost     *losses               // of rounds after the first, shared by copies
 	within   map[fsm.NodeID]string // filters that further counts of candidates must satisfy, "" for none
+	removal  *removal              // the words that nodes are to drop step by step, nil when they do themselves
+	shown    *meili.SearchQuery    // the client's query where query is not, see stepwise
 }
 
 // sender asks one node for a search and returns the body of its answer. call is nil when the client's query is sent as it
@@ -92,6 +94,9 @@ func (q *search) runParts(ctx context.Context, request planRequest) (*searchAnsw
 		return nil, nil, err
 	}
 	f := q.form()
+	if r := q.dropsByFrequency(ctx, request.plan()); r != nil {
+		q, f = q.stepwise(r, f)
+	}
 	got, err := q.scatter(ctx, request, f)
 	if err != nil {
 		return nil, nil, err
@@ -148,7 +153,21 @@ func (q *search) runAlone(ctx context.Context, r planRequest, call Call) ([]byte
 }
 
 // askPart asks a node for the hits that the merge needs of it, from the first on.
-func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searchForm) (*nodeAnswer, error) {
+func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searchForm) (a *nodeAnswer, err error) {
+	if q.removal != nil {
+		a, err = q.askSteps(ctx, c, call, f)
+	} else {
+		a, err = q.askOnce(ctx, c, call, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.hits = settleOrder(a.hits, f.reach)
+	return a, nil
+}
+
+// askOnce is askPart by one search; the hits may be some more.
+func (q *search) askOnce(ctx context.Context, c *node.Client, call Call, f searchForm) (*nodeAnswer, error) {
 	query := *q.query
 	query.Filter = withShards(query.Filter, call.filterShards())
 	reach := f.reach
@@ -158,6 +177,9 @@ func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searc
 	query.Offset, query.Limit, query.Page, query.HitsPerPage = q.nodePaging(reach)
 	query.AttributesToRetrieve = retrieveOrder(f.retrieve)
 	sent := nodeQuery{plain: &query}
+	if f.detailed {
+		query.ShowRankingScoreDetails = new(true)
+	}
 	if f.federated {
 		sent.federation = &meili.Federation{
 			Offset: query.Offset, Limit: query.Limit, Page: query.Page, HitsPerPage: query.HitsPerPage,
@@ -184,7 +206,6 @@ func (q *search) askPart(ctx context.Context, c *node.Client, call Call, f searc
 		q.score(&a.hits[i], f)
 	}
 	a.pins, a.hits = splitPins(a.hits)
-	a.hits = settleOrder(a.hits, f.reach)
 	return a, nil
 }
 
@@ -225,6 +246,7 @@ type searchForm struct {
 	lone              bool   // one node answers all: it is asked for the client's own window, which its totals depend on
 	distinct          string // applied again over the merged hits, "" for none
 	distinctFederated bool   // nodes give its values apart from the hits
+	detailed          bool   // hits are compared by their details although the form is federated
 	retrieve          *[]string
 	pins              *indexPins
 	cutter            hitCutter
@@ -333,7 +355,7 @@ func (q *search) shows(field string) bool {
 // merge joins the answers of all nodes. It asks them again where an exact answer needs it.
 func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f searchForm) *searchAnswer {
 	from, _ := q.query.Window()
-	out := &searchAnswer{query: q.query, cutter: f.cutter}
+	out := &searchAnswer{query: q.shownQuery(), cutter: f.cutter}
 	for _, a := range answers {
 		if a.Value.tookMillis >= out.tookMillis {
 			out.tookMillis, out.performance = a.Value.tookMillis, a.Value.performance
@@ -368,7 +390,7 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 		}
 	}
 	if q.metadata {
-		out.metadata = &searchMetadata{query: deref(q.query.Q), indexUID: q.ix.UID, primaryKey: q.ix.PrimaryKey}
+		out.metadata = &searchMetadata{query: deref(q.shownQuery().Q), indexUID: q.ix.UID, primaryKey: q.ix.PrimaryKey}
 	}
 	return out
 }

@@ -235,11 +235,12 @@ func (ix *Index) FacetFields(patterns []string) []string {
 	return ix.state.facetFields(patterns)
 }
 
-// Fields are the names of all fields the index ever had, those inside others included, sorted.
+// Fields are the names of all fields the index ever had but that of vectors, those inside others included, sorted.
 func (ix *Index) Fields() []string {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
-	return slices.Sorted(slices.Values(ix.state.fields.names))
+	names := slices.Sorted(slices.Values(ix.state.fields.names))
+	return slices.DeleteFunc(names, func(name string) bool { return name == vectorsField })
 }
 
 // Search answers a search.
