@@ -370,6 +370,41 @@ func TestAWriteWaitsForTheNextLeader(t *testing.T) {
 	})
 }
 
+// The leader dies with several open writes while a node hangs. The next one asks that node once, for a second, before it takes
+// writes. Red when it asks for every write, or for as long as it does later.
+func TestAHungNodeDoesNotHoldUpTheNextLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPodCluster(t)
+		dead := c.leader()
+		c.await(dead, c.object(dead, "POST", "/indexes/films/documents", `[{"id":1}]`))
+		c.until("all pods are fresh", func() bool {
+			return c.pods["a"].raft.Fresh() && c.pods["b"].raft.Fresh() && c.pods["c"].raft.Fresh()
+		})
+		c.fail = func(r *http.Request) error {
+			if r.URL.Host == "n1" {
+				<-r.Context().Done()
+				return r.Context().Err()
+			}
+			return nil
+		}
+		for range 4 {
+			go c.call(dead, "POST", "/indexes/films/documents", `[{"id":1}]`)
+		}
+		c.until("the writes are open", func() bool { return c.pods[dead].raft.View().NumOpenIntents == 4 })
+		time.Sleep(100 * time.Millisecond)
+		c.cutOff(dead)
+		c.pods[dead].close()
+		delete(c.pods, dead)
+		began := time.Now()
+		if answer := c.call(c.follower(), "POST", "/indexes/films/documents", `[{"id":1}]`); answer.Code != http.StatusAccepted {
+			t.Errorf("%d %s", answer.Code, answer.Body)
+		}
+		if took := time.Since(began); took > 3500*time.Millisecond {
+			t.Errorf("the next write was taken after %s", took)
+		}
+	})
+}
+
 // The network loses every packet to and from the leader, and nobody is told. Writes that are on their way end by themselves
 // and are honest about it, and soon the others take writes again.
 func TestWritesEndWhenTheLeaderVanishesSilently(t *testing.T) {

@@ -19,11 +19,19 @@ import (
 // id or did not happen. Everything else is sent again from the intent, which does no harm twice.
 type settler struct {
 	opts    Options
-	settled func() // called after each decision
+	settled func()        // called after each decision
+	timeout time.Duration // of one question
+
+	mu     sync.Mutex
+	silent map[fsm.NodeID]bool // guarded by mu: they did not answer in time during this look, and are not asked again
 }
 
-// askTimeout bounds one question to a node.
-const askTimeout = 5 * time.Second
+const (
+	// askTimeout bounds one question to a node.
+	askTimeout = 5 * time.Second
+	// firstAskTimeout bounds one of a new leader, whose writes all wait for the answers.
+	firstAskTimeout = time.Second
+)
 
 // clockSkew is how far a node's clock may be behind ours when its tasks are compared with our times.
 const clockSkew = time.Hour
@@ -33,6 +41,7 @@ const settleInterval = time.Second
 
 // keep looks again at writes nobody could decide, until ctx ends. It costs nothing while there are none.
 func (s *settler) keep(ctx context.Context) {
+	s.timeout = askTimeout
 	for sleep(ctx, settleInterval) {
 		if s.opts.Cluster.View().NumOpenIntents > 0 {
 			s.run(ctx)
@@ -48,6 +57,7 @@ func (s *settler) run(ctx context.Context) {
 		s.opts.Logger.Error("open intents not read", "error", err)
 		return
 	}
+	s.silent = map[fsm.NodeID]bool{}
 	undecided := map[fsm.IndexID]bool{}
 	for i, intent := range intents {
 		if ctx.Err() != nil || s.opts.Coordinator.WriteInFlight(intent.WriteID) || undecided[intent.Index] {
@@ -165,9 +175,16 @@ func (s *settler) ask(ctx context.Context, view *fsm.View, ix *fsm.Index, intent
 		ack.Err = "the node is not known any more"
 		return ack
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	if s.isSilent(target.Node) {
+		ack.Err, ack.Unknown = "the node did not answer in time a moment ago", true
+		return ack
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	uid, err := s.find(ctx, client, ix, intent, target)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		s.noteSilent(target.Node)
+	}
 	ack.NodeTaskUID = uid
 	if err != nil {
 		ack.Err = err.Error()
@@ -175,6 +192,18 @@ func (s *settler) ask(ctx context.Context, view *fsm.View, ix *fsm.Index, intent
 		ack.Unknown = !errors.Is(err, errNotThere) && !errors.As(err, &refused)
 	}
 	return ack
+}
+
+func (s *settler) isSilent(id fsm.NodeID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.silent[id]
+}
+
+func (s *settler) noteSilent(id fsm.NodeID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent[id] = true
 }
 
 // find returns the uid of the node task that has the write.

@@ -189,7 +189,7 @@ func (w *Workers) lead(ctx context.Context) {
 	opts := w.opts
 	opts.crashes = newCrashWatch()
 	watch := newTaskWatch(opts)
-	settler := &settler{opts: w.opts, settled: watch.poke}
+	settler := &settler{opts: w.opts, settled: watch.poke, timeout: firstAskTimeout}
 	settler.run(ctx)
 	if ctx.Err() != nil {
 		return
