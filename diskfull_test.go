@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -44,9 +42,6 @@ func TestAFullDiskIsOutlived(t *testing.T) {
 	})
 	c := startPodOverDevnodes(t, program, dir, 3)
 	client := &cli.Client{URL: c.URL, Key: cluster.Key, HTTP: &http.Client{Timeout: 10 * time.Second}}
-	if err := client.DoTask(t.Context(), http.MethodPost, "/indexes", "application/json", []byte(`{"uid":"load","primaryKey":"id"}`)); err != nil {
-		t.Fatal(err)
-	}
 	pid := c.Pod.PID()
 	t.Cleanup(func() {
 		if log, err := os.ReadFile(filepath.Join(dir, "pod", "log")); t.Failed() && err == nil {
@@ -54,23 +49,8 @@ func TestAFullDiskIsOutlived(t *testing.T) {
 		}
 	})
 
-	var acknowledged sync.Map // document id → task uid
-	var count atomic.Int64
-	stop := make(chan struct{})
-	var writers sync.WaitGroup
-	for writer := range 4 {
-		writers.Go(func() {
-			for batch := 0; ; batch++ {
-				select {
-				case <-stop:
-					return
-				default:
-					sendBatch(t, client, writer, batch, &acknowledged, &count)
-				}
-			}
-		})
-	}
-	waitFor(t, "writes", func() bool { return count.Load() >= 200 })
+	load := startLoad(t, client)
+	waitFor(t, "writes", func() bool { return load.count.Load() >= 200 })
 	ballast := filepath.Join(volume, "ballast")
 	if err := fill(ballast); err != nil {
 		t.Fatal(err)
@@ -82,14 +62,13 @@ func TestAFullDiskIsOutlived(t *testing.T) {
 	if status, _, body := request(t, c.URL, http.MethodPost, "/indexes/load/search", `{"q":""}`); status != http.StatusOK {
 		t.Errorf("a search while the disk is full: status %d: %s", status, body)
 	}
-	before := count.Load()
+	before := load.count.Load()
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "writes after there is room again", func() bool { return count.Load() >= before+200 })
-	close(stop)
-	writers.Wait()
-	checkAcknowledged(t, client, &acknowledged)
+	waitFor(t, "writes after there is room again", func() bool { return load.count.Load() >= before+200 })
+	load.stop()
+	load.check()
 	if now := c.Pod.PID(); now != pid || syscall.Kill(pid, 0) != nil {
 		t.Errorf("the pod's process was %d and is %d", pid, now)
 	}
@@ -99,7 +78,7 @@ func TestAFullDiskIsOutlived(t *testing.T) {
 	if err := c.StartPod(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	checkAcknowledged(t, client, &acknowledged)
+	load.check()
 }
 
 // request sends a request with the master key.

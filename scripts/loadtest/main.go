@@ -7,9 +7,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"miroir/cli"
 	"miroir/scripts/cluster"
 )
 
@@ -105,6 +104,7 @@ func loadDirect(ctx context.Context, o options, program, dir string) (time.Durat
 
 // load sends all documents and returns the time until the last task had succeeded.
 func load(ctx context.Context, o options, url string) (time.Duration, error) {
+	client := &cli.Client{URL: url, Key: cluster.Key, HTTP: http.DefaultClient}
 	start := time.Now()
 	random := rand.New(rand.NewPCG(1, 2))
 	last := uint32(0)
@@ -115,12 +115,12 @@ func load(ctx context.Context, o options, url string) (time.Duration, error) {
 			continue
 		}
 		var err error
-		if last, err = send(ctx, url, batch.Bytes()); err != nil {
+		if last, err = client.Enqueue(ctx, http.MethodPost, "/indexes/load/documents?primaryKey=id", "application/x-ndjson", batch.Bytes()); err != nil {
 			return 0, err
 		}
 		batch.Reset()
 	}
-	if err := wait(ctx, url, last); err != nil {
+	if err := client.AwaitTask(ctx, last); err != nil {
 		return 0, err
 	}
 	return time.Since(start), nil
@@ -139,65 +139,6 @@ func writeDocument(w *bytes.Buffer, id int, random *rand.Rand) {
 }
 
 func pick(random *rand.Rand) string { return words[random.IntN(len(words))] }
-
-func send(ctx context.Context, url string, body []byte) (uint32, error) {
-	answer, err := call(ctx, http.MethodPost, url+"/indexes/load/documents?primaryKey=id", body)
-	if err != nil {
-		return 0, err
-	}
-	var task struct {
-		TaskUID uint32 `json:"taskUid"`
-	}
-	return task.TaskUID, json.Unmarshal(answer, &task)
-}
-
-func wait(ctx context.Context, url string, uid uint32) error {
-	for {
-		answer, err := call(ctx, http.MethodGet, fmt.Sprintf("%s/tasks/%d", url, uid), nil)
-		if err != nil {
-			return err
-		}
-		var task struct {
-			Status string          `json:"status"`
-			Error  json.RawMessage `json:"error"`
-		}
-		if err := json.Unmarshal(answer, &task); err != nil {
-			return err
-		}
-		switch task.Status {
-		case "succeeded":
-			return nil
-		case "failed", "canceled":
-			return fmt.Errorf("task %d %s: %s", uid, task.Status, task.Error)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-func call(ctx context.Context, method, url string, body []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Authorization", "Bearer "+cluster.Key)
-	if body != nil {
-		request.Header.Set("Content-Type", "application/x-ndjson")
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode >= 300 {
-		err = fmt.Errorf("%s %s: %s: %s", method, url, response.Status, answer)
-	}
-	return answer, err
-}
 
 // peakMiB reads the most resident memory a process ever had. Linux only.
 func peakMiB(pid int) (int, error) {
