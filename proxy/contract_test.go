@@ -27,6 +27,15 @@ func TestShardFiltersAreBehindTheirFeature(t *testing.T) {
 	}
 }
 
+func TestQueryPositionsAreBehindTheirFeature(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	answer := c.call("POST", "/multi-search", `{"federation":{},"queries":[{"indexUid":"m","federationOptions":{"queryPosition":1}}]}`)
+	if answer.Code != http.StatusBadRequest || !strings.Contains(answer.Body.String(), "Using `federationOptions.queryPosition` requires enabling the `network`") {
+		t.Errorf("status %d: %s", answer.Code, answer.Body)
+	}
+}
+
 func TestBodiesThatAreNotWhatTheyAreSaidToBe(t *testing.T) {
 	c := newWriteCluster(t, twoCopies)
 	for _, coding := range []string{"gzip", "deflate", "br", "zstd"} {

@@ -99,11 +99,16 @@ func (s *Server) handleNetworkControl(_ http.ResponseWriter, r *request) error {
 // place looks where a query of a federated search is to run. Only what clients call this server is served. Errors:
 // feature_not_enabled, invalid_multi_search_remote, miroir_unsupported.
 func (f *federated) place(options *meili.FederationOptions) *meili.Error {
-	if options == nil || options.Remote == nil {
+	if options == nil || options.Remote == nil && options.QueryPosition == nil {
 		return nil
 	}
 	features, err := featuresOf(f.view)
-	if err != nil || !features.Network {
+	switch on := err == nil && features.Network; {
+	case options.QueryPosition != nil && !on:
+		return meili.FeatureNotEnabled("Using `federationOptions.queryPosition`", "network")
+	case options.Remote == nil:
+		return nil
+	case !on:
 		return meili.FeatureNotEnabled("Performing a remote federated search", "network")
 	}
 	network, err := networkOf(f.view)
