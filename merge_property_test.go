@@ -84,10 +84,15 @@ type testServer struct {
 	url       string
 }
 
-func openPair(t *testing.T, numNodes, rf int) *pair {
+func openPair(t *testing.T, numNodes, rf int, changes ...func(*podOptions)) *pair {
 	node := devnode.New(devnode.Options{MasterKey: "masterKey"})
 	t.Cleanup(node.Close)
-	p := openTestPod(t, numNodes, func(o *podOptions) { o.Cluster.ReplicationFactor, o.Cluster.Shards = rf, 16 })
+	p := openTestPod(t, numNodes, func(o *podOptions) {
+		o.Cluster.ReplicationFactor, o.Cluster.Shards = rf, 16
+		for _, change := range changes {
+			change(o)
+		}
+	})
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &pair{

@@ -14,10 +14,11 @@ import (
 )
 
 // censusLimit bounds the documents listed for one index, over all nodes and queries of a request. Beyond it totals and facets
-// stay what can be told without a census. Pages of distinct hits promise exact totals; elsewhere totals are estimates on one
-// server too, and are not worth more than one list of each node (4,800 documents took 40 times as long as the search alone).
-func censusLimit(distinct, paged bool) int {
-	if distinct && paged {
+// stay what can be told without a census. With distinct also the hits can depend on it, and pages promise exact totals;
+// elsewhere totals are estimates on one server too, and are not worth more than one list of each node (4,800 documents took 40
+// times as long as the search alone).
+func censusLimit(distinct bool) int {
+	if distinct {
 		return 10_000
 	}
 	return 1000

@@ -82,7 +82,7 @@ func (f *federated) needsCensus(answers []*federatedAnswer) bool {
 	if len(answers) < 2 || total > f.censusLimit() {
 		return false
 	}
-	needed := f.multi.Federation.Distinct != nil
+	needed := false
 	for i := range f.multi.Queries {
 		query := &f.multi.Queries[i]
 		needed = needed || len(f.multi.Queries) > 1 && sortsByNearest(f.indexes[query.IndexUID], query)
@@ -99,7 +99,7 @@ func (f *federated) censusLimit() int {
 	for i := range f.multi.Queries {
 		distinct = distinct || f.distinctFor(i) != ""
 	}
-	return censusLimit(distinct, f.multi.Federation.Paged())
+	return censusLimit(distinct)
 }
 
 // sortsByNearest reports whether a query lists its hits against the order in which queries are merged: that compares

@@ -15,7 +15,7 @@ func (q *search) countByCensus(ctx context.Context, answers []answered[*nodeAnsw
 	for _, a := range answers {
 		fewest += a.Value.total
 	}
-	limit := censusLimit(f.distinct != "", q.query.Paged())
+	limit := censusLimit(f.distinct != "")
 	if fewest > limit || !canTakeCensus(q, f.distinct) {
 		return nil, nil
 	}

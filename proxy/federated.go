@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -40,6 +41,7 @@ type federated struct {
 type federatedPart struct {
 	node  fsm.NodeID
 	calls map[string]Call // by index
+	lone  bool            // nobody else is asked about these indexes: for the client's own window, which totals depend on
 }
 
 // federatedAnswer is a node's answer with its hits by query.
@@ -199,6 +201,7 @@ func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*f
 	for len(open) > 0 {
 		parts := f.parts(open, avoid, missing)
 		f.lone = len(answers) == 0 && len(parts) == 1
+		markLone(parts, len(answers) == 0)
 		f.s.meter.fanOut.Update(float64(len(parts)))
 		open = map[string][]fsm.ShardID{}
 		for _, o := range f.ask(ctx, parts) {
@@ -253,26 +256,43 @@ func (f *federated) parts(open map[string][]fsm.ShardID, avoid map[fsm.NodeID]bo
 		}
 		plans[uid] = plan
 	}
-	return partsOf(plans)
+	return f.partsOf(plans)
 }
 
-// partsOf are the calls of several plans, by index, one part for each node.
-func partsOf(plans map[string]Plan) []federatedPart {
-	byNode := map[fsm.NodeID]map[string]Call{}
-	for uid, plan := range plans {
-		for _, call := range plan.Calls {
-			if byNode[call.Node] == nil {
-				byNode[call.Node] = map[string]Call{}
+// partsOf are the calls of several plans, by index, one part for each node; for a distinct federation one for each index of
+// a node, since a node that tells what hits do not show finds no duplicates among indexes by it.
+func (f *federated) partsOf(plans map[string]Plan) []federatedPart {
+	var parts []federatedPart
+	places := map[fsm.NodeID]int{}
+	for _, uid := range slices.Sorted(maps.Keys(plans)) {
+		for _, call := range plans[uid].Calls {
+			at, known := places[call.Node]
+			if !known || f.multi.Federation.Distinct != nil {
+				at = len(parts)
+				places[call.Node] = at
+				parts = append(parts, federatedPart{node: call.Node, calls: map[string]Call{}})
 			}
-			byNode[call.Node][uid] = call
+			parts[at].calls[uid] = call
 		}
 	}
-	parts := make([]federatedPart, 0, len(byNode))
-	for id, calls := range byNode {
-		parts = append(parts, federatedPart{id, calls})
-	}
-	slices.SortFunc(parts, func(a, b federatedPart) int { return cmp.Compare(a.node, b.node) })
+	slices.SortStableFunc(parts, func(a, b federatedPart) int { return cmp.Compare(a.node, b.node) })
 	return parts
+}
+
+// markLone says of each part whether all of its indexes are in no other part. first: nobody else has answered yet.
+func markLone(parts []federatedPart, first bool) {
+	uses := map[string]int{}
+	for _, part := range parts {
+		for uid := range part.calls {
+			uses[uid]++
+		}
+	}
+	for i := range parts {
+		parts[i].lone = first
+		for uid := range parts[i].calls {
+			parts[i].lone = parts[i].lone && uses[uid] == 1
+		}
+	}
 }
 
 type federatedOutcome struct {
@@ -312,7 +332,8 @@ func (f *federated) askHedged(ctx context.Context, p federatedPart) ([]*federate
 			}
 			plans[uid] = plan
 		}
-		instead := partsOf(plans)
+		instead := f.partsOf(plans)
+		markLone(instead, p.lone)
 		if !f.s.allowHedge(any, len(instead)) {
 			return nil
 		}
@@ -431,8 +452,11 @@ func (f *federated) request(part federatedPart) *meili.MultiSearch {
 	federation := *f.multi.Federation
 	_, to := federation.Window()
 	reach := to
+	if !part.lone {
+		reach = withLookahead(to)
+	}
 	if !f.lone {
-		reach = withLookahead(to) + f.morePins(part, to)
+		reach += f.morePins(part, to)
 	}
 	if federation.Paged() {
 		if to > 0 {
@@ -548,11 +572,28 @@ func (f *federated) errorOfQueries(ctx context.Context, part federatedPart, err 
 	if again, ok := failed.(*meili.Error); ok && again.Status < 500 {
 		known = again
 	}
-	// A node takes indexes in the order of its own names for them, and so can find fault with two other queries first.
-	if refused := f.checkBetween(); refused != nil && refused.Code == known.Code && firstLine(refused.Message) != firstLine(known.Message) {
+	if refused := f.checkBetween(); refused != nil && f.meetsFirst(refused, known) {
 		return refused
 	}
 	return f.shownError(known)
+}
+
+// meetsFirst reports whether one server meets a fault between queries before, or instead of, the one that a node has found: the
+// node sees its own part, and takes indexes in the order of its own names for them.
+func (f *federated) meetsFirst(between, known *meili.Error) bool {
+	if between.Code == known.Code {
+		return firstLine(between.Message) != firstLine(known.Message)
+	}
+	for i := range f.multi.Queries {
+		if _, malformed := meili.ParseFilter(f.multi.Queries[i].Filter); malformed != nil {
+			return false // met before any query runs
+		}
+	}
+	var a, b int
+	_, errA := fmt.Sscanf(between.Message, "Inside `.queries[%d]`", &a)
+	_, errB := fmt.Sscanf(known.Message, "Inside `.queries[%d]`", &b)
+	order := f.byIndex()
+	return errA == nil && errB == nil && slices.Index(order, a) <= slices.Index(order, b)
 }
 
 func firstLine(text string) string {
