@@ -208,6 +208,40 @@ func TestSwapAndRenameAreSeenInLogOrder(t *testing.T) {
 	}
 }
 
+// Topology: three groups of shards on one node each; two indexes live on different nodes. A swap waits for a write to the
+// first index; what is sent to its name meanwhile goes to the second and is done at once. Its task ends after the swap all
+// the same, or who sees it end would not find under that name what was written. Red when tasks do not wait for names.
+func TestTaskEndsAfterTheSwapItWasRoutedBy(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 4, spread: fsm.SpreadAuto})
+	first, second := "i0", ""
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"i0","primaryKey":"id"}`))
+	home := func(uid string) fsm.NodeID { return c.state.View().Route(uid).Nodes()[0] }
+	for i := 1; second == ""; i++ {
+		uid := fmt.Sprintf("i%d", i)
+		succeeded(t, c.do("POST", "/indexes", fmt.Sprintf(`{"uid":%q,"primaryKey":"id"}`, uid)))
+		if home(uid) != home(first) {
+			second = uid
+		}
+	}
+	slow := c.nodes[string(home(first))]
+	slow.PauseTasks()
+	early := c.accepted(c.call("POST", "/indexes/i0/documents", `[{"id":1}]`))
+	swap := c.accepted(c.call("POST", "/swap-indexes", fmt.Sprintf(`[{"indexes":["i0",%q]}]`, second)))
+	other := home(first)
+	late := c.accepted(c.call("POST", "/indexes/i0/documents", `[{"id":2}]`))
+	c.until("the node to do the late write", func() bool { return c.documentsOn(string(other), second)["2"] != nil })
+	for range 50 {
+		if status := c.get(fmt.Sprintf("/tasks/%d", late))["status"]; status == "succeeded" {
+			t.Fatal("the task ended before the name leads to its index")
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+	slow.ResumeTasks()
+	for _, uid := range []int{early, swap, late} {
+		succeeded(t, c.await(uid))
+	}
+}
+
 func TestErrorsNameTheIndexAsClientsDo(t *testing.T) {
 	c := newWriteCluster(t, twoCopies)
 	c.do("POST", "/indexes/a/documents", `[{"id":1}]`)
@@ -280,6 +314,20 @@ func TestLostDiskMakesReplicasStale(t *testing.T) {
 	c.until("the replica to be stale", func() bool { return c.replicas("m")[fsm.Stale] == 1 })
 	if got := c.state.View().Node("n1-0").LastTaskUID; got != -1 {
 		t.Errorf("recorded task uid %d: the node's new history starts at 0", got)
+	}
+}
+
+// A node loses its disk between two health checks and takes a write right after: it numbers the task as it has numbered an
+// earlier one. Red when that counts as an acknowledgement: the replica would stay in sync without what it had before.
+func TestWipedNodeDoesNotAcknowledge(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	for i := range 5 {
+		succeeded(t, c.do("POST", "/indexes/m/documents", fmt.Sprintf(`[{"id":%d}]`, i)))
+	}
+	c.nodes["n1-0"].Wipe()
+	answer := c.call("POST", "/indexes/m/documents", `[{"id":9}]`)
+	if got := c.replicas("m")[fsm.Stale]; got != 1 || answer.Code != http.StatusAccepted {
+		t.Errorf("status %d, %d replicas are stale after the answer, want 1", answer.Code, got)
 	}
 }
 

@@ -67,7 +67,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "tasks end before the name they were sent to leads to their index", file: "workers/taskwatch.go",
-		old: "return moving && mover < task.UID", new: "return moving && mover < task.UID && false", plan: "names",
+		old: "return moving && mover < task.UID", new: "return moving && mover < task.UID && false", plan: "names", test: "./proxy TestTaskEndsAfterTheSwapItWasRoutedBy",
 	},
 	{
 		name: "a swap does not wait until its indexes are created", file: "proxy/write.go",
@@ -96,7 +96,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "an answer does not wait until every pod knows which replicas are stale", file: "proxy/forward.go",
-		old: "	if s.peers == nil || len(stale) == 0 {", new: "	if s.peers != nil || len(stale) == 0 {", plan: "apart",
+		old: "	if s.peers == nil || len(stale) == 0 {", new: "	if s.peers != nil || len(stale) == 0 {", plan: "apart", test: "./proxy TestNoPodReadsAReplicaOnceAClientKnowsThatItIsStale",
 	},
 	{
 		name: "reads do not wait for the writes of their session", file: "proxy/session.go",
@@ -118,7 +118,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a repair is not told what writers touch", file: "proxy/write.go",
-		old: "	wr.watches.note(w.begun.Index.ID, p.touched)\n", new: "", plan: "busy repair",
+		old: "	wr.watches.note(w.begun.Index.ID, p.touched)\n", new: "", plan: "busy repair", test: "./proxy TestWritesOvertakenByThePageAreCopiedAgain",
 	},
 	{
 		name: "a repair leaves documents that were deleted", file: "workers/copying.go",
@@ -130,12 +130,25 @@ var mutants = []mutant{
 		new: "	ctx, cancel := context.WithTimeout(ctx, limit)\n	defer cancel()\n	for limit == 0 {", plan: "busy moves",
 	},
 	{
+		name: "catching up replays what is not decided", file: "workers/catchup.go",
+		old: "err != nil || open {", new: "err != nil || open && false {", plan: "only copy", test: "./proxy TestReplayLeavesOutWhatIsNotDecided",
+	},
+	{
+		name: "a surplus index is forgotten although the node failed to delete it", file: "workers/purge.go",
+		old: "if err == nil && !isGone(deletion) {", new: "if err == nil && !isGone(deletion) && false {", plan: "troubled topology",
+		test: "./proxy TestSurplusIndexThatANodeFailsToDropIsDroppedLater",
+	},
+	{
+		name: "a session takes a task that a node failed for done", file: "proxy/session.go",
+		old: "return !t.Finished() || t.Failed() })", new: "return !t.Finished() })", plan: "faults", test: "./proxy TestSessionsWaitForTheNodeThatDoesTheWrite",
+	},
+	{
 		name: "a node gets new writes before those it has missed", file: "proxy/catchup.go",
 		old: "	if log == nil {\n		done = f.sendTo(sub)\n", new: "	if log == nil || sub.late {\n		done = f.sendTo(sub)\n", plan: "absence",
 	},
 	{
 		name: "catching up replays what the node has already", file: "workers/catchup.go",
-		old: "wanted = wanted && !r.has[string(entry.Write)]", new: "wanted = wanted && r.has != nil", plan: "absence",
+		old: "wanted = wanted && !r.has[string(entry.Write)]", new: "wanted = wanted && r.has != nil", plan: "absence", test: "./proxy TestReplayGoesOnWhereItStopped",
 	},
 	// Disks
 	{
@@ -144,6 +157,6 @@ var mutants = []mutant{
 	},
 	{
 		name: "task uids that a wiped node gives anew are taken for new ones", file: "proxy/fanout.go",
-		old: "if err == nil && uid <= known {", new: "if err == nil && uid <= known && false {", plan: "busy repair", test: "./proxy TestTaskUIDsOfALostDiskAreNotTakenForOldOnes",
+		old: "if err == nil && uid <= known {", new: "if err == nil && uid <= known && false {", plan: "busy repair", test: "./proxy TestWipedNodeDoesNotAcknowledge",
 	},
 }
