@@ -305,6 +305,41 @@ func TestReplayLeavesOutWhatIsNotDecided(t *testing.T) {
 	}
 }
 
+// A node does a write, its answer is lost and it cannot be asked: it misses the write as far as anybody knows. Red when the
+// replay sends it again.
+func TestReplayLeavesOutWhatTheNodeHas(t *testing.T) {
+	c, way, _ := newCatchUpCluster(t, twoCopies)
+	c.call("PATCH", "/experimental-features", `{"editDocumentsByFunction":true}`)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1,"n":0}]`))
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if !strings.HasSuffix(r.URL.Path, "/documents/edit") || way.isCut("n1-0") {
+			return nil
+		}
+		way.set("n1-0", true)
+		return &devnode.Fault{DropAfter: true}
+	})
+	for range 3 {
+		succeeded(t, c.do("POST", "/indexes/m/documents/edit", `{"function":"doc.n += 1"}`))
+	}
+	c.nodes["n1-0"].Fail(nil)
+	way.set("n1-0", false)
+	c.repaired("m")
+	if c.replayed() == 0 {
+		t.Error("nothing was replayed")
+	}
+	for node := range c.nodes {
+		if got := fmt.Sprint(c.documentsOn(node, "m")["1"]["n"]); got != "3" {
+			t.Errorf("node %s: n is %s, want 3", node, got)
+		}
+	}
+}
+
+func (c *cable) isCut(node string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cut[node]
+}
+
 // back mends the way to a node; it reports whether that was cut.
 func (c *cable) back(node string) bool {
 	c.mu.Lock()
