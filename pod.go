@@ -76,7 +76,7 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 		MaxBodyBytes: o.Server.MaxBodyBytes, BodyMemoryBytes: o.Server.BodyMemoryBytes, TempDir: filepath.Join(o.DataDir, "spool"), DumpDir: filepath.Join(o.DataDir, "dumps"),
 		SearchTimeout: milliseconds(cluster.Reads.NodeTimeoutMs), WriteTimeout: milliseconds(cluster.Writes.NodeTimeoutMs),
 		MaxNodeQueue: cluster.Writes.MaxNodeQueue, MaxRequests: o.Server.MaxConcurrentRequests, MaxQueued: o.Server.MaxQueuedRequests, RequestTimeout: o.Server.RequestTimeout,
-		ReadyCoverageWait: o.Server.ReadyCoverageWait, SlowQuery: o.Log.SlowQuery, AdminOnMetricsPortOnly: !o.Admin.OnClientPort,
+		ReadyCoverageWait: o.Server.ReadyCoverageWait, SlowQuery: o.Log.SlowQuery, AdminOnMetricsPortOnly: !o.Admin.OnClientPort, NoAdmin: !o.Admin.Enabled,
 		ModelNetworks: o.Chats.AllowedIPNetworks, SearchPage: cluster.SearchUI.Enabled, UI: ui.Handler(), Version: version, Commit: commit, CommitDate: date,
 	}, p.raft)
 	if err != nil {

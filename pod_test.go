@@ -69,3 +69,23 @@ func TestAPodAnswersWhileTheClusterForms(t *testing.T) {
 		t.Errorf("the port is still open: %d %s", status, body)
 	}
 }
+
+// TestHeadsAreBounded: a request whose head is too long is refused before anything reads it.
+func TestHeadsAreBounded(t *testing.T) {
+	p := openTestPod(t, 1, nil)
+	for size, want := range map[int]int{1 << 10: http.StatusOK, 100 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.ClientURL()+"/health", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Long", strings.Repeat("x", size))
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%d bytes: status %d, want %d", size, answer.StatusCode, want)
+		}
+	}
+}

@@ -54,6 +54,7 @@ type Listener struct {
 
 // Admin guards /_miroir.
 type Admin struct {
+	Enabled      bool
 	APIKey       string // empty: loopback only
 	OnClientPort bool
 }
@@ -113,7 +114,7 @@ func Default() *Config {
 			MaxConcurrentRequests: 500, MaxQueuedRequests: 1000, RequestTimeout: 30 * time.Second, ReadyCoverageWait: time.Minute, ShutdownGrace: 30 * time.Second,
 		},
 		Metrics: Listener{Port: 9090, Enabled: true},
-		Admin:   Admin{OnClientPort: true},
+		Admin:   Admin{Enabled: true, OnClientPort: true},
 		Raft: Raft{
 			Listener: Listener{Bind: "0.0.0.0", Port: 7701}, HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
 			SnapshotInterval: 2 * time.Minute, SnapshotThreshold: 8192, TrailingLogs: 10240, NoLeaderReadGrace: 2 * time.Second,

@@ -31,6 +31,9 @@ type adminRoute struct {
 
 // adminRoutes are Miroir's own endpoints for who has the admin key.
 func (s *Server) adminRoutes(router *httprouter.Router) {
+	if s.opts.NoAdmin {
+		return
+	}
 	table := append(s.topologyRoutes(),
 		adminRoute{"GET", "/_miroir/status", s.handleStatus},
 		adminRoute{"GET", "/_miroir/metrics", s.handleMetrics},

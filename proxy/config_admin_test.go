@@ -59,3 +59,25 @@ func TestAdminAPI(t *testing.T) {
 		t.Error("the master key passed for the admin key:", answer.Code)
 	}
 }
+
+// TestWithoutAdmin: the management endpoints are on neither port, probes and metrics are.
+func TestWithoutAdmin(t *testing.T) {
+	c := newAdminCluster(t)
+	c.stop()
+	c.options.NoAdmin = true
+	c.start()
+	for path, want := range map[string]int{"/_miroir/status": http.StatusNotFound, "/_miroir/api/keys": http.StatusNotFound, "/_miroir/ready": http.StatusOK, "/metrics": http.StatusOK} {
+		for port, handler := range map[string]http.Handler{"client": c.server, "metrics": c.server.AdminHandler()} {
+			if port == "client" && path == "/metrics" {
+				continue // Meilisearch's own
+			}
+			request := httptest.NewRequest(http.MethodGet, path, nil)
+			request.Header.Set("X-Admin-Key", "adminKey")
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, request)
+			if answer.Code != want {
+				t.Errorf("%s on the %s port: status %d, want %d", path, port, answer.Code, want)
+			}
+		}
+	}
+}

@@ -81,6 +81,7 @@ type Options struct {
 	SlowQuery time.Duration
 	// AdminOnMetricsPortOnly takes /_miroir off the client port, save what pages and probes need.
 	AdminOnMetricsPortOnly bool
+	NoAdmin                bool // it is nowhere
 
 	// SearchPage switches /ui/search and its token endpoint on.
 	SearchPage bool
