@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -48,7 +49,7 @@ var queries = []string{
 func main() {
 	var o options
 	kong.Parse(&o, kong.Description("Compare Miroir with one node asked directly."))
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	run := run
 	if o.ServeAt != "" {
