@@ -80,7 +80,7 @@ var podKeys = []key{
 	{name: "raft.tls.cert_file", help: "Certificate between pods.", at: func(c *Config) value { return text(&c.Raft.TLS.CertFile) }},
 	{name: "raft.tls.key_file", help: "Its key.", at: func(c *Config) value { return text(&c.Raft.TLS.KeyFile) }},
 	{name: "raft.tls.ca_file", help: "Who signs the pods' certificates.", at: func(c *Config) value { return text(&c.Raft.TLS.CAFile) }},
-	{name: "raft.heartbeat_timeout_ms", help: "Without a heartbeat for so long, a pod has begun to look for another leader.", at: func(c *Config) value { return millis(&c.Raft.HeartbeatTimeout, 10, hourMs) }},
+	{name: "raft.heartbeat_timeout_ms", help: "Without a heartbeat for about so long, a pod looks for another leader.", at: func(c *Config) value { return millis(&c.Raft.HeartbeatTimeout, 10, hourMs) }},
 	{name: "raft.election_timeout_ms", help: "Time for one election, after which another begins.", at: func(c *Config) value { return millis(&c.Raft.ElectionTimeout, 10, hourMs) }},
 	{name: "raft.snapshot_interval_s", help: "Time between two looks whether the log can be cut.", at: func(c *Config) value { return seconds(&c.Raft.SnapshotInterval, 1, yearS) }},
 	{name: "raft.snapshot_threshold", help: "New entries before it is.", at: func(c *Config) value { return number(&c.Raft.SnapshotThreshold, 1, math.MaxInt64) }},

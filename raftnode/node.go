@@ -55,7 +55,7 @@ type Options struct {
 
 	Logger *slog.Logger
 
-	HeartbeatTimeout  time.Duration // 1 s: a pod that hears no heartbeat for so long has begun to look for another leader
+	HeartbeatTimeout  time.Duration // 1 s: a pod that hears no heartbeat for about so long looks for another leader
 	ElectionTimeout   time.Duration // 1 s: an election is decided by then, or another begins
 	SnapshotInterval  time.Duration // 2 min
 	SnapshotThreshold uint64        // 8192 log entries
@@ -256,9 +256,11 @@ func (o Options) config(logger hclog.Logger) *raft.Config {
 	config.NoSnapshotRestoreOnStart = true       // the state file is synced with every batch: it is never older than a snapshot
 	config.CommitTimeout = 10 * time.Millisecond // how late followers learn of a commit
 	// Raft counts both from below: a silent leader is noticed after one to three times its timeout, and an election given up
-	// after one to two times its own. A pod that looks for another leader too early does no harm: others that still hear
-	// theirs do not vote for it.
-	config.HeartbeatTimeout = max(orDuration(o.HeartbeatTimeout, time.Second)/3, minTimeout)
+	// after one to two times its own. Half of ours makes that up to half more than ours, and ours. A pod that looks for another
+	// leader too early does no harm: others that still hear theirs do not vote for it. But a leader that hears no majority for
+	// the first of these times, or for half a second, steps down: on a machine that is much too busy a third of a second is too
+	// short.
+	config.HeartbeatTimeout = max(orDuration(o.HeartbeatTimeout, time.Second)/2, minTimeout)
 	config.ElectionTimeout = max(orDuration(o.ElectionTimeout, time.Second)/2, config.HeartbeatTimeout)
 	config.LeaderLeaseTimeout = min(config.LeaderLeaseTimeout, config.HeartbeatTimeout)
 	config.SnapshotInterval = orDuration(o.SnapshotInterval, 2*time.Minute)
