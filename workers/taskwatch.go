@@ -344,7 +344,7 @@ func inSync(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
 	return false
 }
 
-// inherited reports whether each shard that the share wrote to has a replica in sync that has no share of the task.
+// inherited reports whether each shard that the share wrote to has a replica in sync that the write was not sent to.
 func inherited(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
 	shards := share.Shards
 	switch {
@@ -353,13 +353,17 @@ func inherited(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
 	case shards == nil:
 		shards = task.Shards
 	}
-	heir := func(r fsm.Replica) bool {
-		return r.State == fsm.Active && !slices.ContainsFunc(task.NodeTasks, func(other fsm.NodeTask) bool { return other.Node == r.Node })
+	sent := func(to fsm.NodeID, shard fsm.ShardID) bool {
+		return slices.ContainsFunc(task.NodeTasks, func(other fsm.NodeTask) bool {
+			return other.Node == to && (ix.Whole() || other.Shards == nil || slices.Contains(other.Shards, shard))
+		})
 	}
 	for _, shard := range shards {
 		found := false
 		for group := range ix.Placement {
-			found = found || slices.ContainsFunc(ix.Replicas(group, shard), heir)
+			found = found || slices.ContainsFunc(ix.Replicas(group, shard), func(r fsm.Replica) bool {
+				return r.State == fsm.Active && !sent(r.Node, shard)
+			})
 		}
 		if !found {
 			return false

@@ -29,6 +29,7 @@ func TestInheritedShares(t *testing.T) {
 		"whole, another is still behind": {whole, [][]fsm.Replica{stale}, []fsm.NodeTask{{Node: "a"}}, nil, false},
 		"cut, one shard came later":      {cut, [][]fsm.Replica{active("a", "b"), active("a")}, []fsm.NodeTask{{Node: "a", Shards: []fsm.ShardID{0, 1}}}, nil, false},
 		"cut, both came later":           {cut, [][]fsm.Replica{active("a", "b"), active("a", "c")}, []fsm.NodeTask{{Node: "a", Shards: []fsm.ShardID{0, 1}}}, nil, true},
+		"cut, another had other shards":  {cut, [][]fsm.Replica{active("a", "b"), active("c")}, []fsm.NodeTask{{Node: "a", Shards: []fsm.ShardID{0}}, {Node: "b", Shards: []fsm.ShardID{1}}}, nil, true},
 		"cut, all that the task wrote":   {cut, [][]fsm.Replica{active("a"), active("a", "c")}, []fsm.NodeTask{{Node: "a"}}, []fsm.ShardID{1}, true},
 	} {
 		t.Run(name, func(t *testing.T) {

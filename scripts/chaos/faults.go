@@ -52,15 +52,16 @@ func (t *trial) wanted(faults []fault) []fault {
 	return slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return !slices.Contains(t.Faults, f.name) })
 }
 
-// haunt lets one fault after another happen to one of machines. Between faults of nodes all replicas come in sync again:
-// two copies lost at once are more than RF 2 promises to survive.
+// haunt lets one fault after another happen to one of machines. Between faults of nodes all replicas come in sync again, once
+// the writes are answered that were under way: their fate says which are in sync. Two copies lost at once are more than RF 2
+// promises to survive.
 func (t *trial) haunt(ctx context.Context, stream uint64, machines []*machine, faults []fault, whole bool) {
 	if len(faults) == 0 {
 		return
 	}
 	rng := rand.New(rand.NewPCG(t.Seed, stream))
 	for sleep(ctx, time.Second+time.Duration(rng.IntN(4000))*time.Millisecond) {
-		if whole && !t.awaitWhole(ctx, "before the next fault") {
+		if whole && !(t.awaitAnswers(ctx) && t.awaitWhole(ctx, "before the next fault")) {
 			continue
 		}
 		m, f := oneOf(rng, machines), oneOf(rng, faults)
@@ -71,6 +72,16 @@ func (t *trial) haunt(ctx context.Context, stream uint64, machines []*machine, f
 		}
 		t.suffer(ctx, m, f, time.Second+time.Duration(rng.IntN(5000))*time.Millisecond)
 	}
+}
+
+// awaitAnswers waits until no write is under way that began before now.
+func (t *trial) awaitAnswers(ctx context.Context) bool {
+	for now := time.Now(); t.ledger.isPending(now); {
+		if !sleep(ctx, 20*time.Millisecond) {
+			return false
+		}
+	}
+	return true
 }
 
 // resumeTime is what the report calls the time without writes after a leader's death.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // absent is the version of a document that is not there.
@@ -16,6 +17,7 @@ type ledger struct {
 	docs    map[document][]int // guarded by mu: possible versions
 	batches []batch            // guarded by mu: complete ones that nobody changes any more
 	tasks   map[uint32]string  // guarded by mu: acknowledged writes
+	pending map[int]time.Time  // guarded by mu: when the write began that each writer waits for
 }
 
 type document struct{ index, id string }
@@ -27,7 +29,32 @@ type batch struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{docs: map[document][]int{}, tasks: map[uint32]string{}}
+	return &ledger{docs: map[document][]int{}, tasks: map[uint32]string{}, pending: map[int]time.Time{}}
+}
+
+// begin and end say when a writer waits for an answer.
+func (l *ledger) begin(writer int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending[writer] = time.Now()
+}
+
+func (l *ledger) end(writer int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pending, writer)
+}
+
+// isPending reports that a writer waits since before a moment.
+func (l *ledger) isPending(before time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, since := range l.pending {
+		if since.Before(before) {
+			return true
+		}
+	}
+	return false
 }
 
 // acknowledged notes that a write of version to ids was accepted as task.

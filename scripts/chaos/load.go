@@ -113,7 +113,9 @@ func (w *writer) remove(ctx context.Context, index string, ids []string) bool {
 
 // submit sends a write and notes in the ledger what became of it. It reports an acknowledgement.
 func (w *writer) submit(ctx context.Context, index, path, body string, ids []string, version int) bool {
+	w.t.ledger.begin(w.n)
 	a := w.send(context.WithoutCancel(ctx), http.MethodPost, "/indexes/"+index+path, body)
+	w.t.ledger.end(w.n)
 	task, ok := a.task()
 	if ok {
 		w.last = task
