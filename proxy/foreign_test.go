@@ -53,7 +53,7 @@ func TestForeignKeysJoinIndexesAcrossNodes(t *testing.T) {
 			if got := memberText(c.ok("/indexes/books/documents/fetch", `{"filter":"_foreign(author, born < 1960)","fields":["author"]}`), "results"); got != `[{"author":"a1"}]` {
 				t.Errorf("documents: %s", got)
 			}
-			if got := string(c.call("GET", "/indexes/books/settings/foreign-keys", "").Body.Bytes()); !strings.Contains(got, `{"foreignIndexUid":"authors","fieldName":"author"}`) {
+			if got := c.call("GET", "/indexes/books/settings/foreign-keys", "").Body.String(); !strings.Contains(got, `{"foreignIndexUid":"authors","fieldName":"author"}`) {
 				t.Errorf("settings: %s", got)
 			}
 		})
