@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 
 	"miroir/meili"
 )
@@ -106,11 +104,4 @@ func (o object) get(name string) any {
 		}
 	}
 	return nil
-}
-
-// sorted returns the object with its members ordered by name.
-func (o object) sorted() object {
-	out := slices.Clone(o)
-	slices.SortFunc(out, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	return out
 }

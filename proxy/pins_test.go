@@ -195,6 +195,9 @@ func pinSearch(random *rand.Rand, uid string, whole bool) string {
 	if random.IntN(3) == 0 {
 		members = append(members, `"facets":["group","n"]`)
 	}
+	if random.IntN(5) == 0 {
+		members = append(members, `"distinct":"`+pick(random, "group", "color")+`"`)
+	}
 	if random.IntN(4) == 0 {
 		members = append(members, `"rankingScoreThreshold":0.3`)
 	}
