@@ -94,22 +94,21 @@ func (c *census) keepFirst(candidates []bool, distinct string) {
 
 // find is what one server finds for a query.
 func (c *census) find(q *meili.SearchQuery, kind meili.SearchKind, r ranking, x extent) found {
-	rank := func(all []placed) found {
-		f := c.rank(all, x)
+	withPins := func(f found) found {
 		for _, doc := range r.pins {
 			f.candidates[doc] = true
 		}
 		return f
 	}
 	if kind == meili.SemanticSearch {
-		return rank(r.vectors)
+		return withPins(c.rank(r.vectors, x))
 	}
-	words := rank(r.words)
+	words := withPins(c.rank(r.words, x))
 	if x.paged && x.distinct != "" {
 		c.keepFirst(words.candidates, x.distinct)
 	}
 	if kind == meili.HybridSearch {
-		return c.hybrid(words, rank(r.vectors), q.Hybrid.EffectiveSemanticRatio(), x)
+		return withPins(c.hybrid(words, c.rank(r.vectors, x), q.Hybrid.EffectiveSemanticRatio(), x))
 	}
 	return words
 }

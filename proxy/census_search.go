@@ -33,8 +33,12 @@ func (q *search) countByCensus(ctx context.Context, answers []answered[*nodeAnsw
 	return shown, c.counts(found.candidates, facetsOfAnswers(answers))
 }
 
-// canTakeCensus reports whether nodes tell what a census needs.
+// canTakeCensus reports whether nodes tell what a census needs. Of a hybrid search the half by vector has no words there, so
+// that other dynamic search rules would hold for it.
 func canTakeCensus(q *search, distinct string) bool {
+	if q.kind == meili.HybridSearch && q.s.ruleBooks.of(q.view, q.ix.UID) != nil {
+		return false
+	}
 	return distinct == "" || isFilterable(q.settings, distinct) || q.settings.Displayed() == nil || q.shows(distinct)
 }
 

@@ -49,18 +49,17 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 	}
 	if len(pins) > 0 {
 		result.hits = insertPins(pins, result.hits, to)
+	}
+	foundByVector := numSemantic(result.hits)
+	if len(pins) > 0 {
 		result.hits = result.hits[min(from, len(result.hits)):]
 	}
 	out := []byte(`{"hits":[`)
-	numSemantic := 0
 	for i := range result.hits {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = append(out, f.shownHit(&result.hits[i])...)
-		if result.hits[i].score.isSemantic() {
-			numSemantic++
-		}
 	}
 	out = append(out, ']')
 	if slices.ContainsFunc(f.multi.Queries, func(q meili.MultiQuery) bool { return isTrue(q.RetrieveVectors) }) {
@@ -75,7 +74,7 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 		out = append(out, `,"remoteErrors":{}`...)
 	}
 	if semantic {
-		out = strconv.AppendInt(append(out, `,"semanticHitCount":`...), int64(numSemantic), 10)
+		out = strconv.AppendInt(append(out, `,"semanticHitCount":`...), int64(foundByVector), 10)
 	}
 	if performance == nil && isTrue(federation.ShowPerformanceDetails) { // no node was asked: there are no queries
 		performance, _ = marshal(map[string]string{"search": time.Since(f.started).String()})

@@ -201,6 +201,9 @@ func pinSearch(random *rand.Rand, uid string, whole bool) string {
 	if random.IntN(4) == 0 {
 		members = append(members, `"rankingScoreThreshold":0.3`)
 	}
+	if random.IntN(6) == 0 && !strings.Contains(strings.Join(members, ","), `"distinct"`) && !strings.Contains(strings.Join(members, ","), `Threshold"`) {
+		members = append(members, `"vector":[3,50],"hybrid":{"embedder":"e","semanticRatio":`+pick(random, "0.2", "0.5", "0.9", "1.0")+`}`)
+	}
 	if page := strings.Trim(pinPage(random), "{}"); page != "" {
 		members = append(members, page)
 	}

@@ -378,21 +378,34 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 	if m.pinned {
 		from, _ = q.query.Window()
 		hits = f.pins.place(pins, hits, f.reach)
+	}
+	counted := hits
+	if m.pinned {
 		hits = hits[min(from, len(hits)):]
+		if onPage, _ := splitPins(counted); len(onPage) == 0 {
+			counted = hits
+		}
+	}
+	if out.semantic != nil {
+		*out.semantic = numSemantic(counted)
 	}
 	out.hits, out.total = hits, c.total
 	out.facets = q.mergeFacets(ctx, calls, c, c.total)
-	if out.semantic != nil {
-		for i := range out.hits {
-			if out.hits[i].score.isSemantic() {
-				*out.semantic++
-			}
-		}
-	}
 	if q.metadata {
 		out.metadata = &searchMetadata{query: deref(q.shownQuery().Q), indexUID: q.ix.UID, primaryKey: q.ix.PrimaryKey}
 	}
 	return out
+}
+
+// numSemantic is how many hits were found by their vector. As in Meilisearch those before the page count where there are pins
+// up to its end.
+func numSemantic(hits []hit) (n int) {
+	for i := range hits {
+		if hits[i].score.isSemantic() {
+			n++
+		}
+	}
+	return n
 }
 
 // errorOfQuery is the error one server would give: a node that refused its rewritten part is asked once more with the

@@ -248,12 +248,17 @@ func (st *state) result(r *request, f found, facets *facetResult) *Result {
 	format := st.newHitFormat(r.ctx, q, f.words)
 	from, to := q.Window()
 	semantic := 0
-	for i := from; i < min(to, len(f.docs)); i++ {
-		hit := format.hit(f.docs[i], f.scores[i])
-		if slices.ContainsFunc(f.scores[i], func(d scoreDetail) bool { return d.kind == scoreVector }) {
-			semantic++
+	pinned := slices.ContainsFunc(f.scores[:min(to, len(f.scores))], func(details []scoreDetail) bool { return len(details) > 0 && details[0].kind == scorePin })
+	for i := range f.docs[:min(to, len(f.docs))] {
+		if i < from && !pinned {
+			continue
 		}
-		out.Hits = append(out.Hits, hit)
+		if slices.ContainsFunc(f.scores[i], func(d scoreDetail) bool { return d.kind == scoreVector }) {
+			semantic++ // before the page too where rules pin
+		}
+		if i >= from {
+			out.Hits = append(out.Hits, format.hit(f.docs[i], f.scores[i]))
+		}
 	}
 	if f.semantic {
 		out.SemanticHitCount = &semantic
