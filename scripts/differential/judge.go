@@ -115,9 +115,7 @@ func (t *trial) reorder(ctx context.Context, q step, want, got []byte) (*verdict
 			v.found = append(v.found, fmt.Sprintf(".hits.%d%s", i, difference))
 		}
 	}
-	for _, difference := range differ(withoutHits(want), withoutHits(got)) {
-		v.found = append(v.found, difference)
-	}
+	v.found = append(v.found, differ(withoutHits(want), withoutHits(got))...)
 	return v, nil
 }
 

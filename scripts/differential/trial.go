@@ -19,7 +19,6 @@ type trial struct {
 	shape         *generate.Shape
 	corpus        *generate.Corpus
 	uid           string
-	key           string // an API key made for the index
 }
 
 func (t *trial) run(ctx context.Context) error {
