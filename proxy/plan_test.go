@@ -108,6 +108,19 @@ func TestPlanRead(t *testing.T) {
 	}
 }
 
+// A node that missed its last health check may have come back without its disk. Red when it is read like the others.
+func TestPlanPrefersNodesThatPassedTheirLastCheck(t *testing.T) {
+	for _, state := range []fsm.NodeState{fsm.NodeDegraded, fsm.NodeFailed} {
+		for seed := range uint64(20) {
+			view, ix := testView(1, false, testPlacement{0: {0: "ab"}})
+			view.Nodes["0a"].State = state
+			if calls := planRead(planRequest{View: view, Index: ix, Seed: seed}).Calls; len(calls) != 1 || calls[0].Node != "0b" {
+				t.Fatalf("a node that is %s is asked: %v", state, calls)
+			}
+		}
+	}
+}
+
 // TestPlanCoversEachShardOnce draws placements and checks what every plan must satisfy.
 func TestPlanCoversEachShardOnce(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

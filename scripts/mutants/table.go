@@ -88,7 +88,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a node whose last health check failed is read like the others", file: "proxy/plan.go",
-		old: "n.State == fsm.NodeDegraded || ", new: "", plan: "destroy",
+		old: "n.State == fsm.NodeDegraded || ", new: "", plan: "destroy", test: "./proxy TestPlanPrefersNodesThatPassedTheirLastCheck",
 	},
 	{
 		name: "a pod reads unmarked after its lease has run out", file: "raftnode/lease.go",
