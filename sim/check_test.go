@@ -74,6 +74,7 @@ func (w *world) replay() *model {
 			continue
 		}
 		op.ended = t.Ended
+		m.failed[t.UID] = t.Status == "failed"
 		sure := happened
 		if t.Error != nil && (t.Error.Code == "miroir_no_quorum" || t.Error.Code == "internal") {
 			sure = mayHave
@@ -177,8 +178,13 @@ const readLease = 2500 * time.Millisecond
 // checkRead holds a read against the model.
 func (w *world) checkRead(m *model, seen *read) {
 	ix := m.index(seen.index)
-	if line, tampered := w.tampered[seen.index]; tampered && seen.line > line {
-		return
+	for _, line := range w.tampered { // under whatever name it is by now
+		if seen.line > line {
+			return
+		}
+	}
+	if seen.own != nil && m.failed[seen.own.uid] { // such a task is not waited for
+		seen.own = nil
 	}
 	if strings.Contains(seen.degraded, "no-leader") {
 		seen.from, seen.own = -1, nil // it may be as old as it likes

@@ -139,9 +139,12 @@ type flip struct {
 }
 
 // model is one Meilisearch that does tasks in the order of their uids.
-type model struct{ indexes map[string]*modelIndex }
+type model struct {
+	indexes map[string]*modelIndex
+	failed  map[int64]bool // by task
+}
 
-func newModel() *model { return &model{indexes: map[string]*modelIndex{}} }
+func newModel() *model { return &model{indexes: map[string]*modelIndex{}, failed: map[int64]bool{}} }
 
 func (m *model) index(name string) *modelIndex {
 	if m.indexes[name] == nil {
