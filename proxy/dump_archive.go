@@ -56,10 +56,14 @@ func (a *dumpArchive) writeHead(v *fsm.View) error {
 	if err != nil {
 		return err
 	}
+	network, err := networkOf(v)
+	if err != nil {
+		return err
+	}
 	for _, file := range []struct {
 		name  string
 		value any
-	}{{"metadata.json", metadata}, {"webhooks.json", webhooks}, {"experimental-features.json", features}} {
+	}{{"metadata.json", metadata}, {"webhooks.json", webhooks}, {"experimental-features.json", features}, {"network.json", network}} {
 		if err := a.json(file.name, file.value); err != nil {
 			return err
 		}

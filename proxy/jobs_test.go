@@ -70,6 +70,7 @@ func TestDumpHasEverythingOnce(t *testing.T) {
 	movies(c, "movies", 300)
 	succeeded(t, c.do("POST", "/indexes", `{"uid":"empty"}`))
 	c.call("POST", "/webhooks", `{"url":"http://127.0.0.1:1/x","headers":{"Authorization":"Bearer secret"}}`)
+	registerNetwork(c)
 	task := c.do("POST", "/dumps", "")
 	succeeded(t, task)
 	uid := task["details"].(map[string]any)["dumpUid"].(string)
@@ -103,9 +104,25 @@ func TestDumpHasEverythingOnce(t *testing.T) {
 	if !strings.Contains(files["webhooks.json"], "Bearer secret") {
 		t.Errorf("webhooks: %s", files["webhooks.json"])
 	}
+	if !strings.Contains(files["network.json"], `"searchApiKey":"of-other"`) {
+		t.Errorf("network: %s", files["network.json"])
+	}
 	left, _ := filepath.Glob(filepath.Join(c.server.opts.DumpDir, "*.partial"))
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// registerNetwork tells of another server.
+func registerNetwork(c *writeCluster) {
+	c.t.Helper()
+	for _, change := range [][2]string{
+		{"/experimental-features", `{"network":true}`},
+		{"/network", `{"self":"us","remotes":{"other":{"url":"http://127.0.0.1:1","searchApiKey":"of-other"}}}`},
+	} {
+		if answer := c.call("PATCH", change[0], change[1]); answer.Code != http.StatusOK {
+			c.t.Fatal(answer.Body)
+		}
 	}
 }
 
@@ -142,6 +159,7 @@ func TestMeilisearchImportsDump(t *testing.T) {
 	if made := c.call("POST", "/keys", `{"name":"k","uid":"6062abda-a5aa-4414-ac91-ecd7944c0f8d","actions":["search"],"indexes":["mov*"],"expiresAt":null}`); made.Code != http.StatusCreated {
 		t.Fatal(made.Body)
 	}
+	registerNetwork(c)
 	task := c.do("POST", "/dumps", "")
 	succeeded(t, task)
 	dump := filepath.Join(c.server.opts.DumpDir, task["details"].(map[string]any)["dumpUid"].(string)+".dump")
@@ -155,6 +173,7 @@ func TestMeilisearchImportsDump(t *testing.T) {
 	}
 	for _, read := range []struct{ method, path, body string }{
 		{"GET", "/keys?limit=100", ""},
+		{"GET", "/network", ""},
 		{"GET", "/indexes/movies", ""},
 		{"GET", "/indexes/movies/settings", ""},
 		{"POST", "/indexes/movies/documents/fetch", `{"limit":1000,"retrieveVectors":true,"sort":["title:asc"]}`},
@@ -163,8 +182,10 @@ func TestMeilisearchImportsDump(t *testing.T) {
 		if results, ok := theirs["results"].([]any); ok && len(results) == 0 {
 			t.Errorf("%s: nothing imported", read.path)
 		}
-		delete(ours, "updatedAt")
-		delete(theirs, "updatedAt")
+		for _, own := range []string{"updatedAt", "self"} { // a server that imports a network is not the one it was
+			delete(ours, own)
+			delete(theirs, own)
+		}
 		if !reflect.DeepEqual(ours, theirs) {
 			t.Errorf("%s:\n%.600v\nimported:\n%.600v", read.path, ours, theirs)
 		}
