@@ -142,6 +142,7 @@ type flip struct {
 type model struct {
 	indexes map[string]*modelIndex
 	failed  map[int64]bool // by task
+	sent    []*operation   // all there were, refused ones too, by task
 }
 
 func newModel() *model { return &model{indexes: map[string]*modelIndex{}, failed: map[int64]bool{}} }
@@ -201,33 +202,14 @@ func (m *model) effect(uid int64, op *operation, ix *modelIndex, sure certainty)
 	case opAdd, opUpdate:
 		ix.exists.note(uid, sure, to(true))
 		for _, d := range op.documents {
-			ix.document(d.ID).note(uid, sure, func(old document) document {
-				if op.kind == opAdd {
-					return d
-				}
-				return old.updated(d)
-			})
+			ix.document(d.ID).note(uid, sure, op.change(d.ID))
 		}
 	case opDelete:
 		for _, id := range op.ids {
-			ix.document(id).note(uid, sure, to(document{}))
+			ix.document(id).note(uid, sure, op.change(id))
 		}
-	case opDeleteFilter:
-		ix.all(uid, sure, func(d document) document {
-			if d.N != 0 && d.N < op.below {
-				return document{}
-			}
-			return d
-		})
-	case opEdit:
-		ix.all(uid, sure, func(d document) document {
-			if d.N != 0 && d.N < op.below {
-				d.N, d.U = d.N+1, op.marker
-			}
-			return d
-		})
-	case opClear:
-		ix.all(uid, sure, to(document{}))
+	case opDeleteFilter, opEdit, opClear:
+		ix.all(uid, sure, op)
 	case opSettings:
 		ix.exists.note(uid, sure, to(true))
 		ix.filterable.note(uid, sure, to(op.stopWord != ""))
@@ -238,7 +220,7 @@ func (m *model) effect(uid int64, op *operation, ix *modelIndex, sure certainty)
 		ix.exists.note(uid, sure, to(false))
 		ix.filterable.note(uid, sure, to(false))
 		ix.stopWord.note(uid, sure, to(""))
-		ix.all(uid, sure, to(document{}))
+		ix.all(uid, sure, op)
 	case opSwap:
 		if sure == happened {
 			ix.swap(uid, op, m.index(op.other))
@@ -246,10 +228,73 @@ func (m *model) effect(uid int64, op *operation, ix *modelIndex, sure certainty)
 	}
 }
 
-func (ix *modelIndex) all(uid int64, sure certainty, change func(document) document) {
-	for _, d := range ix.documents {
-		d.note(uid, sure, change)
+func (ix *modelIndex) all(uid int64, sure certainty, op *operation) {
+	for id, d := range ix.documents {
+		d.note(uid, sure, op.change(id))
 	}
+}
+
+// change is what the operation makes of a document, nil where it does not touch it.
+func (op *operation) change(id int) func(document) document {
+	switch op.kind {
+	case opAdd, opUpdate:
+		if !slices.ContainsFunc(op.documents, func(d document) bool { return d.ID == id }) {
+			return nil
+		}
+		return func(now document) document {
+			for _, d := range op.documents {
+				switch {
+				case d.ID != id:
+				case op.kind == opAdd:
+					now = d
+				default:
+					now = now.updated(d)
+				}
+			}
+			return now
+		}
+	case opDelete:
+		if slices.Contains(op.ids, id) {
+			return to(document{})
+		}
+	case opDeleteFilter:
+		return func(d document) document {
+			if d.N != 0 && d.N < op.below {
+				return document{}
+			}
+			return d
+		}
+	case opEdit:
+		return func(d document) document {
+			if d.N != 0 && d.N < op.below {
+				d.N, d.U = d.N+1, op.marker
+			}
+			return d
+		}
+	case opClear, opDrop:
+		return to(document{})
+	}
+	return nil
+}
+
+// mixed is what a document may be on a replica that missed writes and gets new ones while it is repaired, refused ones
+// too: any state there was, with any of the writes sent after it. Only a pod without a leader, whose view is from before,
+// reads such a replica, and marks the answer.
+func (m *model) mixed(index string, id int) []document {
+	ix := m.index(index)
+	values := ix.document(id).within(-1, 1<<62)
+	for _, op := range m.sent {
+		change := op.change(id)
+		if change == nil || op.index != index && len(ix.flips) == 0 {
+			continue
+		}
+		for _, value := range slices.Clone(values) {
+			if next := change(value); !slices.Contains(values, next) {
+				values = append(values, next)
+			}
+		}
+	}
+	return values
 }
 
 func (ix *modelIndex) swap(uid int64, op *operation, other *modelIndex) {
