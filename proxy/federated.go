@@ -30,7 +30,6 @@ type federated struct {
 	requests map[string]planRequest // how each index is read, by client name
 	seed     uint64
 	metadata bool
-	lone     bool               // one node is asked for all: for the client's own window, which its totals depend on
 	lost     map[string]*losses // of rounds after the first, by client name
 	self     *string            // what the network calls this server, nil unless a query names it
 	rooms    map[int]int        // ranked hits that pins leave on the page, by query; none: all
@@ -42,6 +41,7 @@ type federatedPart struct {
 	node  fsm.NodeID
 	calls map[string]Call // by index
 	lone  bool            // nobody else is asked about these indexes: for the client's own window, which totals depend on
+	only  bool            // nobody else is asked at all
 }
 
 // federatedAnswer is a node's answer with its hits by query.
@@ -200,7 +200,6 @@ func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*f
 	var failure error
 	for len(open) > 0 {
 		parts := f.parts(open, avoid, missing)
-		f.lone = len(answers) == 0 && len(parts) == 1
 		markLone(parts, len(answers) == 0)
 		f.s.meter.fanOut.Update(float64(len(parts)))
 		open = map[string][]fsm.ShardID{}
@@ -288,7 +287,7 @@ func markLone(parts []federatedPart, first bool) {
 		}
 	}
 	for i := range parts {
-		parts[i].lone = first
+		parts[i].lone, parts[i].only = first, first && len(parts) == 1
 		for uid := range parts[i].calls {
 			parts[i].lone = parts[i].lone && uses[uid] == 1
 		}
@@ -334,6 +333,9 @@ func (f *federated) askHedged(ctx context.Context, p federatedPart) ([]*federate
 		}
 		instead := f.partsOf(plans)
 		markLone(instead, p.lone)
+		for i := range instead {
+			instead[i].only = instead[i].only && p.only
+		}
 		if !f.s.allowHedge(any, len(instead)) {
 			return nil
 		}
@@ -402,12 +404,9 @@ func (f *federated) askDistinct(ctx context.Context, part federatedPart, a *fede
 
 // askAlone asks a node for the hits of one query, distinct by a field. change is made to the request.
 func (f *federated) askAlone(ctx context.Context, part federatedPart, position int, distinct string, change func(*meili.MultiSearch)) ([]hit, error) {
-	alone := *f
-	federation, multi := *f.multi.Federation, *f.multi
+	federation := *f.multi.Federation
 	federation.Distinct, federation.FacetsByIndex = &distinct, nil
-	multi.Federation = &federation
-	alone.multi = &multi
-	request := alone.request(part)
+	request := f.requestIn(part, federation)
 	request.Queries = slices.DeleteFunc(request.Queries, func(q meili.MultiQuery) bool { return *q.FederationOptions.QueryPosition != position })
 	request.Queries[0].Distinct = nil
 	change(request)
@@ -449,13 +448,19 @@ func (f *federated) distinctFor(query int) string {
 
 // request is the federated search of one node: its part of each query, from the first hit on, facets not merged.
 func (f *federated) request(part federatedPart) *meili.MultiSearch {
-	federation := *f.multi.Federation
+	return f.requestIn(part, *f.multi.Federation)
+}
+
+// requestIn is request with another federation. It changes nothing of f, which a hedged request that lost may still read
+// while the search goes on.
+func (f *federated) requestIn(part federatedPart, federation meili.Federation) *meili.MultiSearch {
+	facets := federation.FacetsByIndex
 	_, to := federation.Window()
 	reach := to
 	if !part.lone {
 		reach = withLookahead(to)
 	}
-	if !f.lone {
+	if !part.only {
 		reach += f.morePins(part, to)
 	}
 	if federation.Paged() {
@@ -467,7 +472,7 @@ func (f *federated) request(part federatedPart) *meili.MultiSearch {
 	}
 	federation.MergeFacets, federation.Personalize = nil, nil
 	federation.FacetsByIndex = nil
-	for uid, patterns := range f.multi.Federation.FacetsByIndex {
+	for uid, patterns := range facets {
 		if _, asked := part.calls[uid]; asked {
 			if federation.FacetsByIndex == nil {
 				federation.FacetsByIndex = map[string]*[]string{}
@@ -557,6 +562,7 @@ func (f *federated) errorOfQueries(ctx context.Context, part federatedPart, err 
 	if !ok || known.Status >= 500 {
 		return f.shownError(err)
 	}
+	part.calls = maps.Clone(part.calls) // a hedged request that lost may still read them
 	for uid, call := range part.calls {
 		call.Whole = true
 		part.calls[uid] = call
