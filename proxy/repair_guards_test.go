@@ -200,10 +200,12 @@ func TestRepairComesToItsEndUnderLoad(t *testing.T) {
 		wants[w] = oracle{}
 		writing.Go(func() {
 			for id := 1000 * (w + 1); !stop.Load(); id++ {
-				c.accepted(c.call("POST", "/indexes/m/documents", wants[w].put(id, map[string]any{"v": "busy"})))
+				c.await(c.accepted(c.call("POST", "/indexes/m/documents", wants[w].put(id, map[string]any{"v": "busy"})))) // or the nodes' queues grow without end
 			}
 		})
 	}
+	defer writing.Wait()
+	defer stop.Store(true)
 	c.nodes["n0-1"].Start()
 	set := metrics.NewSet()
 	c.repair(workers.Repair{Metrics: set, MaxHold: 150 * time.Millisecond})
