@@ -26,7 +26,7 @@ type federation struct {
 	remote    bool
 	local     *string // what the network calls this node
 	groups    map[string][]int
-	rules     *rankingKinds // of the query with most rules so far
+	ranking   meili.FederatedRanking
 	indexes   []*federatedIndex
 	vectors   map[int]json.RawMessage // by position of the query
 	semantic  *int
@@ -191,7 +191,7 @@ func (f *federation) weight(i int) float64 {
 // run asks the engine one query for the hits up to the end of the window.
 func (f *federation) run(found *federatedIndex, i int) (*engine.Result, *meili.Error) {
 	query := f.search.Queries[i].SearchQuery
-	if err := f.checkRules(found.index, i, &query); err != nil {
+	if err := f.ranking.Add(i, f.search.Queries[i].IndexUID, found.index.Settings().Ranking(), &query); err != nil {
 		return nil, err
 	}
 	limit, offset := min(f.to, found.index.Settings().MaxTotalHits()), 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -105,7 +106,7 @@ func (f *federated) censusLimit() int {
 // sortsByNearest reports whether a query lists its hits against the order in which queries are merged: that compares
 // distances without regard to their direction.
 func sortsByNearest(ix *fsm.Index, query *meili.MultiQuery) bool {
-	return slices.Contains(settingsOf(ix).Ranking(), "sort") && slices.ContainsFunc(deref(query.Sort), func(s string) bool { return sortKindOf(s) == nearest })
+	return slices.Contains(settingsOf(ix).Ranking(), "sort") && slices.ContainsFunc(deref(query.Sort), func(s string) bool { return strings.HasPrefix(s, "_geo") && strings.HasSuffix(s, ":asc") })
 }
 
 func (f *federated) callsOf(answers []*federatedAnswer, uid string) []Call {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"miroir/meili"
 	"time"
 )
 
@@ -25,10 +27,10 @@ func TestFacetTreeAsksEnough(t *testing.T) {
 				counts[value]++
 			}
 		}
-		levels := facetLevels(numValues, r.IntN(4))
+		levels := meili.FacetLevels(numValues, r.IntN(4))
 		exact, lazy := newFacetTree(levels, slices.Clone(counts)), newFacetTree(levels, slices.Clone(counts))
 		for l := 1; l < len(levels); l++ {
-			for i := range levels[l].first {
+			for i := range levels[l].First {
 				exact.resolve(facetGroup{l, i}, documentsWith(docs, exact.values(facetGroup{l, i})))
 				groups++
 			}
@@ -80,27 +82,6 @@ func documentsWith(docs [][]int, values []int) uint64 {
 		}
 	}
 	return n
-}
-
-func TestFacetLevels(t *testing.T) {
-	for _, test := range []struct {
-		values, regroups int
-		sizes            []int
-	}{
-		{19, 0, []int{19}},
-		{20, 0, []int{20, 5}},
-		{1000, 0, []int{1000, 250}}, // few values get one level at first
-		{1001, 0, []int{1001, 251, 63, 16}},
-		{1001, 5, []int{1001, 251, 63, 16}}, // many are grouped alike each time
-	} {
-		var sizes []int
-		for _, level := range facetLevels(test.values, test.regroups) {
-			sizes = append(sizes, len(level.first))
-		}
-		if !slices.Equal(sizes, test.sizes) {
-			t.Errorf("%d values, %d regroups: %v, want %v", test.values, test.regroups, sizes, test.sizes)
-		}
-	}
 }
 
 func TestTiesAtTheLimit(t *testing.T) {

@@ -16,12 +16,12 @@ import (
 // fieldValues are all values of a facet over all nodes, in order, with the groups one server would put them in.
 type fieldValues struct {
 	numbers, strings           []string // numbers as facets print them, strings normalized
-	numberLevels, stringLevels []facetLevel
+	numberLevels, stringLevels []meili.FacetLevel
 	bytes                      int
 }
 
 // newFieldValues orders the values of a field. grouped says whether the index groups its strings: it does when they can be
-// compared. regroups is what facetLevels needs.
+// compared. regroups is what meili.FacetLevels needs.
 func newFieldValues(values []facetValue, hasNumbers, grouped bool, regroups int) *fieldValues {
 	numbers, strs := splitNumbers(values, hasNumbers)
 	sortFacet(numbers, "alpha", compareNumbers)
@@ -33,7 +33,7 @@ func newFieldValues(values []facetValue, hasNumbers, grouped bool, regroups int)
 		f.strings = append(f.strings, normalizeFacet(value.text))
 	}
 	slices.Sort(f.strings)
-	f.numberLevels, f.stringLevels = facetLevels(len(f.numbers), regroups), facetLevels(len(f.strings), regroups)
+	f.numberLevels, f.stringLevels = meili.FacetLevels(len(f.numbers), regroups), meili.FacetLevels(len(f.strings), regroups)
 	if !grouped {
 		f.stringLevels = f.stringLevels[:1]
 	}
