@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -23,6 +25,7 @@ type Status struct {
 	Version string   `json:"version"`
 	Leader  string   `json:"leader"`
 	Pods    []string `json:"pods"`
+	Silent  []string `json:"silent_pods"`
 	Nodes   []struct {
 		ID         string `json:"id"`
 		Address    string `json:"address"`
@@ -39,7 +42,40 @@ type Status struct {
 		Total     int `json:"total"`
 		Uncovered int `json:"uncovered"`
 	} `json:"shards"`
-	Warnings []string `json:"warnings"`
+	Jobs     []statusJob `json:"jobs"`
+	Warnings []string    `json:"warnings"`
+}
+
+// statusJob is a job that has not ended.
+type statusJob struct {
+	Type   string `json:"type"`
+	State  string `json:"state"`
+	Phase  string `json:"phase"`
+	Object struct {
+		Node  string `json:"node"`
+		Group *int   `json:"group"`
+		Index string `json:"index"`
+	} `json:"object"`
+	Progress struct {
+		Done  int64  `json:"done"`
+		Total int64  `json:"total"`
+		Unit  string `json:"unit"`
+	} `json:"progress"`
+}
+
+// object is what the job works on, on one line.
+func (j *statusJob) object() string {
+	var parts []string
+	if j.Object.Index != "" {
+		parts = append(parts, "index "+j.Object.Index)
+	}
+	if j.Object.Node != "" {
+		parts = append(parts, "node "+j.Object.Node)
+	}
+	if j.Object.Group != nil {
+		parts = append(parts, fmt.Sprintf("group %d", *j.Object.Group))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "everything")
 }
 
 // Run prints the status and exits 3 when something is degraded.
@@ -89,7 +125,7 @@ func (c *StatusCommand) print(ctx context.Context, a *API) error {
 
 // degraded tells trouble from advice.
 func (s *Status) degraded() bool {
-	if s.Shards.Uncovered > 0 || s.Replicas["stale"] > 0 || s.Leader == "" {
+	if s.Shards.Uncovered > 0 || s.Replicas["stale"] > 0 || s.Leader == "" || len(s.Silent) > 0 {
 		return true
 	}
 	for _, n := range s.Nodes {
@@ -110,6 +146,13 @@ func (s *Status) print(w io.Writer) {
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%d\t%s\n", n.ID, n.Address, n.Group, n.Status, n.Version, n.ShardCount, n.Error)
 	}
 	_ = table.Flush() // w reports its own errors
+	if len(s.Jobs) > 0 {
+		fmt.Fprintln(table, "\nJOB\tOF\tSTATE\tPHASE\tDONE")
+	}
+	for _, j := range s.Jobs {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d of %d %s\n", j.Type, j.object(), j.State, j.Phase, j.Progress.Done, j.Progress.Total, j.Progress.Unit)
+	}
+	_ = table.Flush()
 	for _, warning := range s.Warnings {
 		fmt.Fprintln(w, "\nwarning:", warning)
 	}

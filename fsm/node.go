@@ -99,11 +99,13 @@ type RemoveNodeResult struct {
 
 // MarkNodeStale makes every active or joining replica of a node stale: its disk was wiped or restored from an old one.
 // LastTaskUID, when not nil, replaces the recorded one, so that the node's new history is accepted.
+// With an Index it is only that index which the node lost.
 // A shard's last in-sync replica is made stale too: what is gone is gone, and the result lists it.
 type MarkNodeStale struct {
 	Now         time.Time `json:"now"`
 	Node        NodeID    `json:"node"`
 	LastTaskUID *int64    `json:"lastTaskUid,omitempty"`
+	Index       IndexID   `json:"index,omitempty"`
 }
 
 // MarkNodeStaleResult tells how many replicas became stale and which shards lost their last in-sync replica.
@@ -248,7 +250,7 @@ func (c MarkNodeStale) apply(t *txn) (any, error) {
 	}
 	var result MarkNodeStaleResult
 	for _, ref := range t.view.replicasOn(c.Node) {
-		if t.makeStale(ref, c.Now) {
+		if (c.Index == 0 || c.Index == ref.Index) && t.makeStale(ref, c.Now) {
 			result.NumStale++
 			if !t.view.Indexes[ref.Index].hasInSync(ref.Shard) {
 				result.Lost = append(result.Lost, ref)

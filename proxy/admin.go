@@ -11,7 +11,6 @@ import (
 	"github.com/julienschmidt/httprouter"
 
 	"miroir/fsm"
-	"miroir/meili"
 	"miroir/proxy/node"
 )
 
@@ -79,21 +78,34 @@ func (s *Server) admin(template string, h handler) httprouter.Handle {
 	}
 }
 
-// coverage counts the shards of all indexes that no reachable in-sync replica can answer.
-func (s *Server) coverage(v *fsm.View) (total, uncovered int) {
+// coverage counts the shards of all indexes, and those that no reachable in-sync replica can answer, of which it names some.
+func (s *Server) coverage(v *fsm.View) (total, uncovered int, names []string) {
 	for _, ix := range v.Indexes {
 		slots := 1
 		if !ix.Whole() {
 			slots = int(ix.Shards)
 		}
-		for shard := range slots {
+		for slot := range slots {
 			total++
-			if !s.covered(v, ix, fsm.ShardID(shard)) {
-				uncovered++
+			if s.covered(v, ix, fsm.ShardID(slot)) {
+				continue
+			}
+			uncovered++
+			if len(names) < maxNamed {
+				names = append(names, slotName(ix, slot))
 			}
 		}
 	}
-	return total, uncovered
+	slices.Sort(names)
+	return total, uncovered, names
+}
+
+// slotName is an index that lives whole, or one of its shards, as operators read it.
+func slotName(ix *fsm.Index, slot int) string {
+	if ix.Whole() {
+		return ix.UID
+	}
+	return fmt.Sprintf("%s/%d", ix.UID, slot)
 }
 
 func (s *Server) covered(v *fsm.View, ix *fsm.Index, shard fsm.ShardID) bool {
@@ -139,7 +151,7 @@ func (s *Server) handleReady(w http.ResponseWriter, r *request) error {
 	if s.cluster.LeaderID() == "" {
 		waiting = append(waiting, "leader")
 	}
-	if _, uncovered := s.coverage(r.View); uncovered > 0 && s.opts.Now().Sub(s.started) < s.opts.ReadyCoverageWait {
+	if _, uncovered, _ := s.coverage(r.View); uncovered > 0 && s.opts.Now().Sub(s.started) < s.opts.ReadyCoverageWait {
 		waiting = append(waiting, "shards")
 	}
 	if len(waiting) > 0 {
@@ -177,7 +189,7 @@ type topology struct {
 }
 
 func (s *Server) topology(v *fsm.View) topology {
-	_, uncovered := s.coverage(v)
+	_, uncovered, _ := s.coverage(v)
 	t := topology{
 		Shards: v.Config.Shards, ReplicationFactor: v.Config.ReplicationFactor,
 		ReplicaGroups: []groupStatus{}, Nodes: []nodeStatus{}, FullyCovered: uncovered == 0,
@@ -378,36 +390,6 @@ func spreadName(spread int) any {
 		return "all"
 	}
 	return spread
-}
-
-// handleStatus is the operator's first look: is anything wrong, and what.
-func (s *Server) handleStatus(w http.ResponseWriter, r *request) error {
-	t := s.topology(r.View)
-	total, uncovered := s.coverage(r.View)
-	warnings := []string{}
-	if v, err := s.opts.volume(); err == nil && v.filling() {
-		warnings = append(warnings, fmt.Sprintf("%d MiB are left in this pod's data directory: without room the leading pod refuses writes", v.free>>20))
-	}
-	if uncovered > 0 {
-		warnings = append(warnings, strconv.Itoa(uncovered)+" shards have no reachable in-sync replica: searches on them are partial")
-	}
-	if t.DegradedNodeCount > 0 {
-		warnings = append(warnings, strconv.Itoa(t.DegradedNodeCount)+" nodes do not answer")
-	}
-	if r.View.Config.ReplicationFactor < 2 {
-		warnings = append(warnings, "replication_factor is 1: a node that is lost takes its documents with it")
-	}
-	for _, found := range s.foreignTasks() {
-		warnings = append(warnings, fmt.Sprintf("somebody wrote to node %s directly: %d tasks, the last on index %s at %s",
-			found.Node, found.Count, found.Index, meili.FormatTime(found.Last)))
-	}
-	writeJSON(w, http.StatusOK, map[string]any{
-		"version": s.opts.Version, "feature_level": r.View.Level, "leader": s.cluster.LeaderID(), "pods": s.cluster.Pods(),
-		"nodes": t.Nodes, "replicas": countReplicas(r.View, nil), "open_intents": r.View.NumOpenIntents,
-		"indexes": len(r.View.Names), "shards": map[string]int{"total": total, "uncovered": uncovered},
-		"jobs": s.repairs(), "warnings": warnings,
-	})
-	return nil
 }
 
 func (s *Server) handleMetrics(w http.ResponseWriter, r *request) error {

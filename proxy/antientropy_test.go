@@ -350,3 +350,68 @@ func TestNodeLostDuringAPass(t *testing.T) {
 		return verify.Errors == 0 && len(verify.Results) == 1 && reflect.DeepEqual(verify.Results[0].Note, "") && verify.Results[0].Equal
 	})
 }
+
+// A pass reads as many shards at once as there are nodes for them. Red when it goes shard by shard: two copies are all that
+// is ever read at once then.
+func TestAPassReadsManyNodesAtOnce(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 8, rf: 2, shards: 32, spread: fsm.SpreadAll})
+	c.fill("m", oracle{}, 200)
+	c.audit(func(a *fsm.AntiEntropy) { a.MaxReadConcurrency = 16 })
+	var mu sync.Mutex
+	reading, most := map[string]bool{}, 0
+	many := make(chan struct{})
+	var enough sync.Once
+	for id, n := range c.nodes {
+		n.Delay(func(r *http.Request) time.Duration {
+			if !strings.HasSuffix(r.URL.Path, "/documents/fetch") {
+				return 0
+			}
+			mu.Lock()
+			reading[id] = true
+			if most = max(most, len(reading)); most >= 6 {
+				enough.Do(func() { close(many) })
+			}
+			mu.Unlock()
+			select {
+			case <-many:
+			case <-time.After(5 * time.Second):
+			}
+			mu.Lock()
+			delete(reading, id)
+			mu.Unlock()
+			return 0
+		})
+	}
+	pass := c.compared("/_miroir/anti-entropy/run", "")
+	if most < 6 || pass.Mismatches != 0 || pass.Errors != 0 || pass.Progress.Done != 32 {
+		t.Errorf("%d nodes were read at once; pass %+v", most, pass)
+	}
+}
+
+// A comparison of one index, as after a foreign write, does not wait for the end of a pass over everything.
+func TestAComparisonDoesNotWaitForThePass(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	c.fill("m", oracle{}, 20)
+	c.fill("big", oracle{}, 20)
+	big := c.state.View().Index("big").NodeUID
+	reached, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	for _, n := range c.nodes {
+		n.Delay(func(r *http.Request) time.Duration {
+			if strings.HasSuffix(r.URL.Path, "/"+big+"/documents/fetch") {
+				once.Do(func() { close(reached) })
+				<-release
+			}
+			return 0
+		})
+	}
+	defer close(release)
+	c.audit(nil)
+	if status, answer := c.ask("POST", "/_miroir/anti-entropy/run", ""); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, answer)
+	}
+	<-reached
+	if audit := c.compared("/_miroir/anti-entropy/run", `{"index":"m"}`); audit.State != "succeeded" || audit.Mismatches != 0 {
+		t.Errorf("%+v", audit)
+	}
+}

@@ -40,9 +40,19 @@ func (s *Server) CheckSettings(ctx context.Context, index fsm.IndexID, id fsm.No
 	}
 	if missing {
 		check.Fingerprint = ""
+	} else {
+		check.Unmarked, err = lacksShardRule(present["filterableAttributes"])
 	}
 	check.NextVersion = ix.NextVersion
-	return check, nil
+	return check, err
+}
+
+func lacksShardRule(filterable json.RawMessage) (bool, error) {
+	var rules []json.RawMessage
+	if err := json.Unmarshal(filterable, &rules); err != nil {
+		return false, fmt.Errorf("read the node's filterableAttributes: %w", err)
+	}
+	return !slices.ContainsFunc(rules, namesShardField), nil
 }
 
 // compareSettings compares the settings that a node shows with those of the state. Only what the node shows and Miroir

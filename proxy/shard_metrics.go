@@ -12,7 +12,7 @@ import (
 // writeShardMetrics writes what a view says of shards and replicas, in Prometheus' text form. It is read from the view when it
 // is asked for, so that a node or state that is gone leaves nothing behind.
 func (s *Server) writeShardMetrics(w io.Writer, v *fsm.View) {
-	total, uncovered := s.coverage(v)
+	total, uncovered, _ := s.coverage(v)
 	fmt.Fprintf(w, "miroir_shard_coverage %d\nmiroir_degraded_shards_total %d\n", total-uncovered, uncovered)
 	shards := replicasByNode(v)
 	for _, id := range slices.Sorted(maps.Keys(v.Nodes)) {

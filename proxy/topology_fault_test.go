@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -55,4 +56,47 @@ func TestFullTargetDiskStopsTheMove(t *testing.T) {
 	if seen := c.streamed("m"); len(seen) != 50 {
 		t.Errorf("%d documents can be read after the move, want 50", len(seen))
 	}
+}
+
+// A node that is drained hangs: its copies are made anew elsewhere, nobody waits for it to delete what it has, and the job says
+// what it waits for. Red when a purge is tried on a node that does not answer: it holds the index's writes each time.
+func TestADrainOfAHungNodeHoldsNothingUp(t *testing.T) {
+	c := newRepairCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 4, spread: fsm.SpreadAuto}, workers.Repair{})
+	c.fill("m", oracle{}, 20)
+	id := c.holderOf("m")
+	node := c.state.View().Node(fsm.NodeID(id))
+	var deletions atomic.Int64
+	c.nodes[id].Fail(func(r *http.Request) *devnode.Fault {
+		if r.Method == http.MethodDelete {
+			deletions.Add(1)
+		}
+		return &devnode.Fault{DropBefore: true}
+	})
+	c.until("the node to be missed", func() bool {
+		c.server.Nodes().Get(node).Report(errors.New("hangs"))
+		return !c.server.Nodes().Get(node).Alive()
+	})
+	job := c.begun("POST", "/_miroir/nodes/"+id+"/drain", "")
+	c.until("its copies to be elsewhere", func() bool {
+		c.server.Nodes().Get(node).Report(errors.New("hangs"))
+		counts := c.replicas("m")
+		return counts[fsm.Active] == 2 && counts[fsm.Leaving] == 1
+	})
+	for range 100 {
+		c.server.Nodes().Get(node).Report(errors.New("hangs"))
+		succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1,"v":"x"}]`))
+	}
+	if n := deletions.Load(); n != 0 {
+		t.Errorf("%d deletions were sent to a node that does not answer", n)
+	}
+	got := c.admin("GET", "/_miroir/jobs/"+job, "", http.StatusOK)
+	if got["state"] != "running" || got["phase"] != "deleting" || !strings.Contains(fmt.Sprint(got["error"]), "miroir node remove "+id+" --force") {
+		t.Errorf("job: %v", got)
+	}
+	if !strings.Contains(c.warnings(), "node "+id+" does not answer: its copies are made anew elsewhere") {
+		t.Errorf("warnings: %s", c.warnings())
+	}
+	c.nodes[id].Fail(nil)
+	c.server.Nodes().Get(node).Report(nil)
+	c.ended(job)
 }

@@ -146,11 +146,7 @@ func groupShards(v *fsm.View, g fsm.GroupID) (total, active int, missing []strin
 				active++
 				continue
 			}
-			name := ix.UID
-			if !ix.Whole() {
-				name = fmt.Sprintf("%s/%d", ix.UID, slot)
-			}
-			missing = append(missing, name)
+			missing = append(missing, slotName(ix, slot))
 		}
 	}
 	return total, active, missing

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"miroir/fsm"
@@ -58,18 +59,45 @@ func (s *Server) topologyJob(v *fsm.View, job *fsm.Job, moves *fsm.Moves) jobVie
 	}
 	if job.State == fsm.JobRunning {
 		remaining := int64(moves.Remaining(job))
+		view.Phase = "moving"
+		view.Error = errorText(moveError(s.repairs()))
 		if job.Type == fsm.JobDrainNode || job.Type == fsm.JobRemoveNode {
-			remaining = int64(replicasByNode(v)[job.Node])
+			remaining = s.describeDrain(v, job.Node, &view)
 		}
 		view.Progress.Total = max(view.Progress.Total, remaining)
 		view.Progress.Done = view.Progress.Total - remaining
-		view.Phase = "moving"
-		view.Error = errorText(moveError(s.repairs()))
 		if v.Rebalance != fsm.RebalanceOn {
 			view.State = "paused"
 		}
 	}
 	return view
+}
+
+// describeDrain says how far a node is from being empty, and what is in the way; it returns how many replicas are left there.
+func (s *Server) describeDrain(v *fsm.View, id fsm.NodeID, view *jobView) int64 {
+	all, leaving := 0, 0
+	for _, ix := range v.Indexes {
+		for _, slots := range ix.Placement {
+			for _, replicas := range slots {
+				for _, replica := range replicas {
+					if replica.Node == id {
+						all++
+						if replica.State == fsm.Leaving {
+							leaving++
+						}
+					}
+				}
+			}
+		}
+	}
+	if all > 0 && all == leaving {
+		view.Phase = "deleting"
+	}
+	if !s.alive(v, id) {
+		text := fmt.Sprintf("node %s does not answer: its copies are made anew elsewhere, but are not deleted there. Bring it back, or `miroir node remove %s --force`", id, id)
+		view.Error = &text
+	}
+	return int64(all)
 }
 
 // moveError is why a move that an operation may wait for could not go on, "" for no reason.
@@ -113,8 +141,24 @@ func (s *Server) listJobs(v *fsm.View) []jobView {
 	return jobs
 }
 
+// unended reports that a job goes on, or will.
+func (j *jobView) unended() bool {
+	return slices.Contains([]string{"queued", "running", "paused"}, j.State)
+}
+
+// jobStates are the states that a job may be in.
+var jobStates = []string{"queued", "running", "paused", "succeeded", "failed", "canceled"}
+
+// handleListJobs lists the jobs of a ?type and in a ?state.
 func (s *Server) handleListJobs(w http.ResponseWriter, r *request) error {
-	jobs, err := page(r, s.listJobs(r.View), func(job jobView) string { return job.ID })
+	kind, state := r.URL.Query().Get("type"), r.URL.Query().Get("state")
+	if state != "" && !slices.Contains(jobStates, state) {
+		return miroirError(codeInvalidArgument, "`state` is one of %s, not `%s`.", strings.Join(jobStates, ", "), state)
+	}
+	matching := slices.DeleteFunc(s.listJobs(r.View), func(job jobView) bool {
+		return kind != "" && job.Type != kind || state != "" && job.State != state
+	})
+	jobs, err := page(r, matching, func(job jobView) string { return job.ID })
 	if err != nil {
 		return err
 	}

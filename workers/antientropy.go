@@ -13,6 +13,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"miroir/fsm"
 	"miroir/tasks"
@@ -41,13 +42,15 @@ type auditor struct {
 	// suspect is told of replicas that became stale because they differ.
 	suspect func([]fsm.ReplicaRef)
 
-	wake chan struct{}
+	wake    chan struct{}
+	details chan struct{} // its tokens are held by comparisons that have documents in memory
 
 	mu      sync.Mutex
 	began   time.Time // of the term
 	nextAt  time.Time // of the next pass
 	cursor  int       // where the next pass begins, when a pass does not take all shards
 	queue   []*audit  // waiting, oldest first
+	passing bool      // a pass over everything runs
 	audits  []*audit  // known, newest last
 	lastOne *audit    // the last pass that ended
 	clean   map[slotKey]time.Time
@@ -76,14 +79,16 @@ type auditMeter struct {
 }
 
 const (
-	maxAudits = 50   // kept for operators
-	maxQueued = 100  // waiting
-	maxKept   = 1000 // results of one audit
+	maxAudits   = 50   // kept for operators
+	maxQueued   = 100  // waiting
+	maxKept     = 1000 // results of one audit
+	maxAtOnce   = 256  // shards being compared,
+	maxDetailed = 4    // of which have documents in memory
 )
 
 func newAuditor(o Options) *auditor {
 	set := o.AntiEntropy.Metrics
-	a := &auditor{opts: o, wake: make(chan struct{}, 1), began: o.Now(), clean: map[slotKey]time.Time{}, suspect: func([]fsm.ReplicaRef) {}}
+	a := &auditor{opts: o, wake: make(chan struct{}, 1), details: make(chan struct{}, maxDetailed), began: o.Now(), clean: map[slotKey]time.Time{}, suspect: func([]fsm.ReplicaRef) {}}
 	a.meter.scanned = set.GetOrCreateCounter("miroir_antientropy_shards_scanned_total")
 	a.meter.mismatches = set.GetOrCreateCounter("miroir_antientropy_mismatches_found_total")
 	a.meter.repaired = set.GetOrCreateCounter("miroir_antientropy_docs_repaired_total")
@@ -100,23 +105,54 @@ func ParseSchedule(text string) (time.Duration, error) {
 	return interval, nil
 }
 
-// run works on audits until ctx ends.
+// run works on audits until ctx ends. A pass over everything takes its time: those over a part do not wait for it.
 func (a *auditor) run(ctx context.Context) {
+	var working sync.WaitGroup
+	defer working.Wait()
 	for ctx.Err() == nil {
 		a.schedule()
-		if job := a.next(); job != nil {
+		switch job := a.next(); {
+		case job == nil:
+			a.wait(ctx)
+		case job.everything():
+			working.Go(func() {
+				a.work(ctx, job)
+				a.passDone()
+			})
+		default:
 			a.work(ctx, job)
-			continue
 		}
-		timer := time.NewTimer(a.opts.AntiEntropy.Poll)
-		select {
-		case <-timer.C:
-		case <-a.wake:
-		case <-ctx.Done():
-		}
-		timer.Stop()
 	}
 }
+
+// wait waits until there may be something to do.
+func (a *auditor) wait(ctx context.Context) {
+	timer := time.NewTimer(a.opts.AntiEntropy.Poll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-a.wake:
+	case <-ctx.Done():
+	}
+}
+
+func (a *auditor) ring() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// passDone lets the next pass over everything begin.
+func (a *auditor) passDone() {
+	a.mu.Lock()
+	a.passing = false
+	a.mu.Unlock()
+	a.ring()
+}
+
+// everything reports a pass that is not limited to an index.
+func (j *audit) everything() bool { return j.clean && j.request.Index == 0 }
 
 // schedule enqueues a pass when its time has come.
 func (a *auditor) schedule() {
@@ -132,7 +168,7 @@ func (a *auditor) schedule() {
 	if a.lastOne != nil {
 		since = a.lastOne.status.StartedAt
 	}
-	if a.nextAt = since.Add(interval); !a.opts.Now().Before(a.nextAt) {
+	if a.nextAt = since.Add(interval); !a.opts.Now().Before(a.nextAt) && !a.passing && !slices.ContainsFunc(a.queue, (*audit).everything) {
 		a.enqueue(a.pass(tasks.AuditRequest{}))
 	}
 }
@@ -153,10 +189,7 @@ func (a *auditor) enqueue(job *audit) string {
 	if len(a.audits) > maxAudits {
 		a.audits = slices.Delete(a.audits, 0, len(a.audits)-maxAudits)
 	}
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
+	a.ring()
 	return job.status.ID
 }
 
@@ -181,14 +214,17 @@ func (a *auditor) startVerify(request tasks.AuditRequest) (string, error) {
 	return a.enqueue(&audit{request: request, status: tasks.Audit{Type: "verify"}}), nil
 }
 
+// next is the oldest audit that may begin, nil for none. Only one pass over everything runs at a time.
 func (a *auditor) next() *audit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.queue) == 0 {
+	at := slices.IndexFunc(a.queue, func(job *audit) bool { return !job.everything() || !a.passing })
+	if at < 0 {
 		return nil
 	}
-	job := a.queue[0]
-	a.queue = a.queue[1:]
+	job := a.queue[at]
+	a.queue = slices.Delete(a.queue, at, at+1)
+	a.passing = a.passing || job.everything()
 	return job
 }
 
@@ -207,15 +243,43 @@ func (a *auditor) work(ctx context.Context, job *audit) {
 		nodes = append(nodes, id)
 	}
 	reader := &copyReader{pace: newPacer(nodes, config.MaxReadConcurrency, percent), pageSize: max(config.FingerprintBatchSize, 1)}
-	strays := map[jobKey]bool{}
+	var comparing errgroup.Group
+	comparing.SetLimit(atOnce(view))
+	strays := &strayLook{seen: map[jobKey]bool{}}
 	for _, key := range slots {
 		if ctx.Err() != nil {
 			break
 		}
-		a.compare(ctx, job, reader, key)
-		a.clearStrays(ctx, job, key.index, strays)
+		comparing.Go(func() error {
+			a.compare(ctx, job, reader, key)
+			a.clearStrays(ctx, job, key.index, strays)
+			return nil
+		})
 	}
+	_ = comparing.Wait() // what went wrong is in the results
 	a.end(ctx, job, full)
+}
+
+// atOnce is how many shards are compared at once: as many as find nodes of their own, so that a pass over a thousand nodes
+// takes as long as the fullest of them, not as long as all of them one after another. The pacer bounds what that costs.
+func atOnce(view *fsm.View) int {
+	copies := max(view.Config.ReplicationFactor, 1) * max(len(view.Groups), 1)
+	return min(max(len(view.Nodes)/copies, 1), maxAtOnce)
+}
+
+// strayLook notes where strays were looked for.
+type strayLook struct {
+	mu   sync.Mutex
+	seen map[jobKey]bool // guarded by mu
+}
+
+// first reports that nobody has asked for the key before.
+func (l *strayLook) first(key jobKey) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := l.seen[key]
+	l.seen[key] = true
+	return !seen
 }
 
 // slots lists what an audit compares, and whether a pass went through everything that it began with.
@@ -253,7 +317,7 @@ func (a *auditor) compare(ctx context.Context, job *audit, reader *copyReader, k
 	hold := time.Duration(a.opts.Cluster.View().Config.Rebalancer.WriteHoldMaxMs) * time.Millisecond
 	c := &comparison{
 		opts: a.opts, reader: reader, maxHold: cmp.Or(hold, 2*time.Second), request: job.request, index: key.index, slot: key.slot, clean: clean,
-		suspect: a.suspect,
+		suspect: a.suspect, turn: a.details,
 	}
 	c.run(ctx)
 	if ctx.Err() != nil {
@@ -274,7 +338,7 @@ func (a *auditor) compare(ctx context.Context, job *audit, reader *copyReader, k
 
 // clearStrays deletes documents from a node that no shard filter finds: somebody wrote them to a node directly. Those of an
 // index that lives whole are compared like any other.
-func (a *auditor) clearStrays(ctx context.Context, job *audit, index fsm.IndexID, seen map[jobKey]bool) {
+func (a *auditor) clearStrays(ctx context.Context, job *audit, index fsm.IndexID, look *strayLook) {
 	view := a.opts.Cluster.View()
 	ix := view.Indexes[index]
 	if ix == nil || ix.Whole() || ix.Deleting {
@@ -282,10 +346,9 @@ func (a *auditor) clearStrays(ctx context.Context, job *audit, index fsm.IndexID
 	}
 	for _, id := range ix.Nodes(fsm.Active) {
 		n := view.Node(id)
-		if seen[jobKey{index, id}] || n == nil || !a.opts.Nodes.Get(n).Alive() {
+		if n == nil || !a.opts.Nodes.Get(n).Alive() || !look.first(jobKey{index, id}) {
 			continue
 		}
-		seen[jobKey{index, id}] = true
 		if err := a.clearStraysOn(ctx, job, ix, n); err != nil && ctx.Err() == nil {
 			a.opts.Logger.Warn("documents without a shard not looked for", "index", ix.UID, "node_id", id, "error", err)
 		}
@@ -375,7 +438,18 @@ func (j *audit) copy() tasks.Audit {
 	defer j.mu.Unlock()
 	status := j.status
 	status.Results = slices.Clone(status.Results)
+	slices.SortStableFunc(status.Results, func(x, y tasks.ShardAudit) int {
+		return cmp.Or(cmp.Compare(x.Index, y.Index), cmp.Compare(shardNumber(x), shardNumber(y)))
+	})
 	return status
+}
+
+// shardNumber orders what is not about a shard first.
+func shardNumber(r tasks.ShardAudit) int64 {
+	if r.Shard == nil {
+		return -1
+	}
+	return int64(*r.Shard)
 }
 
 // find returns an audit by its id.

@@ -32,6 +32,8 @@ type comparison struct {
 	key     string // primary key
 	clean   time.Time
 
+	turn chan struct{} // its tokens are for those that have documents in memory: many shards are compared at once
+
 	copies []*comparedCopy
 	result tasks.ShardAudit
 	// suspect is told of replicas right before they become stale; stale counts them.
@@ -49,6 +51,7 @@ type comparedCopy struct {
 }
 
 const (
+	maxInMemory   = 200_000 // digests of documents, of all copies of a shard
 	maxCandidates = 100_000 // documents looked at for the second time
 	maxHeld       = 5_000   // documents looked at while writes are held
 	maxListed     = 1_000   // documents listed in the result
@@ -76,9 +79,19 @@ func (c *comparison) compare(ctx context.Context) error {
 		c.result.Equal, c.result.Note = true, noteOneCopy
 		return nil
 	}
-	candidates, err := c.firstLook(ctx)
-	if err != nil || candidates == nil {
+	bad, equal, err := c.firstLook(ctx)
+	if err != nil || equal {
 		c.result.Equal = err == nil
+		return err
+	}
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-c.turn }()
+	candidates, err := c.candidates(ctx, c.some(bad))
+	if err != nil {
 		return err
 	}
 	if err := c.barrier(ctx); err != nil {
@@ -139,20 +152,20 @@ func (c *comparison) each(do func(*comparedCopy) error) error {
 	return errors.Join(failed...)
 }
 
-// firstLook returns the ids that may differ, nil for none.
-func (c *comparison) firstLook(ctx context.Context) ([]string, error) {
+// firstLook returns the buckets that differ; equal: none do.
+func (c *comparison) firstLook(ctx context.Context) (bad bucketSet, equal bool, err error) {
 	if c.request.Depth == tasks.DepthCounts {
 		equal, err := c.compareCounts(ctx)
 		if err != nil || equal {
-			return nil, err
+			return bad, equal, err
 		}
 	}
-	err := c.each(func(copied *comparedCopy) (err error) {
+	err = c.each(func(copied *comparedCopy) (err error) {
 		copied.print, err = c.reader.print(ctx, copied.copyNode, c.key, c.filter)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return bad, false, err
 	}
 	prints := make([]*fingerprint, len(c.copies))
 	c.result.Copies = nil
@@ -162,11 +175,8 @@ func (c *comparison) firstLook(ctx context.Context) ([]string, error) {
 			Node: copied.ref.Node, Group: copied.ref.Group, Documents: copied.print.documents, Digest: digestText(copied.print.root()),
 		})
 	}
-	bad, none := differing(prints)
-	if none {
-		return nil, nil
-	}
-	return c.candidates(ctx, bad)
+	bad, equal = differing(prints)
+	return bad, equal, nil
 }
 
 func (c *comparison) compareCounts(ctx context.Context) (equal bool, err error) {
@@ -183,7 +193,26 @@ func (c *comparison) compareCounts(ctx context.Context) (equal bool, err error) 
 	return equal, err
 }
 
-// candidates are the ids in bad buckets that copies have otherwise. It is never nil without an error.
+// some are as many of the bad buckets as may be in memory with their documents, at least one. A copy that is found wrong is
+// made equal as a whole, and what is wrong elsewhere is left to the next pass.
+func (c *comparison) some(bad bucketSet) bucketSet {
+	documents := int64(0)
+	for _, copied := range c.copies {
+		documents += copied.print.documents
+	}
+	perBucket, taken := documents/numBuckets, int64(0)
+	for i := range bad {
+		if bad[i] && taken > 0 && taken+perBucket > maxInMemory {
+			bad[i] = false
+		}
+		if bad[i] {
+			taken += max(perBucket, 1)
+		}
+	}
+	return bad
+}
+
+// candidates are the ids in bad buckets that copies have otherwise.
 func (c *comparison) candidates(ctx context.Context, bad bucketSet) ([]string, error) {
 	found := make([]map[string]xxh3.Uint128, len(c.copies))
 	err := c.each(func(copied *comparedCopy) (err error) {
@@ -193,7 +222,7 @@ func (c *comparison) candidates(ctx context.Context, bad bucketSet) ([]string, e
 	if err != nil {
 		return nil, err
 	}
-	ids := []string{}
+	var ids []string
 	for _, id := range union(found) {
 		if documents := contentsOf(found, id); !documents.allSame() && len(ids) < maxCandidates {
 			ids = append(ids, id)

@@ -130,6 +130,9 @@ func (d *driftCheck) check(ctx context.Context, key driftKey) {
 	if r.read(ctx); r.last != nil && r.last.Equal() {
 		d.good(key)
 	}
+	if r.last != nil && (r.last.Missing() || r.last.Unmarked) && d.lost(ctx, key) {
+		return
+	}
 	if !r.differs() || r.busy(ctx) {
 		return
 	}
@@ -141,6 +144,15 @@ func (d *driftCheck) check(ctx context.Context, key driftKey) {
 	if d.opts.Cluster.View().Config.SettingsDrift.AutoRepair {
 		d.repair(ctx, key, r.last)
 	}
+}
+
+// lost reports that the node has lost the index, whose replicas there are stale now.
+func (d *driftCheck) lost(ctx context.Context, key driftKey) bool {
+	lost, err := (&lostIndex{opts: d.opts, index: key.index, node: key.node}).check(ctx)
+	if err != nil && ctx.Err() == nil {
+		d.opts.Logger.Warn("not known whether a node lost an index", "node_id", key.node, "index_id", key.index, "error", err)
+	}
+	return lost
 }
 
 // good says that a node was found to have the right settings.

@@ -23,13 +23,15 @@ type foreignWatch struct {
 	verify func(tasks.AuditRequest) (string, error)
 	// cursors are the task uids up to which nodes were looked at; only run uses it.
 	cursors map[fsm.NodeID]int64
+	// doubts are tasks that took an index away and may have been Miroir's own, until their end; only run uses it.
+	doubts map[fsm.NodeID][]node.Task
 
 	mu    sync.Mutex
 	found map[fsm.NodeID]*tasks.ForeignTasks // guarded by mu
 }
 
 func newForeignWatch(o Options, verify func(tasks.AuditRequest) (string, error)) *foreignWatch {
-	return &foreignWatch{opts: o, set: o.AntiEntropy.Metrics, verify: verify, cursors: map[fsm.NodeID]int64{}, found: map[fsm.NodeID]*tasks.ForeignTasks{}}
+	return &foreignWatch{opts: o, set: o.AntiEntropy.Metrics, verify: verify, cursors: map[fsm.NodeID]int64{}, doubts: map[fsm.NodeID][]node.Task{}, found: map[fsm.NodeID]*tasks.ForeignTasks{}}
 }
 
 // run looks until ctx ends, as often as nodes are checked. A node without new tasks costs one small request.
@@ -68,9 +70,64 @@ func (f *foreignWatch) run(ctx context.Context) {
 				continue
 			}
 			f.cursors[o.node.ID] = o.newest
-			f.note(view, o.node, o.tasks)
+			sure := slices.DeleteFunc(slices.Clone(o.tasks), func(task node.Task) bool { return task.Doubtful() })
+			f.doubt(o.node.ID, o.tasks)
+			f.note(view, o.node, append(sure, f.resolve(ctx, view, o.node)...))
 		}
 	}
+}
+
+// maxDoubts bounds the doubtful tasks of a node; the drift check looks after what is left out.
+const maxDoubts = 1000
+
+// doubt keeps the doubtful ones of tasks until they have ended.
+func (f *foreignWatch) doubt(id fsm.NodeID, list []node.Task) {
+	for _, task := range list {
+		if task.Doubtful() && task.IndexUID != nil && len(f.doubts[id]) < maxDoubts {
+			f.doubts[id] = append(f.doubts[id], task)
+		}
+	}
+}
+
+// resolve looks what doubtful tasks that have ended did, and returns those that took an index away which must be there.
+func (f *foreignWatch) resolve(ctx context.Context, view *fsm.View, n *fsm.Node) (foreign []node.Task) {
+	var left []node.Task
+	for _, task := range f.doubts[n.ID] {
+		ix := indexOnNodes(view, *task.IndexUID)
+		if ix == nil {
+			continue
+		}
+		if _, held := heldShards(ix, n.ID); !held {
+			continue // Miroir's own: what left, or is filled anew
+		}
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		now, err := f.opts.Nodes.Get(n).Tasks(asking, []uint32{task.UID})
+		cancel()
+		if err != nil || len(now) == 1 && !now[0].Finished() {
+			left = append(left, task)
+			continue
+		}
+		lost, err := (&lostIndex{opts: f.opts, index: ix.ID, node: n.ID, deleted: true}).check(ctx)
+		switch {
+		case err != nil:
+			f.opts.Logger.Warn("not known whether a node lost an index", "node_id", n.ID, "index", ix.UID, "error", err)
+			left = append(left, task)
+		case lost:
+			foreign = append(foreign, task)
+		}
+	}
+	f.doubts[n.ID] = left
+	return foreign
+}
+
+// indexOnNodes is the index of that name on the nodes, nil for none.
+func indexOnNodes(view *fsm.View, nodeUID string) *fsm.Index {
+	for _, ix := range view.Indexes {
+		if ix.NodeUID == nodeUID && !ix.Deleting {
+			return ix
+		}
+	}
+	return nil
 }
 
 // note counts and reports foreign tasks and has the indexes concerned compared.

@@ -300,8 +300,8 @@ func (r *rebalancer) purge(ctx context.Context, moves *fsm.Moves, view *fsm.View
 		return
 	}
 	for _, step := range moves.Steps {
-		if step.Kind != fsm.StepPurge || !r.ripe(step.ReplicaRef) {
-			continue
+		if step.Kind != fsm.StepPurge || !r.ripe(step.ReplicaRef) || !r.reachable(view, step.Node) {
+			continue // those on a node that is gone go with it, or when it is back
 		}
 		key := jobKey{step.Index, step.Node}
 		r.mu.Lock()
@@ -314,6 +314,12 @@ func (r *rebalancer) purge(ctx context.Context, moves *fsm.Moves, view *fsm.View
 			r.purges.Go(func() { r.purgeOne(ctx, key) })
 		}
 	}
+}
+
+// reachable reports that a node answers: one that does not would hold up the writes of every index that leaves it.
+func (r *rebalancer) reachable(view *fsm.View, id fsm.NodeID) bool {
+	n := view.Node(id)
+	return n != nil && n.State != fsm.NodeFailed && r.opts.Nodes.Get(n).Alive()
 }
 
 // noteLeaving notes the replicas of the view that leave; it returns when all pods have heard of it, which is when their

@@ -40,14 +40,29 @@ const (
 	RepairMark = "repair-"
 )
 
-// IsForeign reports a task that changes documents or indexes and was not created by Miroir. Tasks that carry no mark when
-// Miroir creates them are not told apart.
+// IsForeign reports a task that changes documents or indexes and was not created by Miroir, or, where it is Doubtful, may
+// not have been.
 func (t *Task) IsForeign() bool {
 	switch t.Type {
 	case "indexSwap":
 		return true // Miroir swaps names, not indexes
+	case "indexDeletion", "indexUpdate":
+		return t.Doubtful()
 	case "documentAdditionOrUpdate", "documentDeletion", "documentEdition":
 		return !strings.HasPrefix(t.CustomMetadata, WriteMark) && !strings.HasPrefix(t.CustomMetadata, RepairMark)
+	}
+	return false
+}
+
+// Doubtful reports a task that takes an index away. Deletions carry no mark whoever asked for them: Miroir deletes the indexes
+// of clients, and those of replicas that leave.
+func (t *Task) Doubtful() bool {
+	switch t.Type {
+	case "indexDeletion":
+		return true
+	case "indexUpdate":
+		var details struct{ NewIndexUID *string }
+		return json.Unmarshal(t.Details, &details) == nil && details.NewIndexUID != nil // else a primary key
 	}
 	return false
 }
@@ -145,9 +160,10 @@ func (c *Client) EachTask(ctx context.Context, nodeUID string, after int64, visi
 }
 
 // foreignKinds are the types of tasks that IsForeign looks at.
-const foreignKinds = writeKinds + ",indexSwap"
+const foreignKinds = writeKinds + ",indexSwap,indexDeletion,indexUpdate"
 
-// WrittenDirectly reports whether the node has a task of an index, enqueued after a time, that Miroir did not create.
+// WrittenDirectly reports whether the node has a task of an index, enqueued after a time, that Miroir did not create. Of a
+// replica that is in sync since then Miroir deletes nothing.
 func (c *Client) WrittenDirectly(ctx context.Context, nodeUID string, since time.Time) (bool, error) {
 	query := url.Values{
 		"types": {foreignKinds}, "indexUids": {nodeUID}, "limit": {"200"}, "afterEnqueuedAt": {since.UTC().Format(time.RFC3339Nano)},
