@@ -148,7 +148,7 @@ func (t *censusTaking) ask(ctx context.Context, call Call, q *censusQuery, query
 	if err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.s.opts.SearchTimeout)
+	ctx, cancel := t.s.inTime(ctx, t.view, t.ix, call)
 	defer cancel()
 	response, err := t.s.exchange(ctx, t.s.nodes.Client(t.view, call.Node), node.Request{
 		Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json", Header: proxyHeader,

@@ -227,15 +227,16 @@ const nearlySemantic = 0.9999
 // askFor asks the nodes of answers for hits in a form, among them those that have one of some values of the distinct field.
 // Losses are noted; what is not found then is missing.
 func (f *federated) askFor(ctx context.Context, answers []*federatedAnswer, form hitForm, values []string) [][]hit {
-	ctx, cancel := context.WithTimeout(ctx, f.s.readTimeout(f.view))
-	defer cancel()
 	uid := f.multi.Queries[form.query].IndexUID
 	lists := make([][]hit, len(answers))
 	eachAtOnce(len(answers), func(i int) {
 		part := answers[i].part
-		if _, asked := part.calls[uid]; !asked {
+		call, asked := part.calls[uid]
+		if !asked {
 			return
 		}
+		ctx, cancel := f.s.inTime(ctx, f.view, f.indexes[uid], call)
+		defer cancel()
 		var err error
 		lists[i], err = f.askAlone(ctx, part, form.query, tasks.NoField, func(m *meili.MultiSearch) {
 			query := &m.Queries[0]
@@ -254,7 +255,7 @@ func (f *federated) askFor(ctx context.Context, answers []*federatedAnswer, form
 			m.Federation.Offset, m.Federation.Limit = new(0), new(settingsOf(f.indexes[uid]).MaxTotalHits())
 		})
 		if err != nil {
-			f.lost[uid].note(part.calls[uid], err)
+			f.lost[uid].note(call, err)
 		}
 	})
 	return lists

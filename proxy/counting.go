@@ -59,7 +59,7 @@ func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+	ctx, cancel := q.s.inTime(ctx, q.view, q.ix, call)
 	defer cancel()
 	response, err := q.s.exchange(ctx, q.s.nodes.Client(q.view, call.Node), node.Request{
 		Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json",

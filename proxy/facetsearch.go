@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy/node"
 )
@@ -40,39 +41,59 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	}
 	plan := s.planRequest(r.View, ix, atLeastOne(narrow(query.Filter, ix, r.View.Config.QueryPlanner)), seedOf(ix.UID, query.FacetName, deref(query.Q)))
 	plan.pinTo(pin)
-	got, err := scatter(r.Context(), s, plan, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
+	for {
+		q := s.newSearch(r.View, ix, query.Search())
+		q.lost = &losses{}
+		answer, missing, err := q.searchFacet(r.Context(), plan, query)
+		if err != nil {
+			return shownError(err, ix)
+		}
+		if others, ok := plan.withoutLost(q.lost, len(missing)); ok && r.Context().Err() == nil { // done again, like runWhole
+			s.meter.retries.Inc()
+			plan = others
+			continue
+		}
+		if len(q.lost.calls) > 0 {
+			missing = q.lost.shards(missing)
+			if err := s.judgeMissing(r.View, missing, 1, nil); err != nil {
+				return err
+			}
+		}
+		markMissing(w.Header(), "", missing)
+		writeRawJSON(w, http.StatusOK, answer)
+		return nil
+	}
+}
+
+// searchFacet answers a facet search; what nodes did not answer in its further rounds is in q.lost.
+func (q *search) searchFacet(ctx context.Context, plan planRequest, query *meili.FacetSearch) ([]byte, []fsm.ShardID, error) {
+	got, err := scatter(ctx, q.s, plan, func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
 		part := *query
 		part.Filter = withShards(query.Filter, call.filterShards())
 		body, err := marshal(part)
 		if err != nil {
 			return nil, err
 		}
-		return s.forward(node.Request{
-			Method: "POST", Path: "/indexes/" + ix.NodeUID + "/facet-search", Body: body, ContentType: "application/json",
+		return q.s.forward(node.Request{
+			Method: "POST", Path: "/indexes/" + q.ix.NodeUID + "/facet-search", Body: body, ContentType: "application/json",
 		})(ctx, c, call)
 	})
 	if err != nil {
-		return shownError(err, ix)
+		return nil, nil, err
 	}
-	if len(got.Answers) == 1 && (ix.Whole() || !listsByCount(settingsOf(ix))) {
-		markMissing(w.Header(), "", got.Missing)
-		writeRawJSON(w, http.StatusOK, got.Answers[0].Value)
-		return nil
+	if len(got.Answers) == 1 && (q.ix.Whole() || !listsByCount(q.settings)) {
+		return got.Answers[0].Value, got.Missing, nil
 	}
-	q := s.newSearch(r.View, ix, query.Search())
-	q.lost = &losses{}
 	parts := readFacetHits(got.Answers, query.FacetName)
 	maxValues := q.settings.MaxValuesPerFacet()
 	if q.settings.FacetSort(query.FacetName) == "count" {
-		q.recount(r.Context(), callsOf(got.Answers), parts, query.FacetName, maxValues, false)
+		q.recount(ctx, callsOf(got.Answers), parts, query.FacetName, maxValues, false)
 	}
 	sum := sumFacets(parts)
-	q.respellAll(r.Context(), callsOf(got.Answers), parts, sum)
-	values := q.withoutDuplicates(r.Context(), plan, query, sum.values[query.FacetName])
-	markMissing(w.Header(), "", q.lost.shards(got.Missing))
+	q.respellAll(ctx, callsOf(got.Answers), parts, sum)
+	values := q.withoutDuplicates(ctx, plan, query, sum.values[query.FacetName])
 	sortFacetHits(values, query, q.settings.FacetSort(query.FacetName))
-	writeRawJSON(w, http.StatusOK, facetSearchAnswer(values[:min(len(values), maxValues)], query, got.Answers))
-	return nil
+	return facetSearchAnswer(values[:min(len(values), maxValues)], query, got.Answers), got.Missing, nil
 }
 
 // withoutDuplicates counts values that a facet search found as one server does when the index has a distinct attribute: it

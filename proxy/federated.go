@@ -322,33 +322,35 @@ func (f *federated) askHedged(ctx context.Context, p federatedPart) ([]*federate
 		return nil, err
 	}
 	started := time.Now()
-	answers, hedged, err := race(ctx, f.s.hedgeOf(any, p.node), to(p), func() []part[*federatedAnswer] {
-		plans := map[string]Plan{}
-		for uid, call := range p.calls {
-			plan, ok := hedgePlan(f.requests[uid], call)
-			if !ok {
-				return nil
-			}
-			plans[uid] = plan
-		}
-		instead := f.partsOf(plans)
-		markLone(instead, p.lone)
-		for i := range instead {
-			instead[i].only = instead[i].only && p.only
-		}
-		if !f.s.allowHedge(any, len(instead)) {
-			return nil
-		}
-		var asks []part[*federatedAnswer]
-		for _, substitute := range instead {
+	when := f.s.hedgeOf(any, p.node)
+	answers, hedged, err := race(ctx, when, to(p), func(ctx context.Context) (asks []part[*federatedAnswer], _ error) {
+		for _, substitute := range instead(ctx, f.s, any, p.node, when, func(silent bool) []federatedPart { return f.hedgeParts(p, silent) }) {
 			asks = append(asks, to(substitute))
 		}
-		return asks
+		return asks, nil
 	})
 	if hedged {
 		f.s.selector.observe(f.s.nodes.Client(f.view, p.node), time.Since(started), false) // it would have taken longer still
 	}
 	return answers, err
+}
+
+// hedgeParts are what other nodes that are well would be asked instead of a part, nil when they cannot answer all of it.
+func (f *federated) hedgeParts(p federatedPart, silent bool) []federatedPart {
+	plans := map[string]Plan{}
+	for uid, call := range p.calls {
+		plan, ok := f.s.hedgePlan(f.requests[uid], call, silent)
+		if !ok {
+			return nil
+		}
+		plans[uid] = plan
+	}
+	parts := f.partsOf(plans)
+	markLone(parts, p.lone)
+	for i := range parts {
+		parts[i].only = parts[i].only && p.only
+	}
+	return parts
 }
 
 // awaitSession waits until a node has what the session wrote to each of its indexes.

@@ -13,7 +13,8 @@ import (
 )
 
 // hedger asks other replicas when a node takes longer than it mostly does. A pod-wide budget keeps it from making things
-// worse when every node is slow.
+// worse when every node is slow. A node from which nothing comes at all is not slow but away: others are asked instead of it
+// whatever the budget says, and whether hedging is on or not.
 type hedger struct {
 	// budget are substitute requests that may be sent, in millionths: each node request adds a share of one.
 	budget atomic.Int64
@@ -60,13 +61,21 @@ func (h *hedger) spend(n int) bool {
 	return true
 }
 
+// firstLook is how long a node may take before it is asked whether it is there, where nothing is known of its speed.
+const firstLook = 100 * time.Millisecond
+
 // hedgeOf says when a request to a node is hedged.
 func (s *Server) hedgeOf(r planRequest, id fsm.NodeID) hedge {
-	if r.hedges == nil {
-		return hedge{}
-	}
 	known := s.selector.current.Load()
-	return hedge{hedgeTrigger(r.View.Config.Hedging, known, id), known.of(id).p95, s.hedger.meter}
+	h := hedge{trigger: firstLook, expected: known.of(id).p95, meter: s.hedger.meter}
+	if known == nil || known.typicalP95 == 0 {
+		return h
+	}
+	h.usual = known.usualP95(id)
+	if c := r.View.Config.Hedging; r.hedges != nil {
+		h.trigger = max(time.Duration(float64(h.usual)*c.P95TriggerMultiplier), time.Duration(c.MinTriggerMs)*time.Millisecond)
+	}
+	return h
 }
 
 // isElsewhere reports whether another node has what a call asks for in sync, as far as one shard tells: without any there
@@ -82,24 +91,27 @@ func (c Call) isElsewhere(ix *fsm.Index) bool {
 	return false
 }
 
-// hedgeTrigger is how long a node may take before other replicas are asked too, 0 for ever.
-func hedgeTrigger(c fsm.Hedging, known *scores, id fsm.NodeID) time.Duration {
-	if !c.Enabled || known == nil || known.typicalP95 == 0 {
-		return 0
+// usualP95 is the p95 that is expected of a node, at most slowestOwnP95 medians. Call where typicalP95 is known.
+func (s *scores) usualP95(id fsm.NodeID) time.Duration {
+	limit := slowestOwnP95 * s.typicalP95
+	if p95 := s.of(id).p95; p95 != 0 {
+		return min(p95, limit)
 	}
-	p95 := known.of(id).p95
-	if limit := slowestOwnP95 * known.typicalP95; p95 == 0 || p95 > limit {
-		p95 = limit
-	}
-	return max(time.Duration(float64(p95)*c.P95TriggerMultiplier), time.Duration(c.MinTriggerMs)*time.Millisecond)
+	return limit
 }
 
 // hedgePlan is the plan for what one call would answer on other nodes that are well, of the same group first. ok is false
-// when they cannot answer all of it.
-func hedgePlan(r planRequest, call Call) (plan Plan, ok bool) {
+// when they cannot answer all of it. For a silent node any group will do, and nodes are well that do not keep others waiting:
+// when all hang it would only be asked for more.
+func (s *Server) hedgePlan(r planRequest, call Call, silent bool) (plan Plan, ok bool) {
 	own := r.View.Nodes[call.Node].Group
 	groups := []fsm.GroupID{own}
-	if r.View.Config.Hedging.CrossGroupFallback {
+	if silent {
+		r.Alive = func(id fsm.NodeID) bool {
+			return s.alive(r.View, id) && !s.nodes.Client(r.View, id).IsQuiet(time.Now())
+		}
+	}
+	if silent || r.View.Config.Hedging.CrossGroupFallback {
 		for _, g := range r.groups() {
 			if g != own {
 				groups = append(groups, g)
@@ -117,9 +129,34 @@ func hedgePlan(r planRequest, call Call) (plan Plan, ok bool) {
 	return plan, len(plan.Calls) > 0 && len(plan.Missing) == 0
 }
 
-// allow reports whether n substitute requests may be sent for one more hedge of a query.
+// instead returns what is asked of others while a node is late, nothing when that is not to be. plan says what that would be,
+// for a silent node or one that is only late. Where hedges are not allowed any more it waits until the node is silent: then they
+// cost nothing, for they are all that is asked in effect. ctx ends the wait.
+func instead[C any](ctx context.Context, s *Server, r planRequest, id fsm.NodeID, h hedge, plan func(silent bool) []C) []C {
+	if r.hedges != nil {
+		if calls := plan(false); len(calls) > 0 && s.allowHedge(r, len(calls)) {
+			return calls
+		}
+	}
+	client := s.nodes.Client(r.View, id)
+	for client != nil && client.AwaitSilence(ctx, h.usual) {
+		if calls := plan(true); len(calls) > 0 {
+			s.log.Debug("a node is silent: others are asked for what it holds", "node_id", id)
+			return calls
+		}
+		if !sleep(ctx, silentPause) {
+			break
+		}
+	}
+	return nil
+}
+
+// silentPause is the time between two looks whether others have become well while a node is silent.
+const silentPause = 20 * time.Millisecond
+
+// allowHedge reports whether n substitute requests may be sent for one more hedge of a query.
 func (s *Server) allowHedge(r planRequest, n int) bool {
-	if r.hedges == nil || r.hedges.Add(1) > int32(r.View.Config.Hedging.MaxHedgesPerQuery) {
+	if r.hedges.Add(1) > int32(r.View.Config.Hedging.MaxHedgesPerQuery) {
 		return false
 	}
 	if !s.hedger.spend(n) {
@@ -145,14 +182,15 @@ const (
 // hedge says when a request is hedged. The zero value is never.
 type hedge struct {
 	trigger  time.Duration // 0: never
-	expected time.Duration // what the node takes when it is slow
+	expected time.Duration // what the node takes when it is slow, 0 unknown
+	usual    time.Duration // the same, bounded by what the others take
 	meter    func() *hedgeMeter
 }
 
 // race runs first and, when it takes longer than h.trigger, all that others returns beside it. The answer is either first's
 // alone or those of all substitutes, never a mix, for then shards would count twice or not at all; the losers are canceled.
-// others may return nothing. The error is first's.
-func race[T any](ctx context.Context, h hedge, first part[T], others func() []part[T]) (answers []T, hedged bool, err error) {
+// others may wait, until its context ends, and return nothing, or an error that ends first. The error is first's.
+func race[T any](ctx context.Context, h hedge, first part[T], others func(context.Context) ([]part[T], error)) (answers []T, hedged bool, err error) {
 	if h.trigger == 0 {
 		answer, err := first(ctx)
 		return []T{answer}, false, err
@@ -161,13 +199,17 @@ func race[T any](ctx context.Context, h hedge, first part[T], others func() []pa
 	defer cancelFirst(nil)
 	otherCtx, cancelOthers := context.WithCancelCause(ctx)
 	defer cancelOthers(errHedged)
+	late, endWait := context.WithCancel(otherCtx)
 	var winner atomic.Int32
 	var substituted []T
 	done := make(chan struct{})
 	started := time.Now()
 	timer := time.AfterFunc(h.trigger, func() { // ends with its requests, which otherCtx ends at the latest
 		defer close(done)
-		parts := others()
+		parts, err := others(late)
+		if err != nil {
+			cancelFirst(err)
+		}
 		if len(parts) == 0 {
 			return
 		}
@@ -182,6 +224,7 @@ func race[T any](ctx context.Context, h hedge, first part[T], others func() []pa
 		h.meter().saved.Update(max(0, h.expected-time.Since(started)).Seconds())
 	})
 	answer, err := first(firstCtx)
+	endWait()
 	if err == nil && winner.CompareAndSwap(undecided, original) {
 		timer.Stop()
 		return []T{answer}, false, nil

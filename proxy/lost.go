@@ -46,16 +46,22 @@ func (q *search) runWhole(ctx context.Context, request planRequest) (*searchAnsw
 		if err != nil || len(q.lost.calls) == 0 || ctx.Err() != nil {
 			return answer, missing, err
 		}
-		others := request
-		for _, call := range q.lost.calls {
-			others = others.without(call, nil)
-		}
-		others.Shards = request.Shards
-		if len(others.Avoid) == len(request.Avoid) || len(planRead(others).Missing) > len(missing) {
+		others, ok := request.withoutLost(q.lost, len(missing))
+		if !ok {
 			missing = q.lost.shards(missing)
 			return answer, missing, q.s.judgeMissing(q.view, missing, 1, nil)
 		}
 		q.s.meter.retries.Inc()
 		request = others
 	}
+}
+
+// withoutLost is the same read on other nodes than those lost. ok is false when it would miss more shards than numMissing.
+func (r planRequest) withoutLost(l *losses, numMissing int) (others planRequest, ok bool) {
+	others = r
+	for _, call := range l.calls {
+		others = others.without(call, nil)
+	}
+	others.Shards = r.Shards
+	return others, len(others.Avoid) > len(r.Avoid) && len(planRead(others).Missing) <= numMissing
 }

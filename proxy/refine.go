@@ -91,7 +91,7 @@ func (q *search) again(ctx context.Context, answers []answered[*nodeAnswer], pos
 	got := make([]*nodeAnswer, len(positions))
 	eachAtOnce(len(positions), func(i int) {
 		call := answers[positions[i]].Call
-		ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+		ctx, cancel := q.s.inTime(ctx, q.view, q.ix, call)
 		defer cancel()
 		var err error
 		if got[i], err = alone.askPart(ctx, q.s.nodes.Client(q.view, call.Node), call, f); err != nil {

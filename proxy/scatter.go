@@ -98,6 +98,29 @@ func (s *Server) readTimeout(view *fsm.View) time.Duration {
 	return s.opts.SearchTimeout
 }
 
+// inTime bounds a node's answer in a further round of a read. It ends early where the node is silent and others that are well
+// have its shards: the round is lost then, and the read done again without the node.
+func (s *Server) inTime(ctx context.Context, view *fsm.View, ix *fsm.Index, call Call) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, release := context.WithTimeout(ctx, s.readTimeout(view))
+	r := planRequest{View: view, Index: ix, Alive: func(id fsm.NodeID) bool { return s.alive(view, id) }}
+	when := s.hedgeOf(r, call.Node)
+	timer := time.AfterFunc(when.trigger, func() {
+		client := s.nodes.Client(view, call.Node)
+		if client == nil || !client.AwaitSilence(ctx, when.usual) {
+			return
+		}
+		if _, ok := s.hedgePlan(r, call, true); ok {
+			cancel(errSilent)
+		}
+	})
+	return ctx, func() {
+		timer.Stop()
+		release()
+		cancel(nil)
+	}
+}
+
 // askFor asks one node for its part within the time it has.
 func askFor[T any](ctx context.Context, s *Server, r planRequest, call Call, ask asker[T]) (answered[T], error) {
 	client := s.nodes.Client(r.View, call.Node)
@@ -109,6 +132,9 @@ func askFor[T any](ctx context.Context, s *Server, r planRequest, call Call, ask
 	value, err := ask(ctx, client, call)
 	return answered[T]{call, value}, err
 }
+
+// errSilent ends a request to a node from which nothing comes.
+var errSilent = errors.New("nothing comes from the node")
 
 // askHedged asks one node and, when it takes long, others for the same shards: answers are the node's or theirs.
 func askHedged[T any](ctx context.Context, s *Server, r planRequest, call Call, ask asker[T]) ([]answered[T], error) {
@@ -123,16 +149,24 @@ func askHedged[T any](ctx context.Context, s *Server, r planRequest, call Call, 
 		when = s.hedgeOf(r, call.Node)
 	}
 	started := time.Now()
-	answers, hedged, err := race(ctx, when, to(call), func() []part[answered[T]] {
-		plan, ok := hedgePlan(r, call)
-		if !ok || r.alone && len(plan.Calls) > 1 || !s.allowHedge(r, len(plan.Calls)) {
-			return nil
+	answers, hedged, err := race(ctx, when, to(call), func(ctx context.Context) (parts []part[answered[T]], err error) {
+		calls := instead(ctx, s, r, call.Node, when, func(silent bool) []Call {
+			plan, ok := s.hedgePlan(r, call, silent)
+			switch {
+			case !ok || r.alone && len(plan.Calls) > 1 && !silent:
+				return nil
+			case r.alone && len(plan.Calls) > 1:
+				err = errSilent // it has failed, and the request is planned anew
+			}
+			return plan.Calls
+		})
+		if err != nil {
+			return nil, err
 		}
-		var parts []part[answered[T]]
-		for _, substitute := range plan.Calls {
+		for _, substitute := range calls {
 			parts = append(parts, to(substitute))
 		}
-		return parts
+		return parts, nil
 	})
 	if hedged {
 		s.selector.observe(s.nodes.Client(r.View, call.Node), time.Since(started), false) // it would have taken longer still
@@ -268,10 +302,9 @@ func (s *Server) exchange(ctx context.Context, c *node.Client, r node.Request) (
 	if c == nil {
 		return nil, errors.New("the node is not known any more")
 	}
-	r.Read = true
 	s.hedger.earn(s.cluster.View().Config.Hedging)
 	started := time.Now()
-	response, err := c.Do(ctx, r)
+	response, err := c.Read(ctx, r)
 	if err != nil {
 		if node.OutcomeOf(err) != node.Canceled {
 			s.selector.observe(c, time.Since(started), true)

@@ -416,6 +416,9 @@ func (q *search) errorOfQuery(ctx context.Context, err error) error {
 		return err
 	}
 	for _, id := range q.ix.Nodes(fsm.Active) {
+		if !q.s.alive(q.view, id) {
+			continue
+		}
 		askCtx, cancel := context.WithTimeout(ctx, q.s.readTimeout(q.view))
 		_, again := q.sendAlone(askCtx, q.s.nodes.Client(q.view, id), nil, nodeQuery{plain: q.query})
 		cancel()
@@ -446,7 +449,7 @@ func (q *search) embedOnce(ctx context.Context, r planRequest) error {
 			return nil // the scatter will say so
 		}
 		call := plan.Calls[0]
-		askCtx, cancel := context.WithTimeout(ctx, q.s.readTimeout(q.view))
+		askCtx, cancel := q.s.inTime(ctx, r.View, r.Index, call)
 		body, err := q.sendAlone(askCtx, q.s.nodes.Client(r.View, call.Node), nil, nodeQuery{plain: &query})
 		cancel()
 		if err == nil {

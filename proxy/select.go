@@ -154,7 +154,9 @@ func (sel *selector) scores(view *fsm.View) *scores {
 	sel.halfLife.Store(int64(half))
 	measured := make(map[fsm.NodeID]node.Measure, len(view.Nodes))
 	for id := range view.Nodes {
-		measured[id] = sel.nodes.Client(view, id).Measure(now, half)
+		client := sel.nodes.Client(view, id)
+		measured[id] = client.Measure(now, half)
+		client.Recheck()
 	}
 	fresh := nextScores(old, now, view, measured)
 	sel.current.Store(fresh)

@@ -36,7 +36,8 @@ type Request struct {
 	MaxAnswerBytes int64 // 0 means DefaultMaxAnswerBytes
 	// Read marks a request without side effects: the transport may send it again on a fresh connection when a pooled
 	// one turns out to be dead.
-	Read bool
+	Read  bool
+	heard func() // called when the answer begins, and for every part of its body
 }
 
 // Response is a complete answer of any HTTP status. The caller owns Body.
@@ -59,6 +60,11 @@ type Client struct {
 	health health
 	speed  speed
 	active atomic.Int64
+
+	waiting waiting
+	probing atomic.Bool // the node is being asked for its health
+	// background runs what outlives the call that begins it, with a context that ends when it has to.
+	background func(func(context.Context))
 }
 
 // New is a client of the server at baseURL ("http://host:7700", without a trailing slash or with one). key is sent as
@@ -71,13 +77,15 @@ func New(id fsm.NodeID, baseURL, key string, rt http.RoundTripper) *Client {
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
-	return &Client{id: id, base: base, key: key, rt: rt}
+	alone := func(do func(context.Context)) { go do(context.Background()) } // a probe, which has a limit of its own
+	return &Client{id: id, base: base, key: key, rt: rt, background: alone}
 }
 
 // ID is the node's name.
 func (c *Client) ID() fsm.NodeID { return c.id }
 
-// Alive reports that the last call was answered, or failed long enough ago to deserve another try.
+// Alive reports that the last call was answered, or failed long enough ago to deserve another try, and that the node is not
+// silent.
 func (c *Client) Alive() bool { return c.health.alive(time.Now()) }
 
 // LastSeen is when the node last answered anything, zero before the first time.
@@ -97,7 +105,7 @@ func (c *Client) Report(err error) {
 		c.health.succeeded()
 		return
 	}
-	c.health.failed(time.Now())
+	c.health.calls.raise(time.Now())
 }
 
 // Do sends r and reads the whole answer. Any HTTP answer is a Response; err is always an *Error. Cancel ctx to give up;
@@ -115,19 +123,22 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	if err != nil {
 		return nil, c.fail(ctx, err, trace)
 	}
-	body, err := readBody(response, r.MaxAnswerBytes)
+	if r.heard != nil {
+		r.heard()
+	}
+	body, err := readBody(response, r)
 	if err != nil {
 		return nil, c.fail(ctx, fmt.Errorf("read the answer of %s %s: %w", r.Method, r.Path, err), trace)
 	}
 	took := time.Since(start)
-	c.health.answered()
+	c.health.answered(time.Now())
 	return &Response{Status: response.StatusCode, Header: response.Header, Body: body, Took: took}, nil
 }
 
 func (c *Client) fail(ctx context.Context, err error, trace *connTrace) error {
 	outcome := outcomeOf(ctx, err, trace.connected.Load(), trace.wanted.Load())
 	if outcome != Canceled && !errors.Is(err, ErrBodyTooLarge) {
-		c.health.failed(time.Now())
+		c.health.calls.raise(time.Now())
 	}
 	return &Error{Node: c.id, Outcome: outcome, Err: err}
 }
@@ -173,8 +184,9 @@ func attachBody(request *http.Request, r Request) error {
 	return nil
 }
 
-func readBody(response *http.Response, limit int64) ([]byte, error) {
+func readBody(response *http.Response, r Request) ([]byte, error) {
 	defer response.Body.Close()
+	limit := r.MaxAnswerBytes
 	if limit <= 0 {
 		limit = DefaultMaxAnswerBytes
 	}
@@ -185,7 +197,11 @@ func readBody(response *http.Response, limit int64) ([]byte, error) {
 	if response.ContentLength > 0 {
 		buffer.Grow(int(response.ContentLength) + bytes.MinRead)
 	}
-	n, err := buffer.ReadFrom(io.LimitReader(response.Body, limit+1))
+	var from io.Reader = response.Body
+	if r.heard != nil {
+		from = heardReader{from, r.heard}
+	}
+	n, err := buffer.ReadFrom(io.LimitReader(from, limit+1))
 	if err == nil && n > limit {
 		err = ErrBodyTooLarge
 	}

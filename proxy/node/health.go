@@ -5,38 +5,60 @@ import (
 	"time"
 )
 
-// A node whose last call failed is suspect for firstSuspicion, doubled per failure in a row up to maxSuspicion.
+// A node whose last call failed is suspect for firstSuspicion, doubled per failure in a row up to maxSuspicion. Failures while
+// it is suspect already are of calls sent before, and count as one.
 const (
 	firstSuspicion = 500 * time.Millisecond
 	maxSuspicion   = 10 * time.Second
 )
 
-// health is what the calls themselves tell about a node. All fields are atomics: no lock on the read path.
-type health struct {
-	failures     atomic.Int32 // in a row
-	suspectUntil atomic.Int64 // UnixNano, 0 when trusted
-	lastAnswer   atomic.Int64 // UnixNano, 0 before the first
+// suspicion is for how long a node is not trusted. All fields are atomics: no lock on the read path.
+type suspicion struct {
+	failures atomic.Int32 // in a row
+	until    atomic.Int64 // UnixNano, 0 when trusted
 }
 
-func (h *health) alive(now time.Time) bool { return now.UnixNano() >= h.suspectUntil.Load() }
+func (s *suspicion) holds(now time.Time) bool { return now.UnixNano() < s.until.Load() }
 
-func (h *health) failed(now time.Time) {
-	n := h.failures.Add(1)
-	pause := maxSuspicion
-	if n < 6 {
-		pause = min(firstSuspicion<<(n-1), maxSuspicion)
+func (s *suspicion) raise(now time.Time) {
+	before := s.until.Load()
+	if now.UnixNano() < before {
+		return
 	}
-	h.suspectUntil.Store(now.Add(pause).UnixNano())
+	pause := maxSuspicion
+	if n := s.failures.Load(); n < 5 {
+		pause = min(firstSuspicion<<n, maxSuspicion)
+	}
+	if s.until.CompareAndSwap(before, now.Add(pause).UnixNano()) {
+		s.failures.Add(1)
+	}
+}
+
+func (s *suspicion) clear() {
+	if s.until.Load() != 0 {
+		s.failures.Store(0)
+		s.until.Store(0)
+	}
+}
+
+// health is what the calls themselves tell about a node.
+type health struct {
+	calls      suspicion    // that fail; any answer ends it
+	reads      suspicion    // that wait while the node answers other things; the answer to a read ends it
+	silent     atomic.Bool  // nothing comes from the node, not even its health; any answer ends it
+	lastAnswer atomic.Int64 // UnixNano, 0 before the first
+}
+
+func (h *health) alive(now time.Time) bool {
+	return !h.silent.Load() && !h.calls.holds(now) && !h.reads.holds(now)
 }
 
 func (h *health) succeeded() {
-	if h.suspectUntil.Load() != 0 {
-		h.failures.Store(0)
-		h.suspectUntil.Store(0)
-	}
+	h.calls.clear()
+	h.silent.Store(false)
 }
 
-func (h *health) answered() {
+func (h *health) answered(now time.Time) {
+	h.lastAnswer.Store(now.UnixNano())
 	h.succeeded()
-	h.lastAnswer.Store(time.Now().UnixNano())
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -53,6 +54,10 @@ type Set struct {
 	rt  http.RoundTripper
 
 	clients sync.Map // fsm.NodeID → *entry
+
+	life  context.Context // of what clients do in the background
+	end   context.CancelFunc
+	tasks sync.WaitGroup
 }
 
 type entry struct {
@@ -65,7 +70,9 @@ func NewSet(key string, rt http.RoundTripper) *Set {
 	if rt == nil {
 		rt = NewTransport(Pool{})
 	}
-	return &Set{key: key, rt: rt}
+	s := &Set{key: key, rt: rt}
+	s.life, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // Get is the client of n.
@@ -91,7 +98,9 @@ func (s *Set) New(n *fsm.Node) *Client {
 	if key == "" {
 		key = s.key
 	}
-	return New(n.ID, n.Address, key, s.rt)
+	c := New(n.ID, n.Address, key, s.rt)
+	c.background = func(do func(context.Context)) { s.tasks.Go(func() { do(s.life) }) }
+	return c
 }
 
 // Client is the client of the node that view knows as id, nil when it knows none.
@@ -113,8 +122,10 @@ func (s *Set) Forget(view *fsm.View) {
 	})
 }
 
-// Close closes idle connections. The set stays usable.
+// Close ends what clients do in the background and closes idle connections. Requests must have ended before.
 func (s *Set) Close() {
+	s.end()
+	s.tasks.Wait()
 	if closer, ok := s.rt.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}

@@ -117,7 +117,7 @@ func percentile(list []time.Duration, p float64) time.Duration {
 // The promises that a run is held to.
 const (
 	maxResume   = 3 * time.Second // from the leader's death to the next acknowledged write
-	maxSlowdown = 3               // p99 with one node dead over p99 in calm weather
+	maxSlowdown = 3               // p99 with one node dead or hanging over p99 in calm weather
 	minSearches = 200             // of a weather, for its p99 to mean something
 )
 
@@ -170,9 +170,12 @@ func (r *report) broken() []error {
 			broken = append(broken, fmt.Errorf("%d searches got no full answer in phase %s while the weather was %s", n, at.phase, at.weather))
 		}
 	}
-	slow, usual := percentile(latency[nodeDead], 0.99), percentile(latency[calm], 0.99)
-	if len(latency[calm]) >= minSearches && len(latency[nodeDead]) >= minSearches && slow > maxSlowdown*usual {
-		broken = append(broken, fmt.Errorf("p99 is %s with a node dead and %s without", round(slow), round(usual)))
+	usual := percentile(latency[calm], 0.99)
+	for _, weather := range []string{nodeDead, nodeStopped} {
+		slow := percentile(latency[weather], 0.99)
+		if len(latency[calm]) >= minSearches && len(latency[weather]) >= minSearches && slow > maxSlowdown*usual {
+			broken = append(broken, fmt.Errorf("p99 is %s while the weather is %s, and %s when it is calm", round(slow), weather, round(usual)))
+		}
 	}
 	if slow := percentile(r.times[resumeTime], 1); slow > maxResume {
 		broken = append(broken, fmt.Errorf("writes went on %s after the leader's death", round(slow)))

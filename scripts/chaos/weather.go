@@ -31,9 +31,10 @@ type sky struct {
 
 // Names of the weather.
 const (
-	calm     = "calm"      // nothing is wrong
-	nodeDead = "node-dead" // one node is dead, and nothing else is wrong
-	mixed    = "mixed"     // all else
+	calm        = "calm"         // nothing is wrong
+	nodeDead    = "node-dead"    // one node is dead, and nothing else is wrong
+	nodeStopped = "node-stopped" // the same with a node that hangs
+	mixed       = "mixed"        // all else
 )
 
 // status is what a pod shows at /_miroir/status.
@@ -81,6 +82,8 @@ func (w *weather) now() sky {
 		s.name = calm
 	case len(faults) == 1 && (faults[0] == "node killed" || faults[0] == "node wiped"):
 		s.name = nodeDead
+	case len(faults) == 1 && faults[0] == "node stopped":
+		s.name = nodeStopped
 	}
 	return s
 }
