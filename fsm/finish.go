@@ -128,6 +128,11 @@ func (c FinishTask) apply(t *txn) (any, error) {
 	if c.NodeTasks != nil {
 		task.NodeTasks = c.NodeTasks
 	}
+	if ix := t.view.Indexes[task.Index]; ix != nil && task.Effect.DeleteIndex && c.Status == StatusSucceeded { // they are asked again
+		for _, node := range c.FailedNodes {
+			t.addLeftover(Leftover{Node: node, NodeUID: ix.NodeUID})
+		}
+	}
 	result.Settled = t.finish(task, finish{
 		Status: c.Status, Details: c.Details, Error: c.Error, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt, Now: c.Now,
 		IndexExists: c.IndexExists,

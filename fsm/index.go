@@ -224,12 +224,25 @@ func (t *txn) forgetIfDone(id IndexID) {
 	t.dropIndex(id)
 }
 
+// addLeftover remembers an index that a node may still hold. A node that was removed is nobody's to clean.
 func (t *txn) addLeftover(l Leftover) {
+	if t.view.Nodes[l.Node] == nil {
+		return
+	}
 	i, found := slices.BinarySearchFunc(t.view.Leftovers, l, func(a, b Leftover) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.NodeUID, b.NodeUID))
 	})
 	if !found {
 		t.view.Leftovers = slices.Insert(slices.Clone(t.view.Leftovers), i, l)
 		t.put(bucketMeta, rowLeftovers, t.view.Leftovers)
+	}
+}
+
+// forgetLeftovers forgets that nodes missed the deletion of an index: it stays after all.
+func (t *txn) forgetLeftovers(nodeUID string) {
+	left := slices.DeleteFunc(slices.Clone(t.view.Leftovers), func(l Leftover) bool { return l.NodeUID == nodeUID })
+	if len(left) < len(t.view.Leftovers) {
+		t.view.Leftovers = left
+		t.put(bucketMeta, rowLeftovers, left)
 	}
 }

@@ -62,6 +62,9 @@ func (t *txn) fail(id IndexID, task uint32) bool {
 	ix.refold()
 	if p.Delete {
 		ix.Deleting = slices.ContainsFunc(ix.Pending, func(p Pending) bool { return p.Delete })
+		if !ix.Deleting {
+			t.forgetLeftovers(ix.NodeUID)
+		}
 	}
 	if p.changesNames() {
 		t.refoldRoutes()

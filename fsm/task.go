@@ -61,15 +61,17 @@ type StartTasks struct {
 // FinishTask gives a task its final status. When it succeeded its effect on the index becomes visible, as soon as earlier
 // changes of that index are; when not, the Next* values are rolled back. A task that is finished already is left alone.
 type FinishTask struct {
-	Now         time.Time       `json:"now"`
-	TaskUID     uint32          `json:"taskUid"`
-	Status      string          `json:"status"`            // succeeded, failed or canceled
-	Details     json.RawMessage `json:"details,omitempty"` // nil: as enqueued
-	Error       json.RawMessage `json:"error,omitempty"`
-	StartedAt   *time.Time      `json:"startedAt,omitempty"`   // nil: Now
-	FinishedAt  *time.Time      `json:"finishedAt,omitempty"`  // nil: Now
-	FailedNodes []NodeID        `json:"failedNodes,omitempty"` // their replicas of the shards touched become stale while others are in sync
-	NodeTasks   []NodeTask      `json:"nodeTasks,omitempty"`   // nil: as recorded
+	Now        time.Time       `json:"now"`
+	TaskUID    uint32          `json:"taskUid"`
+	Status     string          `json:"status"`            // succeeded, failed or canceled
+	Details    json.RawMessage `json:"details,omitempty"` // nil: as enqueued
+	Error      json.RawMessage `json:"error,omitempty"`
+	StartedAt  *time.Time      `json:"startedAt,omitempty"`  // nil: Now
+	FinishedAt *time.Time      `json:"finishedAt,omitempty"` // nil: Now
+	// FailedNodes did not do it: their replicas of the shards touched become stale while others are in sync, and an index that
+	// was deleted is left over there.
+	FailedNodes []NodeID   `json:"failedNodes,omitempty"`
+	NodeTasks   []NodeTask `json:"nodeTasks,omitempty"` // nil: as recorded
 	// IndexExists says that the index was created on the nodes although the task failed.
 	IndexExists bool `json:"indexExists,omitempty"`
 	// StaleOnly makes the replicas of FailedNodes stale and leaves the task as it is: the pods are to know before clients.

@@ -122,6 +122,8 @@ func (a *addition) full(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
 // proposal adds the creation of the index, which every node of it has to do, and what the nodes get.
 func (a *addition) proposal(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
 	request := tasks.Request{}
+	// Should the task fail that creates the index, this one does: nodes make an index of documents that they are sent.
+	begin.Effect.CreateIndex = ix != nil && !ix.Visible && a.mayCreate
 	if ix == nil {
 		begin.Effect.CreateIndex = true
 		request.Create = createIndex(a.batch.primaryKey)

@@ -223,12 +223,12 @@ func refusalOf(response *node.Response) *meili.Error {
 }
 
 // settlePauses are the waits before a node is asked again for a write whose answer was lost: a request that the node
-// still had in its hands when the connection broke may turn up a moment later.
+// still had in its hands when the connection broke, or when it went on after it hung, may turn up a moment later.
 var settlePauses = []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond}
 
-// settle asks the node whether it has the write after all.
+// settle asks the node whether it has the write after all. That it does not counts once it has said so twice in a row.
 func (f *fanout) settle(sub *subWrite, cause error) (int64, error) {
-	asked := false
+	denied := 0
 	for _, pause := range f.pauses {
 		if !sleep(f.ctx, pause) {
 			break
@@ -237,15 +237,15 @@ func (f *fanout) settle(sub *subWrite, cause error) (int64, error) {
 		task, err := sub.client.FindWrite(ctx, sub.index, sub.write, sub.began.Add(-clockSkew))
 		cancel()
 		if err != nil {
-			asked = false
+			denied = 0
 			continue
 		}
-		asked = true
 		if task != nil {
 			return int64(task.UID), nil
 		}
+		denied++
 	}
-	if !asked {
+	if denied < 2 {
 		return 0, fmt.Errorf("%w: %w", errFateUnknown, cause)
 	}
 	return 0, fmt.Errorf("the node does not have the write: %s", cause.Error())

@@ -230,7 +230,7 @@ func (c *settingsChange) propose(view *fsm.View, ix *fsm.Index) (*proposal, erro
 	if begin.Effect.Settings, err = marshal(after); err != nil {
 		return nil, err
 	}
-	begin.Effect.CreateIndex = ix == nil
+	begin.Effect.CreateIndex = ix == nil || !ix.Visible && c.mayCreate // also when the task fails that is to create it
 	forNode := settingsForNode(c.delta, after)
 	if ix != nil && !ix.Whole() || ix == nil && view.Config.Spread != fsm.SpreadAuto {
 		forNode = settingsForSpread(c.delta, after)

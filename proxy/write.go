@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,6 +116,14 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 		if len(names) > 0 {
 			ix = view.Route(names[0])
 		}
+		if created, err := wr.beingCreated(ix); err != nil {
+			return nil, err
+		} else if created {
+			if !sleepUntil(ctx, firstSessionPause, deadline) {
+				return nil, miroirError(codeOverloaded, "Index `%s` is still being created by an earlier write. Retry later.", ix.UID)
+			}
+			continue
+		}
 		p, err := propose(view, ix)
 		if err != nil {
 			return nil, err
@@ -148,6 +157,18 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 		wr.enqueue(w, p)
 		return w, nil
 	}
+}
+
+// beingCreated reports that nobody knows yet whether the write that creates an index happens. What is acknowledged to that index
+// meanwhile would go with it if it does not.
+func (wr *writer) beingCreated(ix *fsm.Index) (bool, error) {
+	if ix == nil || ix.Visible {
+		return false, nil
+	}
+	intents, err := wr.server.cluster.Tasks().OpenIntents()
+	return slices.ContainsFunc(intents, func(in *fsm.Intent) bool {
+		return in.Index == ix.ID && in.Created && wr.server.WriteInFlight(in.WriteID)
+	}), err
 }
 
 // unborn is an index that swaps would give another name before it is sure to be created. Later writes to its old name would

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/proxy/node"
 	"miroir/workers"
 )
 
@@ -65,6 +67,35 @@ func TestAWriteThatANewLeaderFailedIsNotAcknowledged(t *testing.T) {
 	c.start()
 	if answer := c.call("POST", "/indexes/m/documents", `[{"id":2}]`); answer.Code != http.StatusServiceUnavailable {
 		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+}
+
+// Nodes that hung get the last leader's requests at the same time as the questions of the next one. Red when their first no
+// counts: the task would fail, and clients would read what did not happen.
+func TestAWriteThatArrivesWhileANewLeaderAsksIsFound(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	c.stop()
+	uid, late := "m", fsm.WriteID(node.WriteMark+"late")
+	begun, err := fsm.Do(t.Context(), c.state, fsm.BeginWrite{Now: time.Now(), WriteID: late, Kind: "documentAdditionOrUpdate", IndexUID: &uid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, n := range c.nodes {
+		var questions atomic.Int32
+		n.Fail(func(r *http.Request) *devnode.Fault {
+			if r.URL.Path == "/tasks" && r.URL.Query().Get("indexUids") != "" && questions.Add(1) == 2 {
+				c.on(id, "POST", "/indexes/"+begun.Index.NodeUID+"/documents?customMetadata="+string(late), "["+withShard(begun.Index, 2, "late")+"]")
+			}
+			return nil
+		})
+	}
+	c.start()
+	succeeded(t, c.await(int(begun.TaskUID)))
+	for id := range c.nodes {
+		if len(c.documentsOn(id, begun.Index.NodeUID)) != 2 || c.replicas("m")[fsm.Active] != 2 {
+			t.Errorf("node %s: %v, replicas %v", id, c.documentsOn(id, begun.Index.NodeUID), c.replicas("m"))
+		}
 	}
 }
 

@@ -74,6 +74,9 @@ func (w *world) replay() *model {
 			continue
 		}
 		op.ended = t.Ended
+		if *showLogs {
+			w.tracef("task %d (%s %s on %s) %s at %v, error %+v", t.UID, op.marker, op.kind, op.index, t.Status, t.Ended.Sub(w.began), t.Error)
+		}
 		m.sent = append(m.sent, op)
 		m.failed[t.UID] = t.Status == "failed"
 		sure := happened
@@ -81,6 +84,9 @@ func (w *world) replay() *model {
 			sure = mayHave
 			if done != nil && !(t.Error.Message == noSpace && w.plans(faultFail)) {
 				w.wrong("task %d (%s) was acknowledged and failed: %s", t.UID, op.marker, t.Error.Message)
+			}
+			if op.kind == opDrop { // it fails only where no node has done it
+				continue
 			}
 			if op.inOneShard(w.history.shards) { // all or nothing
 				op = &operation{marker: op.marker, kind: op.kind, index: op.index, ended: op.ended}

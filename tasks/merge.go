@@ -56,7 +56,7 @@ const (
 // Merge folds the nodes' reports into the client task. indexUID and nodeUID are the index's names for clients and on
 // nodes. A task has succeeded when every in-sync replica's share has. For documents, a share that fails while another
 // replica's succeeds makes its node one of FailedNodes and the task succeeds; for settings and indexes one refusal
-// fails the task, and those that made the change must undo it.
+// fails the task, and those that made the change must undo it. The deletion of an index has happened once one node did it.
 func Merge(task *fsm.Task, reports []Report, nodeUID string) Result {
 	m := merger{task: task, reports: reports, nodeUID: nodeUID, verdicts: make([]verdict, len(reports))}
 	for i := range reports {
@@ -112,7 +112,7 @@ func (m *merger) decided() bool {
 		switch {
 		case m.verdicts[i] == waiting && r.InSync:
 			return false
-		case m.verdicts[i] == lost && r.InSync && !r.Missing && !m.vouched(i) && !m.inherited(i):
+		case m.verdicts[i] == lost && r.InSync && !r.Missing && !m.vouched(i) && !m.inherited(i) && !m.deleted():
 			return false
 		}
 	}
@@ -130,6 +130,12 @@ func (m *merger) vouched(i int) bool {
 // what was acknowledged was checked before, and has happened.
 func (m *merger) inherited(i int) bool {
 	return m.verdicts[i] == lost && m.reports[i].Inherited && m.oneSuffices()
+}
+
+// deleted reports that a node in sync has deleted the index. Nobody brings back what it had, so the others are to follow,
+// also where they hold other shards.
+func (m *merger) deleted() bool {
+	return m.task.Kind == string(meili.TaskIndexDeletion) && m.any(func(v verdict) bool { return v == succeeded })
 }
 
 // covers reports whether the chosen reports together hold every one of shards, nil meaning all.
@@ -180,6 +186,9 @@ func (m *merger) decide(result *Result) {
 		result.Status = fsm.StatusSucceeded
 	}
 	result.FailedNodes = append(result.FailedNodes, m.nodesWith(lost)...)
+	if m.deleted() { // whoever has not done it is asked again, out of sync or not
+		result.FailedNodes = m.nodesWhere(func(v verdict) bool { return v != succeeded })
+	}
 	slices.Sort(result.FailedNodes)
 	result.FailedNodes = slices.Compact(result.FailedNodes)
 	if _, note := ReadNote(m.task.Details); note.Error != nil && result.Status == fsm.StatusSucceeded {
@@ -212,6 +221,8 @@ func (m *merger) decideDocuments(result *Result) {
 		whole = whole && (!m.reports[i].InSync || m.inherited(i) || m.covers(m.reports[i].Shards, func(j int) bool { return m.verdicts[j] == succeeded }))
 	}
 	switch {
+	case m.deleted():
+		result.Status = fsm.StatusSucceeded
 	case whole && (m.anyInherited() || m.any(func(v verdict) bool { return v == succeeded })):
 		result.Status = fsm.StatusSucceeded
 	case m.any(func(v verdict) bool { return v == failed }):
@@ -247,9 +258,13 @@ func (m *merger) decideRefused(result *Result) {
 }
 
 func (m *merger) nodesWith(v verdict) []fsm.NodeID {
+	return m.nodesWhere(func(is verdict) bool { return is == v })
+}
+
+func (m *merger) nodesWhere(is func(verdict) bool) []fsm.NodeID {
 	var nodes []fsm.NodeID
 	for i := range m.reports {
-		if m.verdicts[i] == v {
+		if is(m.verdicts[i]) {
 			nodes = append(nodes, m.reports[i].Node)
 		}
 	}

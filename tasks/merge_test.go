@@ -59,6 +59,11 @@ func TestMerge(t *testing.T) {
 		"failed on every replica of one shard": {documents, []Report{report("a", bad, shards(0), ""), report("b", done, shards(1), "")}, bad, "[]", "[]"},
 		"settings refused by one":              {settings, []Report{report("a", bad, nil, ""), report("b", done, nil, "")}, bad, "[]", "[b]"},
 		"settings refused by all":              {settings, []Report{report("a", bad, nil, ""), report("b", bad, nil, "")}, bad, "[]", "[]"},
+		"deletion that one of two parts did":   {deletion, []Report{report("a", bad, shards(0), ""), report("b", done, shards(1), "")}, done, "[a]", "[]"},
+		"deletion with a dead part":            {deletion, []Report{report("a", done, shards(0), ""), down(report("b", none, shards(1), ""))}, done, "[b]", "[]"},
+		"deletion with a busy part":            {deletion, []Report{report("a", done, shards(0), ""), report("b", busy, shards(1), "")}, "", "[]", "[]"},
+		"deletion that waits out of sync":      {deletion, []Report{report("a", done, nil, ""), outOfSync(report("b", busy, nil, ""))}, done, "[b]", "[]"},
+		"deletion that nobody did":             {deletion, []Report{report("a", bad, shards(0), ""), report("b", gone, shards(1), "")}, bad, "[]", "[]"},
 		"deletion refused by one":              {deletion, []Report{report("a", bad, nil, ""), report("b", done, nil, "")}, done, "[a]", "[]"},
 	} {
 		t.Run(name, func(t *testing.T) {

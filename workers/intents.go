@@ -24,6 +24,12 @@ type settler struct {
 
 	mu     sync.Mutex
 	silent map[fsm.NodeID]bool // guarded by mu: they did not answer in time during this look, and are not asked again
+	// heard is since when nodes have answered every question; guarded by mu.
+	heard map[fsm.NodeID]time.Time
+}
+
+func newSettler(o Options, settled func(), timeout time.Duration) *settler {
+	return &settler{opts: o, settled: settled, timeout: timeout, heard: map[fsm.NodeID]time.Time{}}
 }
 
 const (
@@ -32,6 +38,13 @@ const (
 	// firstAskTimeout bounds one of a new leader, whose writes all wait for the answers.
 	firstAskTimeout = time.Second
 )
+
+// lateArrival is how long a node may take, once it answers, to enqueue what it has in its hands. One that hung or was cut off
+// gets the last leader's requests at the same time as the questions of the next: that it does not have a write counts only
+// when it says so that much after its first answer.
+const lateArrival = 500 * time.Millisecond
+
+var errUnconfirmed = errors.New("the node does not have the write, and is asked once more")
 
 // clockSkew is how far a node's clock may be behind ours when its tasks are compared with our times.
 const clockSkew = time.Hour
@@ -49,13 +62,19 @@ func (s *settler) keep(ctx context.Context) {
 	}
 }
 
+// begin decides the writes that the last leader left open, as far as nodes can be asked.
+func (s *settler) begin(ctx context.Context) {
+	for deadline := time.Now().Add(2 * lateArrival); s.run(ctx) && time.Now().Before(deadline) && sleep(ctx, lateArrival/5); {
+	}
+}
+
 // run looks once at every open intent, oldest first: the order in which nodes must have the writes of an index. An
-// index with an undecided write keeps its later ones open too.
-func (s *settler) run(ctx context.Context) {
+// index with an undecided write keeps its later ones open too. It reports whether some need only be asked for once more.
+func (s *settler) run(ctx context.Context) (unconfirmed bool) {
 	intents, err := s.opts.Cluster.Tasks().OpenIntents()
 	if err != nil {
 		s.opts.Logger.Error("open intents not read", "error", err)
-		return
+		return false
 	}
 	s.silent = map[fsm.NodeID]bool{}
 	undecided := map[fsm.IndexID]bool{}
@@ -66,6 +85,8 @@ func (s *settler) run(ctx context.Context) {
 		err := s.settle(ctx, intent, intents[i+1:])
 		switch {
 		case errors.Is(err, fsm.ErrNotFound): // decided meanwhile
+		case errors.Is(err, errUnconfirmed):
+			undecided[intent.Index], unconfirmed = true, true
 		case err != nil:
 			undecided[intent.Index] = true
 			s.opts.Logger.Warn("write not decided", "write_id", intent.WriteID, "task_uid", intent.TaskUID, "error", err)
@@ -74,6 +95,7 @@ func (s *settler) run(ctx context.Context) {
 			s.settled()
 		}
 	}
+	return unconfirmed
 }
 
 // settle asks every target and commits what they say. later are the open intents after it.
@@ -82,6 +104,9 @@ func (s *settler) settle(ctx context.Context, intent *fsm.Intent, later []*fsm.I
 	end := fsm.EndWrite{WriteID: intent.WriteID}
 	if ix := view.Indexes[intent.Index]; ix != nil {
 		end.Acks = s.askAll(ctx, view, ix, intent)
+		if slices.ContainsFunc(end.Acks, func(a fsm.Ack) bool { return a.Err == errUnconfirmed.Error() }) {
+			return errUnconfirmed
+		}
 		if err := s.spare(ctx, view, ix, answered{intent, end.Acks}, later); err != nil {
 			return err
 		}
@@ -181,17 +206,33 @@ func (s *settler) ask(ctx context.Context, view *fsm.View, ix *fsm.Index, intent
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	asked := time.Now()
 	uid, err := s.find(ctx, client, ix, intent, target)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		s.noteSilent(target.Node)
 	}
+	var refused *meili.Error
+	answered := err == nil || errors.Is(err, errNotThere) || errors.As(err, &refused)
+	if since := s.hear(target.Node, answered); errors.Is(err, errNotThere) && isDocumentWrite(intent) && asked.Before(since.Add(lateArrival)) {
+		err, answered = errUnconfirmed, false
+	}
 	ack.NodeTaskUID = uid
 	if err != nil {
-		ack.Err = err.Error()
-		var refused *meili.Error
-		ack.Unknown = !errors.Is(err, errNotThere) && !errors.As(err, &refused)
+		ack.Err, ack.Unknown = err.Error(), !answered
 	}
 	return ack
+}
+
+// hear notes whether a node has answered, and returns since when it does.
+func (s *settler) hear(id fsm.NodeID, answered bool) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, before := s.heard[id]; !answered {
+		delete(s.heard, id)
+	} else if !before {
+		s.heard[id] = time.Now()
+	}
+	return s.heard[id]
 }
 
 func (s *settler) isSilent(id fsm.NodeID) bool {

@@ -189,8 +189,8 @@ func (w *Workers) lead(ctx context.Context) {
 	opts := w.opts
 	opts.crashes = newCrashWatch()
 	watch := newTaskWatch(opts)
-	settler := &settler{opts: w.opts, settled: watch.poke, timeout: firstAskTimeout}
-	settler.run(ctx)
+	settler := newSettler(w.opts, watch.poke, firstAskTimeout)
+	settler.begin(ctx)
 	if ctx.Err() != nil {
 		return
 	}

@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"miroir/devnode"
+	"miroir/fsm"
+	"miroir/meili"
+)
+
+// How indexes come and go while nodes are away or fail to do it.
+
+func TestIndexDeletedWhileANodeWasAwayIsDroppedThere(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	c.do("POST", "/indexes/m/documents", `[{"id":1}]`)
+	c.nodes["n1-0"].Stop()
+	succeeded(t, c.await(c.accepted(c.call("DELETE", "/indexes/m", ""))))
+	if got := len(c.state.View().Leftovers); got != 1 {
+		t.Fatalf("%d leftovers, want 1", got)
+	}
+	c.nodes["n1-0"].Start()
+	c.stop()
+	c.start()
+	c.until("the leftover to go", func() bool { return len(c.state.View().Leftovers) == 0 })
+	c.until("the node to drop it", func() bool { return c.on("n1-0", "GET", "/indexes/m", "")["code"] == "index_not_found" })
+}
+
+// A node that accepts to drop an index may fail to. Red when the index is forgotten once the node has accepted.
+func TestIndexThatANodeFailsToDropIsAskedForAgain(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	c.do("POST", "/indexes/m/documents", `[{"id":1}]`)
+	failures := 0
+	c.nodes["n1-0"].FailTasks(func(kind meili.TaskKind) *meili.Error {
+		if kind != meili.TaskIndexDeletion || failures == 3 {
+			return nil
+		}
+		failures++
+		return meili.Errorf(meili.CodeInternal, "no space left")
+	})
+	succeeded(t, c.do("DELETE", "/indexes/m", ""))
+	c.until("the leftover to go", func() bool { return len(c.state.View().Leftovers) == 0 })
+	if got := c.on("n1-0", "GET", "/indexes/m", "")["code"]; got != "index_not_found" {
+		t.Errorf("the node still has the index: %v", got)
+	}
+}
+
+// The task fails that creates an index; a later one puts documents into it. Red when the index is forgotten with them.
+func TestIndexThatALaterTaskCreates(t *testing.T) {
+	for name, later := range map[string]struct{ method, path, body string }{
+		"documents": {"POST", "/indexes/m/documents", `[{"id":2}]`},
+		"settings":  {"PATCH", "/indexes/m/settings", `{"stopWords":["the"]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4})
+			c.nodes["n0-0"].PauseTasks()
+			first := c.accepted(c.call("POST", "/indexes/m/documents", `[{"id":1}]`))
+			second := c.accepted(c.call(later.method, later.path, later.body))
+			failures := 3 // the creation, the settings of ours, the documents
+			c.nodes["n0-0"].FailTasks(func(meili.TaskKind) *meili.Error {
+				if failures == 0 {
+					return nil
+				}
+				failures--
+				return meili.Errorf(meili.CodeInternal, "no space left")
+			})
+			c.nodes["n0-0"].ResumeTasks()
+			if task := c.await(first); task["status"] != "failed" {
+				t.Errorf("the first task: %v", task)
+			}
+			succeeded(t, c.await(second))
+			if got := c.call("GET", "/indexes/m", ""); got.Code != http.StatusOK {
+				t.Errorf("status %d: %s", got.Code, got.Body)
+			}
+		})
+	}
+}
+
+// A write comes to an index whose creation may not have happened: the node that got it cannot be asked. Red when it is sent
+// there all the same, acknowledged, and gone with the index.
+func TestWriteWaitsForTheCreationOfItsIndex(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4})
+	waits := func() bool { // for the lock's holder, or behind the first write
+		c.server.writer.locks.mu.Lock()
+		defer c.server.writer.locks.mu.Unlock()
+		intents, err := c.state.OpenIntents()
+		return err == nil && (len(intents) == 2 || c.server.writer.locks.locks["m"] != nil)
+	}
+	second := make(chan *httptest.ResponseRecorder, 1)
+	var lost atomic.Bool
+	c.nodes["n0-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if !isDocumentWrite(r) || !lost.CompareAndSwap(false, true) {
+			return nil
+		}
+		go func() { second <- c.call("POST", "/indexes/m/documents", `[{"id":2}]`) }()
+		c.until("the second write to come", waits)
+		return &devnode.Fault{DropBefore: true}
+	})
+	if first := c.call("POST", "/indexes/m/documents", `[{"id":1}]`); first.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d: %s", first.Code, first.Body)
+	}
+	if answer := <-second; answer.Code == http.StatusAccepted {
+		succeeded(t, c.await(c.accepted(answer)))
+		if got := c.call("GET", "/indexes/m/documents/2", ""); got.Code != http.StatusOK {
+			t.Errorf("what was acknowledged is gone: status %d: %s", got.Code, got.Body)
+		}
+	}
+}
+
+// failDrops lets a node fail to drop indexes as often as left says, -1 for ever.
+func (c *writeCluster) failDrops(node string, left int) {
+	c.nodes[node].FailTasks(func(kind meili.TaskKind) *meili.Error {
+		if kind != meili.TaskIndexDeletion || left == 0 {
+			return nil
+		}
+		left--
+		return meili.Errorf(meili.CodeInternal, "no space left")
+	})
+}
+
+// One of two nodes that share an index drops its part, and the other fails to. Red when the task fails: half of the documents
+// would be gone from an index that goes on.
+func TestDeletionThatOneOfTwoNodesDidIsFinished(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	c.fill("m", oracle{}, 20)
+	c.failDrops("n0-1", 3)
+	succeeded(t, c.do("DELETE", "/indexes/m", ""))
+	if got := c.call("GET", "/indexes/m", "").Code; got != http.StatusNotFound {
+		t.Errorf("the index answers with status %d", got)
+	}
+	c.until("the leftover to go", func() bool { return len(c.state.View().Leftovers) == 0 })
+	for node := range c.nodes {
+		if got := c.on(node, "GET", "/indexes/m", "")["code"]; got != "index_not_found" {
+			t.Errorf("node %s still has the index: %v", node, got)
+		}
+	}
+}
+
+// A node misses a deletion, which the other one fails to do: the index stays whole, and nobody drops it later.
+func TestDeletionThatNobodyDidLeavesNothingOver(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	want := oracle{}
+	c.fill("m", want, 20)
+	c.nodes["n0-0"].Stop()
+	c.failDrops("n0-1", -1)
+	if task := c.await(c.accepted(c.call("DELETE", "/indexes/m", ""))); task["status"] != "failed" {
+		t.Errorf("task: %v", task)
+	}
+	if left := c.state.View().Leftovers; len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+	c.nodes["n0-0"].Start()
+	c.equalEverywhere("m", want)
+}
