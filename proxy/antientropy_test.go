@@ -215,6 +215,98 @@ func TestDocumentsWithoutAShardAreDeleted(t *testing.T) {
 	c.equalEverywhere("m", want)
 }
 
+// Somebody writes a document without a shard to a node. A comparison finds equal what shard filters find; then a client writes
+// the document too, which gives it its shard. Red when that comparison made the node's copy one that is known to be right.
+func TestDocumentWrittenDirectlyLosesToAnUpdateOfIt(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 8, spread: fsm.SpreadAll})
+	want := oracle{}
+	c.fill("m", want, 40)
+	c.audit(nil)
+	c.directly("n0-0", "POST", "/documents", `[{"id":5000,"v":"foreign","n":1}]`)
+	if verify := c.compared("/_miroir/verify", `{"index":"m"}`); verify.Stale != 0 {
+		t.Errorf("a look is not to change anything: %+v", verify)
+	}
+	succeeded(t, c.do("PUT", "/indexes/m/documents", want.put(5000, map[string]any{"v": "ours"})))
+	if pass := c.compared("/_miroir/anti-entropy/run", ""); pass.Mismatches != 1 {
+		t.Errorf("pass: %+v", pass)
+	}
+	c.repaired("m")
+	c.equalEverywhere("m", want)
+}
+
+// Somebody writes to a node before any client of Miroir wrote a document: the state knows no primary key, the node does. Red
+// when an index without a primary key counts as one without documents.
+func TestDocumentWrittenDirectlyToAnEmptyIndexIsDeleted(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"m"}`))
+	c.directly("n1-0", "POST", "/documents", `[{"id":7,"v":"foreign"}]`)
+	c.audit(nil)
+	if pass := c.compared("/_miroir/anti-entropy/run", ""); pass.Mismatches != 1 || pass.Errors != 0 {
+		t.Errorf("pass: %+v", pass)
+	}
+	c.repaired("m")
+	if left := c.documentsOn("n1-0", "m"); len(left) > 0 {
+		t.Errorf("the node has %v", left)
+	}
+	succeeded(t, c.do("POST", "/indexes/m/documents?primaryKey=sku", `[{"sku":1}]`))
+	c.repaired("m")
+	if got := len(c.documentsOn("n1-0", "m")); got != 1 {
+		t.Errorf("the node has %d documents", got)
+	}
+}
+
+// A node takes its time with what somebody sent it directly. Red when it is compared before that shows.
+func TestForeignTaskIsComparedOnceItIsDone(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	want := oracle{}
+	c.fill("m", want, 20)
+	var looks atomic.Int64
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if r.URL.Path == "/tasks" && strings.Contains(r.URL.RawQuery, "indexSwap") {
+			looks.Add(1)
+		}
+		return nil
+	})
+	c.nodes["n1-0"].PauseTasks()
+	set := c.auditEvery(5 * time.Millisecond)
+	c.on("n1-0", "POST", "/indexes/m/documents", `[{"id":7,"v":"foreign"}]`)
+	seen := looks.Load()
+	c.until("several looks at the task", func() bool { return looks.Load() > seen+10 })
+	c.nodes["n1-0"].ResumeTasks()
+	c.until("the difference to be repaired", func() bool { return counted(set, "miroir_antientropy_docs_repaired_total") == 1 })
+	c.repaired("m")
+	c.equalEverywhere("m", want)
+	if n := counted(set, `miroir_foreign_node_tasks_total{node_id="n1-0"}`); n != 1 {
+		t.Errorf("the task is counted %d times", n)
+	}
+}
+
+// Somebody writes to a node while it is repaired, after the copy and before its replica is in sync again. Red when a foreign
+// task leads to a comparison of what is in sync at that moment only.
+func TestForeignTaskUnderRepairIsComparedAfterIt(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	want := oracle{}
+	c.fill("m", want, 20)
+	c.nodes["n1-0"].Stop()
+	succeeded(t, c.do("POST", "/indexes/m/documents", want.put(3, map[string]any{"v": "missed"})))
+	set := c.auditEvery(5 * time.Millisecond)
+	noticed := func() bool { return counted(set, `miroir_foreign_node_tasks_total{node_id="n1-0"}`) == 1 }
+	var once sync.Once
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if r.Method == http.MethodGet && r.URL.Path == "/indexes/m/settings" && c.replicas("m")[fsm.Joining] == 1 {
+			once.Do(func() {
+				c.on("n1-0", "PUT", "/indexes/m/documents", `[{"id":7,"v":"foreign"}]`)
+				c.until("the foreign task to be counted", noticed)
+			})
+		}
+		return nil
+	})
+	c.nodes["n1-0"].Start()
+	c.until("the difference to be repaired", func() bool { return counted(set, "miroir_antientropy_docs_repaired_total") == 1 })
+	c.repaired("m")
+	c.equalEverywhere("m", want)
+}
+
 // auto_repair off: what differs is reported, and nothing changes.
 func TestReportOnly(t *testing.T) {
 	c := newWriteCluster(t, twoCopies)

@@ -62,12 +62,13 @@ func openAlone(t testing.TB, dir string) *Node {
 
 func bootstrapState(t testing.TB, n *Node) {
 	t.Helper()
-	_, err := fsm.Do(testContext(t), n, fsm.Bootstrap{
-		Now: time.Now(), ClusterID: "c", Nodes: []fsm.Node{{ID: "n", Address: "http://n"}},
-	})
-	if err != nil {
+	if _, err := fsm.Do(testContext(t), n, bootstrapCommand()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func bootstrapCommand() fsm.Bootstrap {
+	return fsm.Bootstrap{Now: time.Now(), ClusterID: "c", Nodes: []fsm.Node{{ID: "n", Address: "http://n"}}}
 }
 
 func addKey(t testing.TB, n *Node, uid string) {
@@ -204,6 +205,27 @@ func (c *cluster) leader() (leader *Node) {
 	return leader
 }
 
+// apply commits a command that may be repeated. On a busy machine leadership moves meanwhile, and nobody may know whether the
+// command got into the log: then it is tried again, through whoever leads by then.
+func (c *cluster) apply(cmd fsm.Command) {
+	c.t.Helper()
+	until(c.t, "the command to be committed", func() bool {
+		_, err := c.leader().Apply(testContext(c.t), cmd)
+		if errors.Is(err, ErrNotLeader) || errors.Is(err, ErrUnknown) {
+			return false
+		}
+		if err != nil && !errors.Is(err, fsm.ErrExists) {
+			c.t.Fatal(err)
+		}
+		return true
+	})
+}
+
+func (c *cluster) addKey(uid string) {
+	c.t.Helper()
+	c.apply(fsm.PutKey{Key: fsm.Key{UID: uid}, Create: true})
+}
+
 // agree waits until all running pods show the same state.
 func (c *cluster) agree() {
 	c.t.Helper()
@@ -267,22 +289,21 @@ func TestAnEmptyPodGetsTheStateAsBytes(t *testing.T) {
 	for _, id := range []string{"a", "b", "c"} {
 		c.start(id, true)
 	}
-	leader := c.leader()
-	bootstrapState(t, leader)
+	c.apply(bootstrapCommand())
 	lost := "a"
-	if leader.id == lost {
+	if c.leader().id == lost {
 		lost = "b"
 	}
 	c.cut(lost)
 	for i := range 50 {
-		addKey(t, leader, fmt.Sprint(i))
+		c.addKey(fmt.Sprint(i))
 	}
 	for _, n := range c.pods {
 		until(t, n.id+" can snapshot", func() bool { return n.Snapshot() == nil })
 	}
 	c.dirs[lost] = filepath.Join(t.TempDir(), "new")
 	c.start(lost, false)
-	addKey(t, leader, "last")
+	c.addKey("last")
 	c.agree()
 	dir, n := c.dirs[lost], c.pods[lost]
 	index := n.View().AppliedIndex

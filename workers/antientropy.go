@@ -79,11 +79,12 @@ type auditMeter struct {
 }
 
 const (
-	maxAudits   = 50   // kept for operators
-	maxQueued   = 100  // waiting
-	maxKept     = 1000 // results of one audit
-	maxAtOnce   = 256  // shards being compared,
-	maxDetailed = 4    // of which have documents in memory
+	maxAudits    = 50   // kept for operators
+	maxQueued    = 100  // waiting
+	maxKept      = 1000 // results of one audit
+	maxAtOnce    = 256  // shards being compared,
+	maxDetailed  = 4    // of which have documents in memory
+	maxPreparing = 16   // nodes of an index at once
 )
 
 func newAuditor(o Options) *auditor {
@@ -245,14 +246,17 @@ func (a *auditor) work(ctx context.Context, job *audit) {
 	reader := &copyReader{pace: newPacer(nodes, config.MaxReadConcurrency, percent), pageSize: max(config.FingerprintBatchSize, 1)}
 	var comparing errgroup.Group
 	comparing.SetLimit(atOnce(view))
-	strays := &strayLook{seen: map[jobKey]bool{}}
+	prepared := map[fsm.IndexID]func() time.Time{}
 	for _, key := range slots {
 		if ctx.Err() != nil {
 			break
 		}
+		if prepared[key.index] == nil {
+			prepared[key.index] = sync.OnceValue(func() time.Time { return a.prepare(ctx, job, key.index) })
+		}
+		since := prepared[key.index]
 		comparing.Go(func() error {
-			a.compare(ctx, job, reader, key)
-			a.clearStrays(ctx, job, key.index, strays)
+			a.compare(ctx, job, reader, key, since())
 			return nil
 		})
 	}
@@ -265,21 +269,6 @@ func (a *auditor) work(ctx context.Context, job *audit) {
 func atOnce(view *fsm.View) int {
 	copies := max(view.Config.ReplicationFactor, 1) * max(len(view.Groups), 1)
 	return min(max(len(view.Nodes)/copies, 1), maxAtOnce)
-}
-
-// strayLook notes where strays were looked for.
-type strayLook struct {
-	mu   sync.Mutex
-	seen map[jobKey]bool // guarded by mu
-}
-
-// first reports that nobody has asked for the key before.
-func (l *strayLook) first(key jobKey) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	seen := l.seen[key]
-	l.seen[key] = true
-	return !seen
 }
 
 // slots lists what an audit compares, and whether a pass went through everything that it began with.
@@ -308,9 +297,8 @@ func (a *auditor) slots(view *fsm.View, job *audit) ([]slotKey, bool) {
 	return append(slots[start:len(slots):len(slots)], slots[:start]...)[:per], true
 }
 
-// compare compares one shard and takes note of the outcome.
-func (a *auditor) compare(ctx context.Context, job *audit, reader *copyReader, key slotKey) {
-	began := a.opts.Now()
+// compare compares one shard and takes note of the outcome. prepared is what prepare returned for its index.
+func (a *auditor) compare(ctx context.Context, job *audit, reader *copyReader, key slotKey, prepared time.Time) {
 	a.mu.Lock()
 	clean := a.clean[key]
 	a.mu.Unlock()
@@ -325,9 +313,9 @@ func (a *auditor) compare(ctx context.Context, job *audit, reader *copyReader, k
 	}
 	a.meter.scanned.Inc()
 	a.meter.mismatches.Add(c.result.NumDiffering)
-	if c.result.Equal && c.result.Note == "" && job.request.Depth != tasks.DepthCounts {
+	if c.result.Equal && c.result.Note == "" && job.request.Depth != tasks.DepthCounts && !prepared.IsZero() {
 		a.mu.Lock()
-		a.clean[key] = began
+		a.clean[key] = prepared
 		a.mu.Unlock()
 	}
 	job.add(c.result, c.stale)
@@ -336,28 +324,54 @@ func (a *auditor) compare(ctx context.Context, job *audit, reader *copyReader, k
 	}
 }
 
-// clearStrays deletes documents from a node that no shard filter finds: somebody wrote them to a node directly. Those of an
-// index that lives whole are compared like any other.
-func (a *auditor) clearStrays(ctx context.Context, job *audit, index fsm.IndexID, look *strayLook) {
-	view := a.opts.Cluster.View()
+// prepare lets the nodes of an index work off what they have of it and lose documents that no shard filter finds, before its
+// shards are compared. It returns when it began: a shard that is found equal then was right at that time, whatever somebody
+// had written to a node before. Zero: that cannot be said, for some node still waits with what it has, or keeps such documents.
+func (a *auditor) prepare(ctx context.Context, job *audit, index fsm.IndexID) time.Time {
+	began, view := a.opts.Now(), a.opts.Cluster.View()
 	ix := view.Indexes[index]
-	if ix == nil || ix.Whole() || ix.Deleting {
-		return
+	if ix == nil || ix.Deleting {
+		return time.Time{}
 	}
-	for _, id := range ix.Nodes(fsm.Active) {
-		n := view.Node(id)
-		if n == nil || !a.opts.Nodes.Get(n).Alive() || !look.first(jobKey{index, id}) {
-			continue
-		}
-		if err := a.clearStraysOn(ctx, job, ix, n); err != nil && ctx.Err() == nil {
-			a.opts.Logger.Warn("documents without a shard not looked for", "index", ix.UID, "node_id", id, "error", err)
-		}
+	var preparing errgroup.Group
+	preparing.SetLimit(maxPreparing)
+	for _, id := range ix.Nodes() {
+		preparing.Go(func() error {
+			err := a.prepareOn(ctx, job, ix, view.Node(id))
+			if err != nil && ctx.Err() == nil {
+				a.opts.Logger.Warn("node not prepared for a comparison", "index", ix.UID, "node_id", id, "error", err)
+			}
+			return err
+		})
 	}
+	if preparing.Wait() != nil {
+		return time.Time{}
+	}
+	return began
 }
 
-func (a *auditor) clearStraysOn(ctx context.Context, job *audit, ix *fsm.Index, n *fsm.Node) error {
-	filter := a.opts.Coordinator.StrayFilter()
+var (
+	errNotAlive   = errors.New("the node does not answer")
+	errStraysLeft = errors.New("it has documents without a shard")
+)
+
+func (a *auditor) prepareOn(ctx context.Context, job *audit, ix *fsm.Index, n *fsm.Node) error {
+	if n == nil || !a.opts.Nodes.Get(n).Alive() {
+		return errNotAlive
+	}
 	on := copyNode{client: a.opts.Nodes.Get(n), index: ix.NodeUID, timeout: requestTimeout}
+	settling, cancel := context.WithTimeout(ctx, requestTimeout)
+	err := on.settle(settling)
+	cancel()
+	if ix.Whole() { // whose documents without a shard are compared like any other
+		return err
+	}
+	return errors.Join(err, a.clearStrays(ctx, job, ix, n, on))
+}
+
+// clearStrays deletes documents from a node that no shard filter finds: somebody wrote them to it directly.
+func (a *auditor) clearStrays(ctx context.Context, job *audit, ix *fsm.Index, n *fsm.Node, on copyNode) error {
+	filter := a.opts.Coordinator.StrayFilter()
 	strays, err := on.count(ctx, filter)
 	if err != nil || strays == 0 {
 		return err
@@ -370,7 +384,7 @@ func (a *auditor) clearStraysOn(ctx context.Context, job *audit, ix *fsm.Index, 
 		NumDiffering: int(strays), Note: "documents without a shard, written to the node directly",
 	}, 0)
 	if !job.request.Repair {
-		return nil
+		return errStraysLeft
 	}
 	uid, err := on.deleteMatching(ctx, filter)
 	if err == nil {

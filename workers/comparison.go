@@ -12,6 +12,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"miroir/fsm"
+	"miroir/meili"
 	"miroir/tasks"
 )
 
@@ -29,7 +30,7 @@ type comparison struct {
 	slot    fsm.ShardID // 0 for an index that lives whole
 	whole   bool
 	filter  string
-	key     string // primary key
+	key     string // primary key, "" while the state knows none
 	clean   time.Time
 
 	turn chan struct{} // its tokens are for those that have documents in memory: many shards are compared at once
@@ -46,6 +47,7 @@ type comparedCopy struct {
 	copyNode
 	ref     fsm.ReplicaRef
 	replica fsm.Replica
+	key     string // primary key, that of the node where somebody wrote to it before any client of Miroir
 	print   *fingerprint
 	foreign bool
 }
@@ -78,6 +80,9 @@ func (c *comparison) compare(ctx context.Context) error {
 	if len(c.copies) < 2 {
 		c.result.Equal, c.result.Note = true, noteOneCopy
 		return nil
+	}
+	if err := c.findKeys(ctx); err != nil {
+		return err
 	}
 	bad, equal, err := c.firstLook(ctx)
 	if err != nil || equal {
@@ -138,6 +143,20 @@ func (c *comparison) begin() bool {
 	return true
 }
 
+// findKeys finds the primary key by which each copy is read.
+func (c *comparison) findKeys(ctx context.Context) error {
+	return c.each(func(copied *comparedCopy) (err error) {
+		if copied.key = c.key; c.key == "" {
+			copied.key, err = copied.primaryKey(ctx)
+		}
+		var refused *meili.Error
+		if errors.As(err, &refused) && refused.Code == meili.CodeIndexNotFound {
+			return nil // it was lost there, which is noticed elsewhere
+		}
+		return err
+	})
+}
+
 // requestTimeout bounds one request of a comparison.
 const requestTimeout = 30 * time.Second
 
@@ -161,7 +180,7 @@ func (c *comparison) firstLook(ctx context.Context) (bad bucketSet, equal bool, 
 		}
 	}
 	err = c.each(func(copied *comparedCopy) (err error) {
-		copied.print, err = c.reader.print(ctx, copied.copyNode, c.key, c.filter)
+		copied.print, err = c.reader.print(ctx, copied.copyNode, copied.key, c.filter)
 		return err
 	})
 	if err != nil {
@@ -216,7 +235,7 @@ func (c *comparison) some(bad bucketSet) bucketSet {
 func (c *comparison) candidates(ctx context.Context, bad bucketSet) ([]string, error) {
 	found := make([]map[string]xxh3.Uint128, len(c.copies))
 	err := c.each(func(copied *comparedCopy) (err error) {
-		found[slices.Index(c.copies, copied)], err = c.reader.contents(ctx, copied.copyNode, c.key, c.filter, bad)
+		found[slices.Index(c.copies, copied)], err = c.reader.contents(ctx, copied.copyNode, copied.key, c.filter, bad)
 		return err
 	})
 	if err != nil {
@@ -298,7 +317,7 @@ type differingDocument struct {
 func (c *comparison) stillDiffer(ctx context.Context, ids []string) ([]differingDocument, error) {
 	found := make([]map[string]xxh3.Uint128, len(c.copies))
 	err := c.each(func(copied *comparedCopy) (err error) {
-		found[slices.Index(c.copies, copied)], err = c.reader.fetch(ctx, copied.copyNode, c.key, ids)
+		found[slices.Index(c.copies, copied)], err = c.reader.fetch(ctx, copied.copyNode, copied.key, ids)
 		return err
 	})
 	if err != nil {

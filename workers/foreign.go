@@ -21,17 +21,20 @@ type foreignWatch struct {
 	opts   Options
 	set    *metrics.Set
 	verify func(tasks.AuditRequest) (string, error)
-	// cursors are the task uids up to which nodes were looked at; only run uses it.
+	// Only run uses what follows. cursors are the task uids up to which nodes were looked at. doubts are tasks that took an
+	// index away and may have been Miroir's own, until their end. later are nodes with replicas out of sync, of an index that
+	// somebody wrote to there: what the repair finds or leaves there is compared once it ends.
 	cursors map[fsm.NodeID]int64
-	// doubts are tasks that took an index away and may have been Miroir's own, until their end; only run uses it.
-	doubts map[fsm.NodeID][]node.Task
+	doubts  map[fsm.NodeID][]node.Task
+	later   map[jobKey]bool
 
 	mu    sync.Mutex
 	found map[fsm.NodeID]*tasks.ForeignTasks // guarded by mu
 }
 
 func newForeignWatch(o Options, verify func(tasks.AuditRequest) (string, error)) *foreignWatch {
-	return &foreignWatch{opts: o, set: o.AntiEntropy.Metrics, verify: verify, cursors: map[fsm.NodeID]int64{}, doubts: map[fsm.NodeID][]node.Task{}, found: map[fsm.NodeID]*tasks.ForeignTasks{}}
+	return &foreignWatch{opts: o, set: o.AntiEntropy.Metrics, verify: verify, cursors: map[fsm.NodeID]int64{}, doubts: map[fsm.NodeID][]node.Task{},
+		later: map[jobKey]bool{}, found: map[fsm.NodeID]*tasks.ForeignTasks{}}
 }
 
 // run looks until ctx ends, as often as nodes are checked. A node without new tasks costs one small request.
@@ -69,12 +72,25 @@ func (f *foreignWatch) run(ctx context.Context) {
 				f.opts.Logger.Debug("node not asked for foreign tasks", "node_id", o.node.ID, "error", o.err)
 				continue
 			}
-			f.cursors[o.node.ID] = o.newest
-			sure := slices.DeleteFunc(slices.Clone(o.tasks), func(task node.Task) bool { return task.Doubtful() })
-			f.doubt(o.node.ID, o.tasks)
+			list, newest := workedOff(o.tasks, o.newest)
+			f.cursors[o.node.ID] = newest
+			sure := slices.DeleteFunc(slices.Clone(list), func(task node.Task) bool { return task.Doubtful() })
+			f.doubt(o.node.ID, list)
 			f.note(view, o.node, append(sure, f.resolve(ctx, view, o.node)...))
 		}
+		f.compareLater(view)
 	}
+}
+
+// workedOff leaves out what a node has still to do, and all that comes after: it shows in no comparison yet, and is looked at
+// again. Doubtful tasks are waited for elsewhere. list is newest first.
+func workedOff(list []node.Task, newest int64) ([]node.Task, int64) {
+	for i, task := range slices.Backward(list) {
+		if !task.Finished() && !task.Doubtful() {
+			return list[i+1:], int64(task.UID) - 1
+		}
+	}
+	return list, newest
 }
 
 // maxDoubts bounds the doubtful tasks of a node; the drift check looks after what is left out.
@@ -158,12 +174,34 @@ func (f *foreignWatch) note(view *fsm.View, n *fsm.Node, list []node.Task) {
 		}
 	}
 	for _, index := range slices.Sorted(maps.Keys(concerned)) {
-		shards, any := heldShards(view.Indexes[index], n.ID)
-		if !any {
+		f.compare(view.Indexes[index], n.ID)
+	}
+}
+
+// compare has what a node holds of an index compared with other copies, now and when its repair has ended.
+func (f *foreignWatch) compare(ix *fsm.Index, id fsm.NodeID) {
+	if slices.Contains(ix.Nodes(fsm.Stale, fsm.Joining), id) {
+		f.later[jobKey{ix.ID, id}] = true
+	}
+	shards, any := heldShards(ix, id)
+	if !any {
+		return
+	}
+	if _, err := f.verify(tasks.AuditRequest{Index: ix.ID, Shards: shards}); err != nil {
+		f.opts.Logger.Warn("index not compared after a foreign task", "index_id", ix.ID, "error", err)
+	}
+}
+
+// compareLater compares what has been repaired meanwhile.
+func (f *foreignWatch) compareLater(view *fsm.View) {
+	for key := range f.later {
+		ix := view.Indexes[key.index]
+		if ix != nil && slices.Contains(ix.Nodes(fsm.Stale, fsm.Joining), key.node) {
 			continue
 		}
-		if _, err := f.verify(tasks.AuditRequest{Index: index, Shards: shards}); err != nil {
-			f.opts.Logger.Warn("index not compared after a foreign task", "index_id", index, "error", err)
+		delete(f.later, key)
+		if ix != nil {
+			f.compare(ix, key.node)
 		}
 	}
 }
