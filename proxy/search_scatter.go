@@ -263,6 +263,9 @@ func (q *search) form() searchForm {
 	switch {
 	case f.federated:
 		members = []string{"_federation"}
+		if f.detailed = q.markingOf() != nil; f.detailed && !isTrue(q.query.ShowRankingScoreDetails) {
+			members = append(members, "_rankingScoreDetails")
+		}
 	case !isTrue(q.query.ShowRankingScoreDetails):
 		members = []string{"_rankingScoreDetails"}
 	}
@@ -389,6 +392,7 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 	if out.semantic != nil {
 		*out.semantic = numSemantic(counted)
 	}
+	q.completeMarks(ctx, answers, f, hits, from)
 	out.hits, out.total = hits, c.total
 	out.facets = q.mergeFacets(ctx, calls, c, c.total)
 	if q.metadata {

@@ -16,8 +16,9 @@ type Request struct {
 	// Shards are those the write has documents for, where the intent does not say it because the write creates the
 	// index and so goes to every node.
 	Shards []fsm.ShardID `json:"shards,omitempty"`
-	// Settings is the body of a settings change as nodes get it.
+	// Settings is the body of a settings change as nodes get it, and Before that of one they are to finish before it.
 	Settings json.RawMessage `json:"settings,omitempty"`
+	Before   json.RawMessage `json:"before,omitempty"`
 	// PrimaryKey is a new primary key for the index.
 	PrimaryKey *string `json:"primaryKey,omitempty"`
 	// Delete drops the index.
@@ -57,6 +58,9 @@ func (r Request) NodeRequests(nodeUID string, created bool) []node.Request {
 		requests = append(requests,
 			jsonRequest(http.MethodPost, "/indexes", createBody(nodeUID, r.Create.PrimaryKey)),
 			jsonRequest(http.MethodPatch, index+"/settings", r.Create.Settings))
+	}
+	if r.Before != nil { // an update of nothing keeps a node from making one change of both
+		requests = append(requests, jsonRequest(http.MethodPatch, index+"/settings", r.Before), jsonRequest(http.MethodPatch, index, []byte("{}")))
 	}
 	if r.Settings != nil {
 		requests = append(requests, jsonRequest(http.MethodPatch, index+"/settings", r.Settings))

@@ -107,7 +107,12 @@ func (g *Generator) Query(c *Corpus) Object {
 func (g *Generator) Core(c *Corpus) Object {
 	shape, q := c.Shape, Object{}
 	may := maybe{g, q}
-	may.set(75, "q", func() any { return g.SearchText(shape.Words) })
+	may.set(75, "q", func() any {
+		if g.Wide && g.Chance(40) {
+			return g.quotation(shape.Words)
+		}
+		return g.SearchText(shape.Words)
+	})
 	may.set(35, "filter", func() any { return g.Filter(shape) })
 	may.set(35, "sort", func() any { return g.sort(shape) })
 	strategies := []string{"all", "last"}
@@ -163,6 +168,31 @@ func (g *Generator) SearchText(vocabulary []string) string {
 		words[i] = w
 	}
 	return strings.Join(words, " ")
+}
+
+// quotation is some words of one text, or of two that follow each other, the last perhaps cut, others with a letter wrong, or
+// with a word of another text among them.
+func (g *Generator) quotation(vocabulary []string) string {
+	from := g.IntN(len(vocabulary))
+	words := slices.Clone(vocabulary[from:min(from+1+g.IntN(6), len(vocabulary))])
+	if g.Chance(30) {
+		words[g.IntN(len(words))] = Pick(g, vocabulary)
+	}
+	for i, word := range words {
+		if letters := []rune(word); len(letters) > 2 && g.Chance(20) {
+			at := 1 + g.IntN(len(letters)-2)
+			letters[at], letters[at+1] = letters[at+1], letters[at]
+			words[i] = string(letters)
+		}
+	}
+	if last := []rune(words[len(words)-1]); g.Chance(40) {
+		words[len(words)-1] = string(last[:1+g.IntN(len(last))])
+	}
+	text := strings.Join(words, " ")
+	if g.Chance(15) {
+		text += " "
+	}
+	return text
 }
 
 // Filter is a filter: a condition of the shape, or two or three of them.

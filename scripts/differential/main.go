@@ -34,7 +34,7 @@ type options struct {
 	Seed      uint64   `help:"First seed." default:"1"`
 	Seeds     int      `help:"Seeds." default:"6"`
 	Queries   int      `help:"Requests per seed, beside those that load it." default:"150"`
-	Shapes    []string `help:"Only these kinds of documents: words, products, articles, packages."`
+	Shapes    []string `help:"Only these kinds of documents: words, products, articles, packages, cities."`
 	Kinds     []string `help:"Only these kinds of requests, see the table that is printed."`
 	Frequency bool     `help:"With matchingStrategy frequency."`
 	Rewrites  bool     `help:"Write documents again, which over several nodes can move those that rank equally."`
@@ -91,7 +91,11 @@ func (o options) shapes() ([]*generate.Shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := append(slices.Clone(generate.Shapes), packages)
+	cities, err := citiesShape(citiesFile)
+	if err != nil {
+		return nil, err
+	}
+	all := append(slices.Clone(generate.Shapes), packages, cities)
 	if len(o.Shapes) == 0 {
 		return all, nil
 	}

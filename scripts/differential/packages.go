@@ -15,8 +15,8 @@ import (
 // packagesFile is the data set that the recorded searches are about.
 const packagesFile = "testdata/conformance/datasets/packages.ndjson.gz"
 
-// packagesShape is real documents with a large vocabulary: 3,000 Debian packages.
-func packagesShape(path string) (*generate.Shape, error) {
+// readDocuments reads a gzipped data set, one document a line.
+func readDocuments(path string) ([]generate.Object, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: run this in the root of the repository", err)
@@ -34,10 +34,19 @@ func packagesShape(path string) (*generate.Shape, error) {
 		}
 		documents = append(documents, d)
 	}
+	return documents, nil
+}
+
+// packagesShape is real documents with a large vocabulary: 3,000 Debian packages.
+func packagesShape(path string) (*generate.Shape, error) {
+	documents, err := readDocuments(path)
+	if err != nil {
+		return nil, err
+	}
 	s := &generate.Shape{
 		Name: "packages", PrimaryKey: "id", NumDocuments: [2]int{len(documents) - 1, len(documents)},
 		Document:   func(_ *generate.Generator, i int) generate.Object { return maps.Clone(documents[i]) },
-		Words:      wordsOf(documents),
+		Words:      wordsOf(documents, "name", "summary"),
 		Filterable: []string{"dependencyCount", "depends", "maintainer", "priority", "section", "size.download", "size.installed", "source", "tags"},
 		Sortable:   []string{"dependencyCount", "section", "size.download", "size.installed"},
 		Displayed:  []string{"name", "summary", "section", "priority", "maintainer", "version", "tags", "depends", "size", "dependencyCount", "homepage", "source"},
@@ -54,12 +63,13 @@ func packagesShape(path string) (*generate.Shape, error) {
 	return s, nil
 }
 
-// wordsOf are the words of names and summaries, as often as they are there.
-func wordsOf(documents []generate.Object) []string {
+// wordsOf are the words of some fields, as often as they are there and in their order.
+func wordsOf(documents []generate.Object, fields ...string) []string {
 	var words []string
 	for _, d := range documents {
-		text := fmt.Sprint(d["name"], " ", d["summary"])
-		words = append(words, strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" -,()/:;.\"'", r) })...)
+		for _, field := range fields {
+			words = append(words, strings.FieldsFunc(fmt.Sprint(d[field]), func(r rune) bool { return strings.ContainsRune(" -,()/:;.\"'[]", r) })...)
+		}
 	}
 	return words
 }

@@ -1,0 +1,257 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"unicode"
+
+	"miroir/meili"
+	"miroir/tasks"
+)
+
+// What a server marks in hits depends on other documents too: it looks for the typos of a word only once it ranks documents
+// that have all words before it (milli search/new/graph_based_ranking_rule.rs, matches/matching_words.rs). A node without such
+// documents marks fewer words than one server that has all of them. It is asked once more without the words that keep it from
+// going on, which none of the hits concerned has, and what it then marks is shown.
+
+// marking is what a search that marks words consists of.
+type marking struct {
+	pieces   []queryPiece
+	words    []int // places in pieces of the words that may be dropped, the last of them first
+	phrase   int   // words of phrases
+	trailing bool
+}
+
+// Bounds of what one node is asked for one search: further searches, and hits that each is to list at least where they are ranked
+// by words first, so that those concerned can be elsewhere in the list.
+const (
+	maxMarkings  = 6
+	markingReach = 200
+)
+
+// markingOf takes the search apart; nil when nodes mark what one server does, or when it cannot tell.
+func (q *search) markingOf() *marking {
+	if q.kind != meili.KeywordSearch || q.removal != nil || !hasFormatted(q.query) && !isTrue(q.query.ShowMatchesPosition) {
+		return nil
+	}
+	if strategy := q.query.MatchingStrategy; strategy != nil && *strategy != "last" || q.splitsWordsItsOwnWay() {
+		return nil
+	}
+	text := strings.TrimLeftFunc(deref(q.query.Q), unicode.IsSpace)
+	pieces, ok := queryPieces(text, q.stopWords())
+	if !ok || len(pieces) > maxFrequencyWords {
+		return nil
+	}
+	m := &marking{pieces: pieces, trailing: strings.HasSuffix(text, " ")}
+	for i, piece := range pieces {
+		if piece.removable {
+			m.words = append(m.words, i)
+		}
+		m.phrase += piece.phrase
+	}
+	if len(m.words) < 2 {
+		return nil
+	}
+	return m
+}
+
+// matched is how many words a hit has, the first of the query on; the words are fewer where a search leaves some out. False
+// when the hit does not tell.
+func (m *marking) matched(h *hit, numWords int) (int, bool) {
+	words := memberOf(memberOf(h.raw, "_rankingScoreDetails"), "words")
+	if words == nil || int(number(memberOf(words, "maxMatchingWords"))) != numWords+m.phrase {
+		return 0, false
+	}
+	return int(number(memberOf(words, "matchingWords"))) - m.phrase, true
+}
+
+// most is the greatest number of words that any of the hits has.
+func (m *marking) most(hits []hit, numWords int) (int, bool) {
+	most := 0
+	for i := range hits {
+		n, ok := m.matched(&hits[i], numWords)
+		if !ok {
+			return 0, false
+		}
+		most = max(most, n)
+	}
+	return most, true
+}
+
+// text is the search without all words but some, given by their positions in words.
+func (m *marking) text(left []int) string {
+	dropped := map[int]bool{}
+	for i, at := range m.words {
+		if !slices.Contains(left, i) {
+			dropped[at] = true
+		}
+	}
+	return stepWithout(m.pieces, dropped, m.trailing, func(string) int { return 0 }).text
+}
+
+// completeMarks makes nodes mark in the hits of a window, from the one at from on, what one server would.
+func (q *search) completeMarks(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, hits []hit, from int) {
+	m := q.markingOf()
+	if m == nil || len(hits) == 0 || len(answers) < 2 || f.pins != nil {
+		return
+	}
+	lists := hitLists(answers)
+	all := mergeHits(lists, 0, len(slices.Concat(lists...)), "", false, compareHits).hits
+	if _, ok := m.most(all, len(m.words)); !ok {
+		return
+	}
+	shown := make(map[string]*hit, len(hits))
+	for i := range hits {
+		shown[hits[i].identity()] = &hits[i]
+	}
+	criteria := q.sortsBeforeWords()
+	needed := m.soughtIn(all, from, f.reach, criteria)
+	eachAtOnce(len(lists), func(i int) {
+		r := remarking{search: q, call: answers[i].Call, form: f, marking: m, needed: needed}
+		own := lists[i]
+		last := lastShown(own, shown)
+		if last < 0 {
+			return
+		}
+		r.form.reach = last + 1
+		sought := m.soughtIn(own, 0, len(own), criteria)
+		if sought > needed {
+			r.markNoFurther(ctx, shown)
+			sought = m.soughtIn(own[:last+1], 0, last+1, criteria)
+		}
+		if criteria == 0 {
+			r.form.reach = max(f.reach, markingReach)
+		}
+		if sought < needed {
+			r.markByWords(ctx, r.byMatched(own, shown), r.all())
+		}
+	})
+}
+
+func lastShown(own []hit, shown map[string]*hit) int {
+	for i := len(own) - 1; i >= 0; i-- {
+		if shown[own[i].identity()] != nil {
+			return i
+		}
+	}
+	return -1
+}
+
+// soughtIn is for how many words, the first of the query on, a server with these hits looks for typos when it is asked for
+// those from one position to another. The words rule comes behind some criteria and is applied to each bucket of hits that these
+// hold equal.
+func (m *marking) soughtIn(hits []hit, from, to, criteria int) int {
+	sought := 1
+	for start := 0; start < min(to, len(hits)); {
+		end := start + 1
+		for end < len(hits) && compareScores(hits[start].firstScores(criteria), hits[end].firstScores(criteria)) == 0 {
+			end++
+		}
+		if most, _ := m.most(hits[start:end], len(m.words)); end > from {
+			sought = max(sought, most+1)
+		}
+		start = end
+	}
+	return min(sought, len(m.words))
+}
+
+// firstScores are the first n verdicts about a hit.
+func (h *hit) firstScores(n int) score { return h.score[:min(n, len(h.score))] }
+
+// remarking asks one node again for what it marks in hits that are shown.
+type remarking struct {
+	*search
+	*marking
+	call   Call
+	form   searchForm
+	needed int // words whose typos one server has looked for
+	asked  int
+}
+
+func (r *remarking) all() []int {
+	left := make([]int, len(r.words))
+	for i := range left {
+		left[i] = i
+	}
+	return left
+}
+
+// byMatched groups those hits of the node that are shown by how many words they have.
+func (r *remarking) byMatched(own []hit, shown map[string]*hit) map[int][]*hit {
+	groups := map[int][]*hit{}
+	for i := range own {
+		if h := shown[own[i].identity()]; h != nil {
+			n, _ := r.matched(&own[i], len(r.words))
+			groups[n] = append(groups[n], h)
+		}
+	}
+	return groups
+}
+
+// markByWords shows for each group what the node marks without the word that its hits have not, the one behind those they have
+// of the words left so far.
+func (r *remarking) markByWords(ctx context.Context, groups map[int][]*hit, left []int) {
+	for n, group := range groups {
+		if r.asked == maxMarkings {
+			return
+		}
+		r.asked++
+		fewer := slices.Delete(slices.Clone(left), n, n+1)
+		text := r.text(fewer)
+		query := *r.query
+		query.Q, query.RankingScoreThreshold = &text, nil
+		if r.form.distinct != "" {
+			query.Distinct = new(tasks.NoField)
+		}
+		again := r.ask(ctx, query)
+		most, ok := r.most(again, len(fewer))
+		if !ok {
+			continue
+		}
+		byID := map[string]*hit{}
+		for i := range again {
+			byID[again[i].identity()] = &again[i]
+		}
+		further := map[int][]*hit{}
+		for _, h := range group {
+			as := byID[h.identity()]
+			if as == nil {
+				continue
+			}
+			h.raw = withScores(as.raw, h.raw)
+			if most < len(fewer) && fewer[most]+1 < r.needed {
+				n, _ := r.matched(as, len(fewer))
+				further[n] = append(further[n], h)
+			}
+		}
+		r.markByWords(ctx, further, fewer)
+	}
+}
+
+// markNoFurther shows what the node marks where it ranks no more hits than are shown.
+func (r *remarking) markNoFurther(ctx context.Context, shown map[string]*hit) {
+	for _, as := range r.ask(ctx, *r.query) {
+		if h := shown[as.identity()]; h != nil {
+			h.raw = withScores(as.raw, h.raw)
+		}
+	}
+}
+
+// ask asks the node for the first hits of a query, nil when it does not answer: what is known without is worth no failure.
+func (r *remarking) ask(ctx context.Context, query meili.SearchQuery) []hit {
+	q, f := *r.search, r.form
+	query.Facets = nil
+	q.query, q.send = &query, q.sendAlone
+	f.lone, f.reach = true, min(f.reach, q.settings.MaxTotalHits())
+	if query.Distinct != nil && *query.Distinct == tasks.NoField {
+		f.distinct = tasks.NoField
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.s.opts.SearchTimeout)
+	defer cancel()
+	answer, err := q.askOnce(ctx, q.s.nodes.Client(q.view, r.call.Node), r.call, f)
+	if err != nil {
+		return nil
+	}
+	return answer.hits
+}
