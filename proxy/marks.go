@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -106,7 +107,8 @@ func (q *search) completeMarks(ctx context.Context, answers []answered[*nodeAnsw
 		shown[hits[i].identity()] = &hits[i]
 	}
 	criteria := q.sortsBeforeWords()
-	needed := m.soughtIn(all, from, f.reach, criteria)
+	ranked, losers := separateLosers(all, criteria, f.distinct)
+	needed := m.soughtIn(ranked, from, f.reach, criteria)
 	eachAtOnce(len(lists), func(i int) {
 		r := remarking{search: q, call: answers[i].Call, form: f, marking: m, needed: needed}
 		own := lists[i]
@@ -117,8 +119,9 @@ func (q *search) completeMarks(ctx context.Context, answers []answered[*nodeAnsw
 		r.form.reach = last + 1
 		sought := m.soughtIn(own, 0, len(own), criteria)
 		if sought > needed {
-			r.markNoFurther(ctx, shown)
-			sought = m.soughtIn(own[:last+1], 0, last+1, criteria)
+			r.markNoFurther(ctx, shown, valuesOf(own, losers, f))
+			left := slices.DeleteFunc(slices.Clone(own[:last+1]), func(h hit) bool { return losers[h.identity()] })
+			sought = m.soughtIn(left, 0, len(left), criteria)
 		}
 		if criteria == 0 {
 			r.form.reach = max(f.reach, markingReach)
@@ -138,16 +141,67 @@ func lastShown(own []hit, shown map[string]*hit) int {
 	return -1
 }
 
+// separateLosers takes duplicates of hits in an earlier bucket out, which one server does not rank.
+func separateLosers(hits []hit, criteria int, distinct string) (left []hit, losers map[string]bool) {
+	if distinct == "" {
+		return hits, nil
+	}
+	taken, losers := map[string]bool{}, map[string]bool{}
+	for start := 0; start < len(hits); {
+		end := bucketEnd(hits, start, criteria)
+		before := len(left)
+		for i := start; i < end; i++ {
+			if slices.ContainsFunc(hits[i].facetValues(distinct), func(v string) bool { return taken[v] }) {
+				losers[hits[i].identity()] = true
+			} else {
+				left = append(left, hits[i])
+			}
+		}
+		for i := before; i < len(left); i++ {
+			for _, value := range left[i].facetValues(distinct) {
+				taken[value] = true
+			}
+		}
+		start = end
+	}
+	return left, losers
+}
+
+// valuesOf are the distinct values by which hits of a node lose, as far as they can be filtered by and no other hit has them.
+func valuesOf(own []hit, losers map[string]bool, f searchForm) []string {
+	if !f.distinctFederated {
+		return nil
+	}
+	lost, kept := map[string]bool{}, map[string]bool{}
+	for i := range own {
+		for _, value := range own[i].facetTexts(f.distinct) {
+			if losers[own[i].identity()] {
+				lost[value.text] = true
+			} else {
+				kept[value.text] = true
+			}
+		}
+	}
+	maps.DeleteFunc(lost, func(value string, _ bool) bool { return kept[value] })
+	return slices.Sorted(maps.Keys(lost))
+}
+
+// bucketEnd is where the bucket ends that the hit at start begins: criteria hold its hits equal.
+func bucketEnd(hits []hit, start, criteria int) int {
+	end := start + 1
+	for end < len(hits) && compareScores(hits[start].firstScores(criteria), hits[end].firstScores(criteria)) == 0 {
+		end++
+	}
+	return end
+}
+
 // soughtIn is for how many words, the first of the query on, a server with these hits looks for typos when it is asked for
 // those from one position to another. The words rule comes behind some criteria and is applied to each bucket of hits that these
 // hold equal.
 func (m *marking) soughtIn(hits []hit, from, to, criteria int) int {
 	sought := 1
 	for start := 0; start < min(to, len(hits)); {
-		end := start + 1
-		for end < len(hits) && compareScores(hits[start].firstScores(criteria), hits[end].firstScores(criteria)) == 0 {
-			end++
-		}
+		end := bucketEnd(hits, start, criteria)
 		if most, _ := m.most(hits[start:end], len(m.words)); end > from {
 			sought = max(sought, most+1)
 		}
@@ -229,9 +283,13 @@ func (r *remarking) markByWords(ctx context.Context, groups map[int][]*hit, left
 	}
 }
 
-// markNoFurther shows what the node marks where it ranks no more hits than are shown.
-func (r *remarking) markNoFurther(ctx context.Context, shown map[string]*hit) {
-	for _, as := range r.ask(ctx, *r.query) {
+// markNoFurther shows what the node marks where it ranks no more hits than are shown, and none with some distinct values.
+func (r *remarking) markNoFurther(ctx context.Context, shown map[string]*hit, without []string) {
+	query := *r.query
+	if len(without) > 0 {
+		query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, "NOT "+fieldIn(r.form.distinct, without)))
+	}
+	for _, as := range r.ask(ctx, query) {
 		if h := shown[as.identity()]; h != nil {
 			h.raw = withScores(as.raw, h.raw)
 		}
