@@ -170,7 +170,7 @@ func (p *Planner) planSlot(ix *Index, g GroupID, s ShardID, want []NodeID, m *Mo
 			m.Filling = append(m.Filling, ref(r.Node))
 			m.note(ref(r.Node))
 		case wanted:
-		case r.Fresh, inSync == len(want) && inSync > 0 && numPlaced(have, Active, Stale) > p.view.Config.ReplicationFactor:
+		case r.Fresh, inSync == len(want) && inSync > 0 && numPlaced(have, Active, Stale, Joining) > p.view.Config.ReplicationFactor:
 			m.add(Step{Kind: StepRetire, ReplicaRef: ref(r.Node), From: r.State})
 		default: // it stays until its successor is in sync
 			m.Waiting = append(m.Waiting, ref(r.Node))

@@ -295,3 +295,34 @@ func TestDisplaced(t *testing.T) {
 	f(1, []Replica{{Node: "drained", State: Leaving}}, "")
 	f(1, []Replica{{Node: "drained", State: Joining, Fresh: true}}, "")
 }
+
+// A node is drained while one of its replicas is filled anew that was in sync before. Red when that one is neither filled, for it
+// is not wanted, nor retired, for it does not count.
+func TestAReplicaUnderRepairLeavesADrainedNode(t *testing.T) {
+	c := &movedCluster{machine: newMachine(t), t: t, floor: 1}
+	c.bootstrap(1, 2, 2, SpreadAll)
+	c.create("index")
+	var refs []ReplicaChange
+	ix := c.fsm.View().Index("index")
+	for s, replicas := range ix.Placement[0] {
+		refs = append(refs, ReplicaChange{ReplicaRef{ix.ID, 0, ShardID(s), replicas[0].Node}, Active, Stale})
+	}
+	do(c.machine, MarkReplicas{Now: c.tick(), Changes: refs})
+	for i := range refs {
+		refs[i].From, refs[i].To = Stale, Joining
+	}
+	do(c.machine, MarkReplicas{Now: c.tick(), Changes: refs})
+	config := c.fsm.View().Config
+	config.ReplicationFactor = 1
+	do(c.machine, SetConfig{Config: config})
+	do(c.machine, SetNodeState{Now: c.tick(), Node: refs[0].Node, State: NodeDraining})
+	moves := c.fsm.View().Planner(c.tick()).Plan(nil)
+	if len(moves.Steps) != len(refs) || len(moves.Waiting) > 0 {
+		t.Fatalf("steps %+v, waiting %+v; want that %d replicas retire", moves.Steps, moves.Waiting, len(refs))
+	}
+	for _, step := range moves.Steps {
+		if step.Kind != StepRetire || step.From != Joining {
+			t.Errorf("%+v", step)
+		}
+	}
+}

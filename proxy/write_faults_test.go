@@ -13,6 +13,7 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/meili"
 )
 
 // Topology of most tests here: two groups of one node, so that every document lives twice.
@@ -81,6 +82,31 @@ func TestAllNodesDownRefusesAndKeepsReplicasInSync(t *testing.T) {
 	succeeded(t, c.await(c.accepted(answer)))
 	if got := answer.Header().Get("X-Miroir-Degraded"); got != "" {
 		t.Errorf("X-Miroir-Degraded: %s", got)
+	}
+}
+
+// One of three nodes fails a write, one does it and one takes its time. Red when the first is read until the third has ended: it
+// does later writes without this one.
+func TestANodeThatFailedAWriteIsStaleBeforeAllAreDone(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 3, perGroup: 1, rf: 1, shards: 4})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	var failed atomic.Bool
+	c.nodes["n1-0"].FailTasks(func(meili.TaskKind) *meili.Error {
+		if !failed.CompareAndSwap(false, true) {
+			return nil
+		}
+		return meili.Errorf(meili.CodeInternal, "no space left")
+	})
+	c.nodes["n2-0"].PauseTasks()
+	task := c.accepted(c.call("POST", "/indexes/m/documents", `[{"id":2}]`))
+	c.until("the replica to be stale", func() bool { return c.replicas("m")[fsm.Stale] == 1 })
+	if now := c.get(fmt.Sprintf("/tasks/%d", task)); now["status"] != "processing" && now["status"] != "enqueued" {
+		t.Errorf("the task has ended: %v", now)
+	}
+	c.nodes["n2-0"].ResumeTasks()
+	succeeded(t, c.await(task))
+	if got := c.replicas("m"); got[fsm.Stale] != 1 || got[fsm.Active] != 2 {
+		t.Errorf("replicas: %v", got)
 	}
 }
 

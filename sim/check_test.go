@@ -77,7 +77,7 @@ func (w *world) replay() *model {
 		if *showLogs {
 			w.tracef("task %d (%s %s on %s) %s at %v, error %+v", t.UID, op.marker, op.kind, op.index, t.Status, t.Ended.Sub(w.began), t.Error)
 		}
-		m.sent = append(m.sent, op)
+		m.sent = append(m.sent, sentOperation{op, t.UID})
 		m.failed[t.UID] = t.Status == "failed"
 		sure := happened
 		if t.Error != nil && (t.Error.Code == "miroir_no_quorum" || t.Error.Code == "internal") {
@@ -203,10 +203,15 @@ func (w *world) checkRead(m *model, seen *read) {
 	}
 	// may is what a document may be: at least as new as what its session wrote of it.
 	may := func(id int) []document {
+		from := seen.from
 		if seen.own != nil && seen.own.touches(id) {
-			return ix.document(id).within(max(seen.from, seen.own.uid), seen.to)
+			from = max(from, seen.own.uid)
 		}
-		return ix.document(id).within(seen.from, seen.to)
+		values := ix.document(id).within(from, seen.to)
+		if w.plans(faultFail) {
+			values = append(values, m.skipping(seen.index, id, from, seen.to)...)
+		}
+		return values
 	}
 	unsure := func(f flip) bool {
 		// Under either name while it is not known to have happened: what is written meanwhile is routed by the state after it.

@@ -141,8 +141,13 @@ type flip struct {
 // model is one Meilisearch that does tasks in the order of their uids.
 type model struct {
 	indexes map[string]*modelIndex
-	failed  map[int64]bool // by task
-	sent    []*operation   // all there were, refused ones too, by task
+	failed  map[int64]bool  // by task
+	sent    []sentOperation // all there were, refused ones too, by task
+}
+
+type sentOperation struct {
+	*operation
+	uid int64
 }
 
 func newModel() *model { return &model{indexes: map[string]*modelIndex{}, failed: map[int64]bool{}} }
@@ -286,6 +291,25 @@ func (m *model) mixed(index string, id int) []document {
 	for _, op := range m.sent {
 		change := op.change(id)
 		if change == nil || op.index != index && len(ix.flips) == 0 {
+			continue
+		}
+		for _, value := range slices.Clone(values) {
+			if next := change(value); !slices.Contains(values, next) {
+				values = append(values, next)
+			}
+		}
+	}
+	return values
+}
+
+// skipping is what a document may be on a replica that fails tasks after from, up to to. A node that fails a task goes on with
+// the next ones at once: until Miroir has heard of it, and while nobody has seen the task succeed, reads may show these
+// without it. No proxy before such nodes can prevent that.
+func (m *model) skipping(index string, id int, from, to int64) []document {
+	values := slices.Clone(m.index(index).document(id).at(from))
+	for _, op := range m.sent {
+		change := op.change(id)
+		if change == nil || op.index != index || op.uid <= from || op.uid > to {
 			continue
 		}
 		for _, value := range slices.Clone(values) {

@@ -338,7 +338,7 @@ func (w *world) bootstrap() fsm.Bootstrap {
 	for _, key := range meili.DefaultKeys(boot.Now, uuid.NewString) {
 		boot.Keys = append(boot.Keys, proxy.KeyToState(&key))
 	}
-	for i, name := range w.names {
+	for i, name := range w.names[:h.groups*h.perGroup] { // the spares are added by operators
 		boot.Nodes = append(boot.Nodes, fsm.Node{ID: fsm.NodeID(name), Address: "http://" + name, Group: fsm.GroupID(i / h.perGroup), State: fsm.NodeActive, LastTaskUID: -1})
 	}
 	return boot

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -291,7 +292,7 @@ func (w *world) unsettled() string {
 	}
 	for _, n := range view.Nodes {
 		if n.State != fsm.NodeActive && n.State != fsm.NodeDrained {
-			return fmt.Sprintf("node %s is %s", n.ID, n.State)
+			return fmt.Sprintf("node %s is %s; jobs %+v, rebalance %s%s", n.ID, n.State, view.Jobs, view.Rebalance, placements(view))
 		}
 	}
 	for i := range view.Jobs {
@@ -311,6 +312,15 @@ func (w *world) unsettled() string {
 		}
 	}
 	return ""
+}
+
+// placements tells where the replicas of all indexes are.
+func placements(view *fsm.View) string {
+	var text strings.Builder
+	for _, ix := range view.Indexes {
+		fmt.Fprintf(&text, "; %s (spread %d) %v", ix.NodeUID, ix.Spread, ix.Placement)
+	}
+	return text.String()
 }
 
 // podLog takes what pods log into the trace.

@@ -18,8 +18,9 @@ type Report struct {
 	Task *node.Task
 	// Missing: the node answered and does not know the task any more.
 	Missing bool
-	// InSync: the node's replicas of the shards touched are read. Others do not decide and are not waited for.
-	InSync bool
+	// InSync: the node's replicas of the shards touched are read, apart from Unsynced. Others do not decide and are not waited for.
+	InSync   bool
+	Unsynced []fsm.ShardID
 	// Down: the cluster has given the node up.
 	Down bool
 	// Inherited: each shard of the share has an in-sync replica on a node without a share, which came in sync after the
@@ -36,6 +37,8 @@ type Result struct {
 	StartedAt   *time.Time
 	FinishedAt  *time.Time
 	FailedNodes []fsm.NodeID // did not do what others did
+	// Behind are nodes of which that is certain already, while others still work on the task.
+	Behind      []fsm.NodeID
 	NodeTasks   []fsm.NodeTask
 	IndexExists bool
 	// Undo are the nodes that made a change which the task as a whole did not.
@@ -63,6 +66,9 @@ func Merge(task *fsm.Task, reports []Report, nodeUID string) Result {
 		m.verdicts[i] = m.judge(&reports[i])
 	}
 	result := Result{Started: m.started()}
+	if m.oneSuffices() && m.task.Kind != string(meili.TaskIndexDeletion) {
+		result.Behind = m.behind()
+	}
 	if !m.decided() {
 		return result
 	}
@@ -121,8 +127,8 @@ func (m *merger) decided() bool {
 
 // vouched reports whether each shard of report i has an in-sync replica with a definite end elsewhere; to be canceled is one.
 func (m *merger) vouched(i int) bool {
-	return m.covers(m.reports[i].Shards, func(j int) bool {
-		return j != i && m.reports[j].InSync && m.verdicts[j] != waiting && m.verdicts[j] != lost
+	return m.covers(i, func(j int) bool {
+		return j != i && m.verdicts[j] != waiting && m.verdicts[j] != lost
 	})
 }
 
@@ -138,29 +144,31 @@ func (m *merger) deleted() bool {
 	return m.task.Kind == string(meili.TaskIndexDeletion) && m.any(func(v verdict) bool { return v == succeeded })
 }
 
-// covers reports whether the chosen reports together hold every one of shards, nil meaning all.
-func (m *merger) covers(shards []fsm.ShardID, chosen func(i int) bool) bool {
-	if shards == nil {
-		for i := range m.reports {
-			if m.reports[i].Shards == nil && chosen(i) {
+// covers reports whether the chosen nodes together have every shard in sync that node i of report i has.
+func (m *merger) covers(i int, chosen func(j int) bool) bool {
+	if m.reports[i].Shards == nil {
+		for j, r := range m.reports {
+			if r.InSync && r.Shards == nil && chosen(j) {
 				return true
 			}
 		}
 		return false
 	}
-	for _, shard := range shards {
-		found := false
-		for i := range m.reports {
-			if chosen(i) && (m.reports[i].Shards == nil || slices.Contains(m.reports[i].Shards, shard)) {
-				found = true
-				break
-			}
+	for _, shard := range m.reports[i].Shards {
+		found := !m.reports[i].synced(shard)
+		for j := range m.reports {
+			found = found || m.reports[j].synced(shard) && chosen(j)
 		}
 		if !found {
 			return false
 		}
 	}
 	return true
+}
+
+// synced reports whether the node's replica of a shard is read.
+func (r *Report) synced(shard fsm.ShardID) bool {
+	return r.InSync && (r.Shards == nil || slices.Contains(r.Shards, shard)) && !slices.Contains(r.Unsynced, shard)
 }
 
 func (m *merger) any(is func(verdict) bool) bool {
@@ -206,7 +214,18 @@ func (m *merger) oneSuffices() bool {
 	return false
 }
 
-// decideDocuments: what one replica of every shard did has happened, and the others are behind.
+// behind are nodes that failed what another replica in sync of one of their shards has done: that has happened, whatever
+// comes of the rest.
+func (m *merger) behind() (nodes []fsm.NodeID) {
+	for i, v := range m.verdicts {
+		if v == failed && m.reports[i].InSync && m.sharesWith(i, succeeded) {
+			nodes = append(nodes, m.reports[i].Node)
+		}
+	}
+	return nodes
+}
+
+// decideDocuments: what one replica in sync of every shard did has happened, and the others are behind.
 func (m *merger) decideDocuments(result *Result) {
 	for i, v := range m.verdicts {
 		if v != failed && v != canceled {
@@ -218,7 +237,7 @@ func (m *merger) decideDocuments(result *Result) {
 	}
 	whole := true
 	for i := range m.reports {
-		whole = whole && (!m.reports[i].InSync || m.inherited(i) || m.covers(m.reports[i].Shards, func(j int) bool { return m.verdicts[j] == succeeded }))
+		whole = whole && (!m.reports[i].InSync || m.inherited(i) || m.covers(i, func(j int) bool { return m.verdicts[j] == succeeded }))
 	}
 	switch {
 	case m.deleted():
@@ -234,14 +253,13 @@ func (m *merger) decideDocuments(result *Result) {
 	}
 }
 
-// sharesWith reports whether another node with verdict v holds a shard of report i.
+// sharesWith reports whether another node with verdict v has a shard of report i in sync.
 func (m *merger) sharesWith(i int, v verdict) bool {
 	for j := range m.reports {
 		if j == i || m.verdicts[j] != v || !m.reports[j].InSync {
 			continue
 		}
-		a, b := m.reports[i].Shards, m.reports[j].Shards
-		if a == nil || b == nil || slices.ContainsFunc(a, func(s fsm.ShardID) bool { return slices.Contains(b, s) }) {
+		if a := m.reports[i].Shards; a == nil || m.reports[j].Shards == nil || slices.ContainsFunc(a, m.reports[j].synced) {
 			return true
 		}
 	}

@@ -32,6 +32,7 @@ func TestMerge(t *testing.T) {
 	documents, settings, deletion := string(meili.TaskDocumentAdditionOrUpdate), string(meili.TaskSettingsUpdate), string(meili.TaskIndexDeletion)
 	outOfSync := func(r Report) Report { r.InSync = false; return r }
 	heir := func(r Report) Report { r.Inherited = true; return r }
+	unsynced := func(r Report, shards ...fsm.ShardID) Report { r.Unsynced = shards; return r }
 	down := func(r Report) Report { r.Down = true; return r }
 	missing := func(r Report) Report { r.Missing = true; return r }
 	for name, test := range map[string]struct {
@@ -57,6 +58,8 @@ func TestMerge(t *testing.T) {
 		"canceled on one replica":              {documents, []Report{report("a", gone, nil, ""), report("b", done, nil, "")}, done, "[a]", "[]"},
 		"canceled everywhere":                  {documents, []Report{report("a", gone, nil, ""), report("b", gone, nil, "")}, gone, "[]", "[]"},
 		"failed on every replica of one shard": {documents, []Report{report("a", bad, shards(0), ""), report("b", done, shards(1), "")}, bad, "[]", "[]"},
+		"done out of sync, failed in sync":     {documents, []Report{report("a", bad, shards(0), ""), unsynced(report("b", done, shards(0, 1), ""), 0)}, bad, "[]", "[]"},
+		"failed out of sync, done in sync":     {documents, []Report{unsynced(report("a", bad, shards(0, 1), ""), 0, 1), report("b", done, shards(0), ""), report("c", done, shards(1), "")}, done, "[a]", "[]"},
 		"settings refused by one":              {settings, []Report{report("a", bad, nil, ""), report("b", done, nil, "")}, bad, "[]", "[b]"},
 		"settings refused by all":              {settings, []Report{report("a", bad, nil, ""), report("b", bad, nil, "")}, bad, "[]", "[]"},
 		"deletion that one of two parts did":   {deletion, []Report{report("a", bad, shards(0), ""), report("b", done, shards(1), "")}, done, "[a]", "[]"},

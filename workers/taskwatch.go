@@ -21,7 +21,9 @@ type taskWatch struct {
 	opts Options
 	// seen keeps what nodes said of the shares of open tasks that have ended, so that they are not asked for again.
 	seen map[nodeTaskKey]node.Task
-	wake chan struct{} // of the workers' own; requests signal through the Coordinator
+	// behind are the nodes that are out of sync because they failed an open task, by that task.
+	behind map[uint32][]fsm.NodeID
+	wake   chan struct{} // of the workers' own; requests signal through the Coordinator
 	// verifier reads settings back before their task ends.
 	verifier *verifier
 	crashes  *crashWatch
@@ -35,7 +37,7 @@ type nodeTaskKey struct {
 }
 
 func newTaskWatch(o Options) *taskWatch {
-	w := &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}, wake: make(chan struct{}, 1), crashes: o.crashes}
+	w := &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}, behind: map[uint32][]fsm.NodeID{}, wake: make(chan struct{}, 1), crashes: o.crashes}
 	w.verifier = newVerifier(o, w.poke)
 	return w
 }
@@ -60,6 +62,7 @@ func (w *taskWatch) run(ctx context.Context) {
 		if !open {
 			pause = w.opts.PollMin
 			clear(w.seen)
+			clear(w.behind)
 			w.verifier.forget()
 			w.crashes.clear()
 		}
@@ -112,6 +115,7 @@ func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
 		if done {
 			finished++
 			progress = true
+			delete(w.behind, task.UID)
 			for _, share := range task.NodeTasks {
 				delete(w.seen, nodeTaskKey{task.UID, share.Node, share.UID})
 			}
@@ -146,12 +150,40 @@ func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task,
 	result := tasks.Merge(task, w.reportsOf(view, ix, task, answers), ix.NodeUID)
 	w.crashes.outcome(task, &result)
 	if result.Status == "" || turn.waits(task) {
+		w.leaveBehind(ctx, task, result.Behind)
 		return false, result.Started
 	}
+	result.FailedNodes = without(result.FailedNodes, w.behind[task.UID]) // they may be repaired by now
 	if !w.verifier.verified(ctx, view, task, &result) {
 		return false, result.Started
 	}
 	return w.finish(ctx, task, result), result.Started
+}
+
+// leaveBehind makes the replicas stale that failed a task which others have done, while still others take their time: reads
+// would show what came after it and not the task. What a node does in the moment until that is known cannot be helped.
+func (w *taskWatch) leaveBehind(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) {
+	if nodes = without(nodes, w.behind[task.UID]); len(nodes) == 0 {
+		return
+	}
+	end := fsm.FinishTask{Now: w.opts.Now(), TaskUID: task.UID, Status: fsm.StatusSucceeded, FailedNodes: nodes, StaleOnly: true}
+	result, err := fsm.Do(ctx, w.opts.Cluster, end)
+	if err != nil {
+		w.opts.Logger.Warn("replicas that failed a task are not stale", "task_uid", task.UID, "error", err)
+		return
+	}
+	w.behind[task.UID] = append(w.behind[task.UID], nodes...)
+	w.logStale(task, result.Stale)
+}
+
+func without(nodes, gone []fsm.NodeID) []fsm.NodeID {
+	return slices.DeleteFunc(slices.Clone(nodes), func(id fsm.NodeID) bool { return slices.Contains(gone, id) })
+}
+
+func (w *taskWatch) logStale(task *fsm.Task, stale []fsm.ReplicaRef) {
+	for _, ref := range stale {
+		w.opts.Logger.Warn("replica is stale: its node did not do what others did", "task_uid", task.UID, "node_id", ref.Node, "shard", ref.Shard)
+	}
 }
 
 // turns says which tasks must wait for others to end.
@@ -206,9 +238,7 @@ func (w *taskWatch) finish(ctx context.Context, task *fsm.Task, result tasks.Res
 		w.opts.Logger.Warn("end of a task not committed", "task_uid", task.UID, "error", err)
 		return false
 	}
-	for _, ref := range stale {
-		w.opts.Logger.Warn("replica is stale: its node did not do what others did", "task_uid", task.UID, "node_id", ref.Node, "shard", ref.Shard)
-	}
+	w.logStale(task, stale)
 	if len(result.Undo) > 0 {
 		if err := w.opts.Coordinator.UndoChange(ctx, task, result.Undo); err != nil {
 			w.opts.Logger.Error("failed change not undone everywhere", "task_uid", task.UID, "error", err)
@@ -311,7 +341,7 @@ func (w *taskWatch) unseen(list []*fsm.Task, found answers) iter.Seq[nodeTaskKey
 func (w *taskWatch) reportsOf(view *fsm.View, ix *fsm.Index, task *fsm.Task, said answers) []tasks.Report {
 	reports := make([]tasks.Report, len(task.NodeTasks))
 	for i, share := range task.NodeTasks {
-		report := tasks.Report{NodeTask: share, InSync: inSync(ix, task, share), Inherited: inherited(ix, task, share)}
+		report := tasks.Report{NodeTask: share, InSync: inSync(ix, task, share), Unsynced: unsynced(ix, share), Inherited: inherited(ix, task, share)}
 		if answer, ok := said.tasks[nodeTaskKey{task.UID, share.Node, share.UID}]; ok {
 			report.Task = &answer
 		} else {
@@ -342,6 +372,20 @@ func inSync(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
 		}
 	}
 	return false
+}
+
+// unsynced are the shards of a share of which the node's replica is not read.
+func unsynced(ix *fsm.Index, share fsm.NodeTask) (shards []fsm.ShardID) {
+	for _, shard := range share.Shards {
+		read := false
+		for group := range ix.Placement {
+			read = read || slices.ContainsFunc(ix.Replicas(group, shard), func(r fsm.Replica) bool { return r.Node == share.Node && r.State == fsm.Active })
+		}
+		if !read {
+			shards = append(shards, shard)
+		}
+	}
+	return shards
 }
 
 // inherited reports whether each shard that the share wrote to has a replica in sync that the write was not sent to.
