@@ -248,3 +248,12 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("got %q, %v", key, err)
 	}
 }
+
+// Between two nodes of a rolling restart one waits until the first has caught up, not only until all is covered.
+func TestWaitCoveredWaitsForWhatSettles(t *testing.T) {
+	pod := &fakePod{answers: map[string][]string{"/_miroir/status": {
+		`{"leader":"p","shards":{"uncovered":1}}`, `{"leader":"p","shards":{"settling":2}}`, `{"leader":"p","shards":{}}`, `{"leader":"p","shards":{}}`}}}
+	if _, err := pod.command(t, "", "status --wait-covered"); err != nil || len(pod.asked) != 4 {
+		t.Errorf("asked %d times: %v", len(pod.asked), err)
+	}
+}

@@ -17,7 +17,7 @@ type StatusCommand struct {
 	Flags
 	Watch       bool `help:"Print again every 2 s."`
 	WaitReady   bool `help:"Wait until the pod is ready."`
-	WaitCovered bool `help:"Wait until every shard has a reachable in-sync replica."`
+	WaitCovered bool `help:"Wait until every shard has a reachable in-sync replica, and nodes that came back have caught up."`
 }
 
 // Status is what /_miroir/status answers, as far as it is printed.
@@ -41,6 +41,7 @@ type Status struct {
 	Shards      struct {
 		Total     int `json:"total"`
 		Uncovered int `json:"uncovered"`
+		Settling  int `json:"settling"`
 	} `json:"shards"`
 	Jobs     []statusJob `json:"jobs"`
 	Warnings []string    `json:"warnings"`
@@ -101,7 +102,7 @@ func (c *StatusCommand) waitCovered(ctx context.Context, a *API) error {
 	_, err := a.until(ctx, "/status", func(answer json.RawMessage) (bool, error) {
 		var status Status
 		err := json.Unmarshal(answer, &status)
-		return status.Leader != "" && status.Shards.Uncovered == 0, err
+		return status.Leader != "" && status.Shards.Uncovered == 0 && status.Shards.Settling == 0, err
 	})
 	return err
 }

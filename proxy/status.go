@@ -34,7 +34,10 @@ type clusterStatus struct {
 
 type shardCoverage struct {
 	Total     int `json:"total"`
-	Uncovered int `json:"uncovered"`
+	Uncovered int `json:"uncovered"` // without a reachable replica in sync
+	// Settling counts what comes into order by itself soon: replicas out of sync on nodes that answer, and such nodes that are
+	// not in service again yet. While there are some, a further node should not be taken away.
+	Settling int `json:"settling"`
 }
 
 const (
@@ -42,6 +45,8 @@ const (
 	maxNamed     = 10 // things that one warning names
 	// silence is how long a pod may not be heard before that is a warning.
 	silence = 5 * time.Second
+	// seenLately is how long ago a node may have answered to count as one that does.
+	seenLately = 15 * time.Second
 	// askLeader is how long a pod waits for what the leader says of the cluster.
 	askLeader = 2 * time.Second
 )
@@ -99,6 +104,7 @@ func (s *Server) status(v *fsm.View) *clusterStatus {
 	}
 	var uncovered []string
 	status.Shards.Total, status.Shards.Uncovered, uncovered = s.coverage(v)
+	status.Shards.Settling = s.settling(v)
 	for _, job := range s.listJobs(v) {
 		if job.unended() && len(status.Jobs) < maxShownJobs {
 			status.Jobs = append(status.Jobs, job)
@@ -126,6 +132,29 @@ func (s *Server) status(v *fsm.View) *clusterStatus {
 			found.Node, found.Count, found.Index, meili.FormatTime(found.Last))
 	}
 	return status
+}
+
+// settling counts the nodes that answer and are on their way back, and the replicas out of sync on nodes that answer.
+func (s *Server) settling(v *fsm.View) (n int) {
+	answers := map[fsm.NodeID]bool{}
+	for id, node := range v.Nodes {
+		answers[id] = s.alive(v, id) && !node.Dead && s.opts.Now().Sub(s.nodes.Get(node).LastSeen()) < seenLately
+		if answers[id] && (node.State == fsm.NodeDegraded || node.State == fsm.NodeFailed) {
+			n++
+		}
+	}
+	for _, ix := range v.Indexes {
+		for _, slots := range ix.Placement {
+			for _, replicas := range slots {
+				for _, r := range replicas {
+					if answers[r.Node] && (r.State == fsm.Stale || r.State == fsm.Joining && !r.Fresh) {
+						n++
+					}
+				}
+			}
+		}
+	}
+	return n
 }
 
 // volumeWarnings is what is wrong with this pod's own disk.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -71,6 +72,35 @@ func TestStatusNamesUncoveredShards(t *testing.T) {
 	})
 	if got := c.warnings(); !strings.Contains(got, "replication_factor is 1") || !strings.Contains(got, "miroir topology set --replication-factor 2") {
 		t.Error(got)
+	}
+}
+
+// What settles by itself is counted, so that nobody takes the next node away before: copies out of sync on nodes that answer, and
+// nodes on their way back. A node that is gone does not settle.
+func TestStatusCountsWhatSettles(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 4, spread: fsm.SpreadAll}) // no repair
+	c.fill("m", oracle{}, 20)
+	settling := func() any {
+		return c.admin("GET", "/_miroir/status", "", http.StatusOK)["shards"].(map[string]any)["settling"]
+	}
+	if got := settling(); got != 0.0 {
+		t.Errorf("%v settle, and nothing is wrong", got)
+	}
+	failed := fsm.SetNodeState{Now: c.server.opts.Now(), Node: "n0-1", State: fsm.NodeFailed}
+	stale := fsm.MarkNodeStale{Now: c.server.opts.Now(), Node: "n0-1"}
+	if _, err := fsm.Do(t.Context(), c.state, failed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fsm.Do(t.Context(), c.state, stale); err != nil {
+		t.Fatal(err)
+	}
+	if got := settling(); got != 5.0 {
+		t.Errorf("%v settle, want the node and its four copies", got)
+	}
+	c.nodes["n0-1"].Stop()
+	c.server.Nodes().Get(c.state.View().Node("n0-1")).Report(errors.New("gone"))
+	if got := settling(); got != 0.0 {
+		t.Errorf("%v settle on a node that is gone", got)
 	}
 }
 
