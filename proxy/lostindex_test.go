@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"miroir/devnode"
 	"miroir/fsm"
 	"miroir/workers"
 )
@@ -133,4 +134,30 @@ func (c *writeCluster) find(body string) map[string]any {
 		c.t.Fatalf("%d %s", answer.Code, answer.Body)
 	}
 	return found
+}
+
+// A node comes back with an empty or an older disk so soon that no health check misses it, and nobody writes. Red when the
+// task history is looked at only after a missed check.
+func TestALostDiskIsNoticedWithoutAMissedCheck(t *testing.T) {
+	for name, lose := range map[string]func(n *devnode.Node, old *devnode.Snapshot){
+		"wiped":       func(n *devnode.Node, _ *devnode.Snapshot) { n.Wipe() },
+		"rolled back": func(n *devnode.Node, old *devnode.Snapshot) { n.Restore(old) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 8, spread: fsm.SpreadAll})
+			want := oracle{}
+			c.fill("m", want, 20)
+			old := c.nodes["n0-1"].Snapshot()
+			c.fill("m", want, 40)
+			set := c.auditEvery(5 * time.Millisecond)
+			c.on("n0-1", "POST", "/indexes/other/documents", `[{"id":1}]`)
+			c.until("the node to be looked at", func() bool { return counted(set, `miroir_foreign_node_tasks_total{node_id="n0-1"}`) == 1 })
+			lose(c.nodes["n0-1"], old)
+			c.until("the loss to be noticed", func() bool {
+				return c.replicas("m")[fsm.Stale] > 0 || counted(set, `miroir_repair_shards_total{reason="stale",result="repaired"}`) > 0
+			})
+			c.repaired("m")
+			c.equalEverywhere("m", want)
+		})
+	}
 }

@@ -74,6 +74,10 @@ func (f *foreignWatch) run(ctx context.Context) {
 			}
 			list, newest := workedOff(o.tasks, o.newest)
 			f.cursors[o.node.ID] = newest
+			if lostDisk(f.opts.Cluster.View(), o.node, o.newest) {
+				f.lostDisk(ctx, o.node, o.newest)
+				continue
+			}
 			sure := slices.DeleteFunc(slices.Clone(list), func(task node.Task) bool { return task.Doubtful() })
 			f.doubt(o.node.ID, list)
 			f.note(view, o.node, append(sure, f.resolve(ctx, view, o.node)...))
@@ -91,6 +95,13 @@ func workedOff(list []node.Task, newest int64) ([]node.Task, int64) {
 		}
 	}
 	return list, newest
+}
+
+// lostDisk deals with a node that came back with another disk before a health check missed it.
+func (f *foreignWatch) lostDisk(ctx context.Context, n *fsm.Node, newest int64) {
+	if err := f.opts.Coordinator.MarkDiskLost(ctx, n.ID, newest); err != nil && ctx.Err() == nil {
+		f.opts.Logger.Warn("lost disk not committed", "node_id", n.ID, "error", err)
+	}
 }
 
 // maxDoubts bounds the doubtful tasks of a node; the drift check looks after what is left out.

@@ -138,7 +138,7 @@ func (h *healthCheck) checkHistory(ctx context.Context, n *fsm.Node) bool {
 		h.opts.Logger.Warn("task history not read", "node_id", n.ID, "error", err)
 		return false
 	}
-	if newest >= n.LastTaskUID {
+	if !lostDisk(h.opts.Cluster.View(), n, newest) {
 		return true
 	}
 	if err := h.opts.Coordinator.MarkDiskLost(ctx, n.ID, newest); err != nil {
@@ -146,4 +146,11 @@ func (h *healthCheck) checkHistory(ctx context.Context, n *fsm.Node) bool {
 		return false
 	}
 	return true
+}
+
+// lostDisk reports that the newest task of a node is older than the one recorded before it was asked, which asked shows, and that
+// nobody has taken note of it meanwhile, as view shows.
+func lostDisk(view *fsm.View, asked *fsm.Node, newest int64) bool {
+	now := view.Node(asked.ID)
+	return now != nil && newest < asked.LastTaskUID && newest < now.LastTaskUID
 }
