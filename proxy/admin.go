@@ -131,35 +131,41 @@ func (s *Server) Drain() error {
 	return nil
 }
 
-// handleReady is the readiness probe. Shards that nobody can answer hold it back for ReadyCoverageWait at most:
-// after that, serving the rest is better than serving nothing.
+// handleReady is the readiness probe. Shards that nobody can answer hold it back for ReadyCoverageWait at most: after that,
+// serving the rest is better than serving nothing. For the same reason a pod that was ready stays so until it ends: without a
+// leader or with nodes gone, it still answers searches, and says what they lack.
 func (s *Server) handleReady(w http.ResponseWriter, r *request) error {
 	var waiting []string
 	if s.draining.Load() {
 		waiting = append(waiting, "shutdown")
 	}
-	if !s.caughtUp.Load() {
-		if s.peers != nil && !s.peers.Fresh() {
-			waiting = append(waiting, "state")
-		} else {
-			s.caughtUp.Store(true)
-		}
-	}
-	if len(r.View.Nodes) == 0 {
-		waiting = append(waiting, "nodes")
-	}
-	if s.cluster.LeaderID() == "" {
-		waiting = append(waiting, "leader")
-	}
-	if _, uncovered, _ := s.coverage(r.View); uncovered > 0 && s.opts.Now().Sub(s.started) < s.opts.ReadyCoverageWait {
-		waiting = append(waiting, "shards")
+	if !s.wasReady.Load() {
+		waiting = append(waiting, s.notReady(r.View)...)
 	}
 	if len(waiting) > 0 {
 		writeWaiting(w, waiting)
 		return nil
 	}
+	s.wasReady.Store(true)
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil
+}
+
+// notReady is what a pod that starts waits for.
+func (s *Server) notReady(v *fsm.View) (waiting []string) {
+	if s.peers != nil && !s.peers.Fresh() {
+		waiting = append(waiting, "state")
+	}
+	if len(v.Nodes) == 0 {
+		waiting = append(waiting, "nodes")
+	}
+	if s.cluster.LeaderID() == "" {
+		waiting = append(waiting, "leader")
+	}
+	if _, uncovered, _ := s.coverage(v); uncovered > 0 && s.opts.Now().Sub(s.started) < s.opts.ReadyCoverageWait {
+		waiting = append(waiting, "shards")
+	}
+	return waiting
 }
 
 type nodeStatus struct {

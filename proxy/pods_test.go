@@ -265,7 +265,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return copy(p, bytes.Repeat([]byte(" "), len(p))), nil
 }
 
-// A pod that is cut off refuses writes, serves searches from what it knows, and marks them once its lease is over.
+// A pod that is cut off refuses writes, serves searches from what it knows, and marks them once its lease is over. It stays
+// ready if it was: when the majority is lost all pods are so, and searches must go on reaching them.
 func TestAPodWithoutTheLeaderServesMarkedSearches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPodCluster(t)
@@ -273,6 +274,9 @@ func TestAPodWithoutTheLeaderServesMarkedSearches(t *testing.T) {
 		c.await(cut, c.object(cut, "POST", "/indexes/films/documents", `[{"id":1}]`))
 		if answer := c.call(cut, "POST", "/indexes/films/search", `{}`); answer.Header().Get("X-Miroir-Degraded") != "" {
 			t.Fatalf("marked without reason: %v", answer.Header())
+		}
+		if answer := c.call(cut, "GET", "/_miroir/ready", ""); answer.Code != http.StatusOK {
+			t.Fatalf("not ready: %s", answer.Body)
 		}
 		c.cutOff(cut)
 		time.Sleep(3 * time.Second)
@@ -284,8 +288,19 @@ func TestAPodWithoutTheLeaderServesMarkedSearches(t *testing.T) {
 		if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" || !strings.Contains(answer.Body.String(), "miroir_no_leader") {
 			t.Fatalf("write: %d %s", answer.Code, answer.Body)
 		}
+		if answer := c.call(cut, "GET", "/_miroir/ready", ""); answer.Code != http.StatusOK {
+			t.Fatalf("not ready any more: %s", answer.Body)
+		}
+		c.pods[cut].server.wasReady.Store(false) // as after a restart
 		if c.call(cut, "GET", "/_miroir/ready", "").Code != http.StatusServiceUnavailable {
-			t.Fatal("a pod without a leader is ready")
+			t.Fatal("a pod that never had a leader is ready")
+		}
+		c.pods[cut].server.wasReady.Store(true)
+		if err := c.pods[cut].server.Drain(); err != nil {
+			t.Fatal(err)
+		}
+		if c.call(cut, "GET", "/_miroir/ready", "").Code != http.StatusServiceUnavailable {
+			t.Fatal("a pod that ends is ready")
 		}
 	})
 }

@@ -161,7 +161,7 @@ type Server struct {
 	handler     http.Handler
 	started     time.Time
 	draining    atomic.Bool // by Drain
-	caughtUp    atomic.Bool // this pod has once had what the leader had committed
+	wasReady    atomic.Bool // this pod has once been ready
 }
 
 // New builds a Server. It starts nothing but what a first request starts; call Close when done.
