@@ -171,7 +171,7 @@ func (t *txn) executeFlip(p Pending, now time.Time) {
 	if ix := t.editIndex(task.Index); ix != nil {
 		ix.UpdatedAt = now
 		if key := ix.Pending[0].PrimaryKey; key != nil {
-			ix.PrimaryKey = *key
+			ix.setKey(*key)
 		}
 	}
 	t.removeFlip(p.Task)

@@ -142,7 +142,7 @@ func (c BeginWrite) newTask(t *txn) *Task {
 	uid := t.view.counters.NextTaskUID
 	t.view.counters.NextTaskUID++
 	task := &Task{
-		UID: uid, IndexUID: c.IndexUID, Kind: c.Kind, Status: StatusEnqueued, Details: c.Details, CustomMetadata: c.CustomMetadata,
+		UID: uid, IndexUID: c.IndexUID, Kind: c.Kind, Status: StatusEnqueued, Details: c.Details, CustomMetadata: c.CustomMetadata, Names: c.Names,
 		EnqueuedAt: t.clock(c.Now), WriteID: c.WriteID, Session: c.Session, Shards: c.Shards, Effect: c.Effect,
 	}
 	task.Effect.Settings = nil
@@ -162,7 +162,7 @@ func (c BeginWrite) addPending(t *txn, id IndexID, task uint32) {
 	ix, e := t.view.Indexes[id], c.Effect
 	creating := slices.ContainsFunc(ix.Pending, func(p Pending) bool { return p.Create })
 	p := Pending{Task: task, Delete: e.DeleteIndex, Create: e.CreateIndex && !ix.Visible && !creating}
-	if e.PrimaryKey != nil && ix.NextPrimaryKey != *e.PrimaryKey {
+	if e.PrimaryKey != nil && !ix.NextHasKey(*e.PrimaryKey) {
 		p.PrimaryKey = e.PrimaryKey
 	}
 	if e.Settings != nil {

@@ -21,10 +21,13 @@ type Index struct {
 	NodeUID string  `json:"nodeUid"` // its name on the nodes; never shown to clients
 	// PrimaryKey is what finished tasks made of it, "" for none; NextPrimaryKey is what the end of the log makes of it and
 	// what the next write must use. The same holds for Settings and NextSettings (full settings, nil for defaults).
-	PrimaryKey     string          `json:"primaryKey,omitempty"`
-	NextPrimaryKey string          `json:"nextPrimaryKey,omitempty"`
-	Settings       json.RawMessage `json:"settings,omitempty"`
-	NextSettings   json.RawMessage `json:"nextSettings,omitempty"`
+	PrimaryKey     string `json:"primaryKey,omitempty"`
+	NextPrimaryKey string `json:"nextPrimaryKey,omitempty"`
+	// EmptyKey and NextEmptyKey say that the key was set, to the empty name, which no document has.
+	EmptyKey     bool            `json:"emptyKey,omitempty"`
+	NextEmptyKey bool            `json:"nextEmptyKey,omitempty"`
+	Settings     json.RawMessage `json:"settings,omitempty"`
+	NextSettings json.RawMessage `json:"nextSettings,omitempty"`
 	// SettingsVersion counts finished settings changes. NextVersion counts changes of any Next* value, for Expect.
 	SettingsVersion uint64    `json:"settingsVersion"`
 	NextVersion     uint64    `json:"nextVersion"`
@@ -46,6 +49,14 @@ const (
 	SpreadAuto = 0
 	SpreadAll  = -1
 )
+
+// NextHasKey reports whether the next write finds key as the primary key.
+func (ix *Index) NextHasKey(key string) bool {
+	return ix.NextPrimaryKey == key && ix.NextEmptyKey == (key == "")
+}
+
+// setKey sets the primary key, "" included.
+func (ix *Index) setKey(key string) { ix.PrimaryKey, ix.EmptyKey = key, key == "" }
 
 // Whole reports whether the index is not cut up: each of its nodes holds every shard.
 func (ix *Index) Whole() bool {

@@ -70,6 +70,7 @@ type BeginWrite struct {
 	IndexUID       *string         `json:"indexUid,omitempty"`
 	CustomMetadata *string         `json:"customMetadata,omitempty"`
 	Session        string          `json:"session,omitempty"` // of the client, which then reads what it wrote
+	Names          []string        `json:"names,omitempty"`   // see Task.Names
 	Details        json.RawMessage `json:"details,omitempty"`
 	Shards         []ShardID       `json:"shards,omitempty"` // nil: every shard
 	Effect         Effect          `json:"effect,omitzero"`

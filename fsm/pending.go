@@ -13,11 +13,11 @@ import (
 
 // refold computes the Next* values. A settings change that was made on top of one that has failed is carried over.
 func (ix *Index) refold() {
-	ix.NextPrimaryKey, ix.NextSettings = ix.PrimaryKey, ix.Settings
+	ix.NextPrimaryKey, ix.NextEmptyKey, ix.NextSettings = ix.PrimaryKey, ix.EmptyKey, ix.Settings
 	for i := range ix.Pending {
 		p := &ix.Pending[i]
 		if p.PrimaryKey != nil {
-			ix.NextPrimaryKey = *p.PrimaryKey
+			ix.NextPrimaryKey, ix.NextEmptyKey = *p.PrimaryKey, *p.PrimaryKey == ""
 		}
 		if p.Settings != nil {
 			p.Settings = rebaseSettings(p.Base, p.Settings, ix.NextSettings)
@@ -182,7 +182,7 @@ func (t *txn) takeEffect(ix *Index, now time.Time) {
 		t.makeVisible(ix, now)
 	}
 	if p.PrimaryKey != nil {
-		ix.PrimaryKey = *p.PrimaryKey
+		ix.setKey(*p.PrimaryKey)
 	}
 	if p.Settings != nil {
 		ix.Settings = p.Settings

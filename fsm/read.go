@@ -53,13 +53,19 @@ func (f *FSM) TaskUIDs(filter TaskFilter) (uids TaskUIDs, err error) {
 	return uids, err
 }
 
-// Batches returns one page of the batches that have a matching task; page.From is a batch uid.
+// Batches returns one page of the batches that have a matching task; page.From is a batch uid. Indexes are those of the
+// names that tasks were enqueued with.
 func (f *FSM) Batches(filter TaskFilter, page TaskPage) (list BatchList, err error) {
 	err = f.read(func(tx *bbolt.Tx) error {
 		r := newTaskReader(tx)
+		indexes := filter.IndexUIDs
+		filter.IndexUIDs = nil
 		tasks, err := r.match(filter)
 		if err != nil {
 			return err
+		}
+		if err := r.narrowEnqueued(tasks, indexes); err != nil {
+			return fmt.Errorf("indexes of batches: %w", err)
 		}
 		set := r.batchesOf(tasks)
 		uids, next := page.cut(set)
@@ -126,9 +132,8 @@ func (r *taskReader) task(uid uint32) (*Task, error) {
 	if err := json.Unmarshal(raw, task); err != nil {
 		return nil, fmt.Errorf("read task %d: %w", uid, err)
 	}
-	if task.IndexUID != nil {
-		name := shownName(r.flips, uid, *task.IndexUID)
-		task.IndexUID = &name
+	if err := r.showNames(task); err != nil {
+		return nil, fmt.Errorf("names of task %d: %w", uid, err)
 	}
 	return task, r.err
 }

@@ -20,6 +20,8 @@ type Task struct {
 	BatchUID       *uint32         `json:"batchUid,omitempty"` // set once it starts
 	Index          IndexID         `json:"index,omitempty"`    // 0: none
 	IndexUID       *string         `json:"indexUid,omitempty"` // the name the client used
+	Names          []string        `json:"names,omitempty"`    // more names it is found under: those of a change of names that failed
+	EnqueuedAs     string          `json:"-"`                  // the index's name then, which later flips have not changed
 	Kind           string          `json:"kind"`               // Meilisearch's `type`
 	Status         string          `json:"status"`
 	CanceledBy     *uint32         `json:"canceledBy,omitempty"`

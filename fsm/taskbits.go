@@ -179,7 +179,7 @@ func (t *txn) deleteTask(task *Task) {
 
 // indexNames lists the names a task is found under, as it was enqueued.
 func (task *Task) indexNames() []string {
-	var names []string
+	names := slices.Clone(task.Names)
 	if task.IndexUID != nil {
 		names = append(names, *task.IndexUID)
 	}
@@ -289,6 +289,11 @@ func (s uidSet) get(chunk uint32) words {
 		return *w
 	}
 	return words{}
+}
+
+func (s uidSet) has(uid uint32) bool {
+	w := s[uid/chunkBits]
+	return w != nil && w.has(uid%chunkBits)
 }
 
 func (s uidSet) add(uid uint32) {

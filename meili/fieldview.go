@@ -68,7 +68,9 @@ func ViewField(name string, s *Settings) FieldView {
 	}
 	for _, rule := range s.LocalizedAttributes.Value {
 		if namesField(rule.AttributePatterns, name) {
-			f.Localized.Locales = rule.Locales
+			for _, locale := range rule.Locales { // Fra, as Rust calls it
+				f.Localized.Locales = append(f.Localized.Locales, strings.ToUpper(locale[:1])+locale[1:])
+			}
 			break
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 )
 
 // PayloadKind is the format of a documents payload, as Meilisearch's messages name it.
@@ -28,6 +29,8 @@ func PayloadKindOf(header http.Header) (PayloadKind, *Error) {
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil && media == "" {
 		media = contentType
+	} else if at := strings.LastIndexByte(media, '+'); at > 0 { // what follows is a suffix of the type
+		media = media[:at]
 	}
 	switch media {
 	case "application/json":

@@ -36,9 +36,12 @@ type congestion struct {
 	BlockingAttempts uint64 `json:"blocking_attempts"`
 }
 
-// MarshalJSON adds the ratio of the two, in Meilisearch's notation of real numbers.
+// MarshalJSON adds the ratio of the two, in Meilisearch's notation of real numbers: null is that of nothing.
 func (c congestion) MarshalJSON() ([]byte, error) {
 	ratio := "0.0"
+	if c.Attempts == 0 {
+		ratio = "null"
+	}
 	if c.BlockingAttempts > 0 {
 		ratio = strconv.FormatFloat(float64(c.BlockingAttempts)/float64(max(c.Attempts, 1)), 'f', -1, 64)
 	}

@@ -49,6 +49,9 @@ func TestBatchesTellWhatNodesKnow(t *testing.T) {
 func TestCongestionAddsUp(t *testing.T) {
 	var sum nodeBatchStats
 	sum.add(nodeBatchStats{})
+	if got, _ := json.Marshal(&congestion{}); string(got) != `{"attempts":0,"blocking_attempts":0,"blocking_ratio":null}` {
+		t.Errorf("nothing was attempted: %s", got)
+	}
 	sum.add(nodeBatchStats{Congestion: &congestion{3, 1}})
 	sum.add(nodeBatchStats{Congestion: &congestion{5, 1}, Sizes: json.RawMessage(`{"documents":"4 KiB"}`)})
 	sum.add(nodeBatchStats{Sizes: json.RawMessage(`{"documents":"8 KiB"}`)})

@@ -96,7 +96,7 @@ func statsOfBatch(list []*fsm.Task) batchStats {
 		stats.Status[t.Status]++
 		stats.Types[t.Kind]++
 		if t.IndexUID != nil {
-			stats.IndexUIDs[*t.IndexUID]++
+			stats.IndexUIDs[t.EnqueuedAs]++
 		}
 	}
 	return stats

@@ -57,7 +57,6 @@ func chooseEncoding(accept string) string {
 // compress encodes next's answers as the client accepts it.
 func compress(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Add("Vary", "Accept-Encoding")
 		coding := chooseEncoding(r.Header.Get("Accept-Encoding"))
 		if coding == "" || r.Method == http.MethodHead {
 			next.ServeHTTP(w, r)
@@ -89,6 +88,7 @@ func (w *compressWriter) WriteHeader(status int) {
 	if !w.plain {
 		header.Del("Content-Length")
 		header.Set("Content-Encoding", w.coding)
+		header.Add("Vary", "Accept-Encoding")
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -52,9 +52,21 @@ func (s *Server) handleChatCompletion(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
+// completionRequest is what the body of a request is to Meilisearch.
+var completionRequest = meili.SerdeStruct{Name: "CreateChatCompletionRequest", NumFields: 30, Fields: []meili.SerdeField{
+	{Name: "messages", Required: true, Expected: "a sequence", Kinds: []meili.Kind{meili.KindArray}, Tag: &meili.SerdeTag{
+		Enum: "ChatCompletionRequestMessage", Member: "role", Variants: []string{"developer", "system", "user", "assistant", "tool", "function"},
+	}},
+	{Name: "model", Required: true, Expected: "a string", Kinds: []meili.Kind{meili.KindString}},
+	{Name: "n", Expected: "u8", Kinds: []meili.Kind{meili.KindUint}},
+	{Name: "stream", Expected: "a boolean", Kinds: []meili.Kind{meili.KindBool}},
+	{Name: "tools", Expected: "a sequence", Kinds: []meili.Kind{meili.KindArray}},
+	{Name: "temperature", Expected: "f32", Kinds: []meili.Kind{meili.KindUint, meili.KindInt, meili.KindFloat}},
+}}
+
 // newConversation decodes and checks a request. Errors: bad_request, chat_not_found, unimplemented_*.
 func (s *Server) newConversation(r *request) (*conversation, error) {
-	body, err := r.readWith("messages", "model")
+	body, err := r.readStruct(completionRequest)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +78,7 @@ func (s *Server) newConversation(r *request) (*conversation, error) {
 		Tools    []json.RawMessage `json:"tools"`
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
-		return nil, badJSON(body, err.Error())
+		return nil, meili.SerdeError(body, err.Error())
 	}
 	if err := chatRoute("using the /chats chat completions route").check(r.View); err != nil {
 		return nil, err
@@ -83,7 +95,7 @@ func (s *Server) newConversation(r *request) (*conversation, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(body, &c.members); err != nil {
-		return nil, badJSON(body, err.Error())
+		return nil, meili.SerdeError(body, err.Error())
 	}
 	return c, c.sortTools(body, request.Tools)
 }
@@ -97,7 +109,7 @@ func (c *conversation) sortTools(body []byte, tools []json.RawMessage) error {
 			} `json:"function"`
 		}
 		if err := json.Unmarshal(raw, &tool); err != nil {
-			return badJSON(body, err.Error())
+			return meili.SerdeError(body, err.Error())
 		}
 		switch name := tool.Function.Name; name {
 		case progressFunction, sourcesFunction, appendFunction:

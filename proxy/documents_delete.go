@@ -79,6 +79,9 @@ func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
 	if problem != nil {
 		return problem
 	}
+	if err := r.checkUID(); err != nil {
+		return err
+	}
 	filter, err := r.documentFilter(raw)
 	if err != nil {
 		return err

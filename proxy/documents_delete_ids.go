@@ -19,6 +19,7 @@ type deletion struct {
 	uid      string
 	metadata *string
 	provided uint64
+	hasEmpty bool   // one of them is the empty text, which fails all
 	shards   uint32 // that ids are sorted by
 	ids      *spool // those that a document can have
 }
@@ -60,10 +61,11 @@ func (s *Server) deleteDocuments(w http.ResponseWriter, r *request, each func(vi
 
 // sort spools the ids by their shards. What cannot be the id of a document is counted and nothing else.
 func (d *deletion) sort(shards uint32, each func(visit func(id string) error) error) error {
-	d.shards, d.provided = shards, 0
+	d.shards, d.provided, d.hasEmpty = shards, 0, false
 	d.ids = newSpool(d.writer.server.opts.TempDir, d.writer.server.opts.BodyMemoryBytes, shards)
 	err := each(func(id string) error {
 		d.provided++
+		d.hasEmpty = d.hasEmpty || id == ""
 		if !meili.IsDocumentID(id) {
 			return nil
 		}
@@ -80,12 +82,12 @@ func (d *deletion) sort(shards uint32, each func(visit func(id string) error) er
 
 // sortAgain sorts the ids for an index that has other shards than was thought.
 func (d *deletion) sortAgain(shards uint32) error {
-	before, provided := d.ids, d.provided
+	before, provided, hasEmpty := d.ids, d.provided, d.hasEmpty
 	defer before.Close()
 	err := d.sort(shards, func(visit func(string) error) error {
 		return before.each(func(id []byte) error { return visit(string(id)) })
 	})
-	d.provided = provided
+	d.provided, d.hasEmpty = provided, hasEmpty
 	return err
 }
 
@@ -93,6 +95,9 @@ func (d *deletion) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
 	begin := fsm.BeginWrite{Kind: string(meili.TaskDocumentDeletion), IndexUID: &d.uid, CustomMetadata: d.metadata, Details: d.details(meili.NotCounted())}
 	if ix == nil {
 		return failed(begin, meili.IndexNotFound(d.uid), d.details(meili.CountOf(0))), nil
+	}
+	if d.hasEmpty {
+		return failed(begin, meili.Errorf(meili.CodeInternal, "MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size"), d.details(meili.CountOf(0))), nil
 	}
 	if ix.Shards != d.shards {
 		if err := d.sortAgain(ix.Shards); err != nil {

@@ -35,6 +35,9 @@ func (s *Server) addDocuments(w http.ResponseWriter, r *request, method string) 
 	if problem != nil {
 		return problem
 	}
+	if err := r.checkUID(); err != nil {
+		return err
+	}
 	kind, problem := meili.PayloadKindOf(r.Header)
 	if problem != nil {
 		return problem
@@ -67,10 +70,10 @@ func (s *Server) addDocuments(w http.ResponseWriter, r *request, method string) 
 func (a *addition) plan(v *fsm.View, ix *fsm.Index) splitPlan {
 	plan := splitPlan{indexUID: a.uid, shards: max(v.Config.Shards, 1)}
 	if ix != nil {
-		plan.shards, plan.primaryKey, plan.settings = ix.Shards, ix.NextPrimaryKey, ix.NextSettings
+		plan.shards, plan.primaryKey, plan.emptyKey, plan.settings = ix.Shards, ix.NextPrimaryKey, ix.NextEmptyKey, ix.NextSettings
 	}
-	if plan.primaryKey == "" && a.params.PrimaryKey != nil {
-		plan.primaryKey = *a.params.PrimaryKey
+	if plan.primaryKey == "" && !plan.emptyKey && a.params.PrimaryKey != nil {
+		plan.primaryKey, plan.emptyKey = *a.params.PrimaryKey, *a.params.PrimaryKey == ""
 	}
 	return plan
 }
@@ -98,7 +101,8 @@ func (a *addition) propose(v *fsm.View, ix *fsm.Index) (*proposal, error) {
 
 // failure is the error a single server's task would fail with.
 func (a *addition) failure(ix *fsm.Index) *meili.Error {
-	if ix != nil && ix.NextPrimaryKey != "" && a.params.PrimaryKey != nil && *a.params.PrimaryKey != ix.NextPrimaryKey && a.batch.received > 0 {
+	hasKey := ix != nil && (ix.NextPrimaryKey != "" || ix.NextEmptyKey)
+	if hasKey && a.params.PrimaryKey != nil && !ix.NextHasKey(*a.params.PrimaryKey) && a.batch.received > 0 {
 		return meili.Errorf(meili.CodeIndexPrimaryKeyAlreadyExists, "Index already has a primary key: `%s`.", ix.NextPrimaryKey)
 	}
 	return a.batch.failure
@@ -161,7 +165,7 @@ func (a *addition) createOnly(begin fsm.BeginWrite, failure *meili.Error) *propo
 // empty is a payload without documents. It succeeds at once, unless it creates the index or gives it a primary key.
 func (a *addition) empty(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
 	begin.Effect.PrimaryKey = a.params.PrimaryKey
-	if ix != nil && (a.params.PrimaryKey == nil || ix.NextPrimaryKey != "") {
+	if ix != nil && (a.params.PrimaryKey == nil || ix.NextPrimaryKey != "" || ix.NextEmptyKey) {
 		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded, Details: a.finished(0)}
 		return &proposal{begin: begin}
 	}
@@ -173,7 +177,7 @@ func (a *addition) empty(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
 // steps are what one node gets: the index, if the write creates it, and the documents of its shards, if there are any.
 func (a *addition) steps(request tasks.Request, begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
 	steps := stepsOf(request.NodeRequests(begun.Index.NodeUID, begun.Created))
-	if a.batch.docs.documentsOf(t.Shards) == 0 && begun.Created {
+	if a.batch.docs.documentsOf(t.Shards) == 0 && a.batch.received > 0 && begun.Created {
 		return steps
 	}
 	return append(steps, step{marked: true, request: a.request(begun, t, write)})

@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,6 +25,7 @@ type federated struct {
 	view     *fsm.View
 	multi    *meili.MultiSearch
 	indexes  map[string]*fsm.Index  // by client name, of all queries
+	unknown  string                 // the first index by name that queries name and there is not, "" for none
 	pins     map[string]*sessionPin // by client name
 	requests map[string]planRequest // how each index is read, by client name
 	seed     uint64
@@ -62,6 +62,9 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	if err := f.check(); err != nil {
 		return err
 	}
+	if f.unknown != "" {
+		return f.refuseUnknown(r.Context())
+	}
 	if err := f.foreignFilters(r.Context()); err != nil {
 		return err
 	}
@@ -71,6 +74,9 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	}
 	if refused := f.checkBetween(); refused != nil {
 		return refused
+	}
+	if err := f.checkUnusedFacets(r); err != nil {
+		return err
 	}
 	for _, uid := range slices.Sorted(maps.Keys(missing)) {
 		markMissing(w.Header(), uid, missing[uid])
@@ -133,54 +139,6 @@ func (f *federated) lacksMore(missing map[string][]fsm.ShardID, avoid map[fsm.No
 	return false
 }
 
-// check refuses what no node could judge alone, in Meilisearch's order: the queries' members first, then their indexes by
-// name, then the indexes facets are asked of.
-func (f *federated) check() error {
-	if refused := f.multi.Check(); refused != nil {
-		return refused
-	}
-	f.indexes = map[string]*fsm.Index{}
-	parts := []string{"federated"}
-	var unknown []string
-	firstUse := map[string]int{}
-	for i := range f.multi.Queries {
-		query := &f.multi.Queries[i]
-		if refused := checkGates(query.UseNetwork, query.Filter, f.view); refused != nil {
-			return meili.InQuery(i, refused)
-		}
-		if refused := f.place(query.FederationOptions); refused != nil {
-			return meili.InQuery(i, refused)
-		}
-		if _, used := firstUse[query.IndexUID]; !used {
-			firstUse[query.IndexUID] = i
-		}
-		ix := f.view.Index(query.IndexUID)
-		if ix == nil {
-			unknown = append(unknown, query.IndexUID)
-			continue
-		}
-		f.indexes[query.IndexUID] = ix
-		text, _ := json.Marshal(query.SearchQuery)
-		parts = append(parts, query.IndexUID, string(text))
-	}
-	f.seed = seedOf(parts...)
-	if len(unknown) > 0 {
-		first := slices.Min(unknown)
-		return meili.InQuery(firstUse[first], meili.IndexNotFound(first).WithStatus(http.StatusBadRequest))
-	}
-	for _, uid := range slices.Sorted(maps.Keys(f.multi.Federation.FacetsByIndex)) {
-		if f.indexes[uid] != nil {
-			continue
-		}
-		if f.view.Index(uid) == nil {
-			unused := meili.IndexNotFound(uid).WithStatus(http.StatusBadRequest).WithPrefix("Inside `.federation.facetsByIndex." + uid + "`: ")
-			unused.Message += "\n - Note: index `" + uid + "` is not used in queries"
-			return unused
-		}
-	}
-	return nil
-}
-
 // gather asks the nodes, and again other replicas for what failed, round by round.
 func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*federatedAnswer, map[string][]fsm.ShardID, error) {
 	missing := map[string][]fsm.ShardID{}
@@ -198,6 +156,7 @@ func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*f
 	}
 	var answers []*federatedAnswer
 	var failure error
+	var refused []error
 	for len(open) > 0 {
 		parts := f.parts(open, avoid, missing)
 		markLone(parts, len(answers) == 0)
@@ -216,7 +175,8 @@ func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*f
 				continue
 			}
 			if done := final(ctx, o.err); done != nil {
-				return nil, nil, f.errorOfQueries(ctx, o.part, done)
+				refused = append(refused, f.errorOfQueries(ctx, o.part, done))
+				continue
 			}
 			f.s.meter.retries.Inc()
 			failure = o.err
@@ -224,6 +184,9 @@ func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*f
 			for uid, call := range o.part.calls {
 				open[uid] = append(open[uid], call.Shards...)
 			}
+		}
+		if len(refused) > 0 {
+			return nil, nil, f.firstMet(refused)
 		}
 	}
 	return answers, missing, f.judge(missing, len(answers), failure)
@@ -592,16 +555,25 @@ func (f *federated) meetsFirst(between, known *meili.Error) bool {
 	if between.Code == known.Code {
 		return firstLine(between.Message) != firstLine(known.Message)
 	}
-	for i := range f.multi.Queries {
-		if _, malformed := meili.ParseFilter(f.multi.Queries[i].Filter); malformed != nil {
-			return false // met before any query runs
-		}
+	return f.turnOf(between) <= f.turnOf(known)
+}
+
+// firstMet is the error that one server meets first of those that nodes have found in their parts.
+func (f *federated) firstMet(refused []error) error {
+	return slices.MinFunc(refused, func(a, b error) int { return cmp.Compare(f.turnOf(a), f.turnOf(b)) })
+}
+
+// turnOf is when one server runs the query that an error is about; errors about none come first.
+func (f *federated) turnOf(err error) int {
+	var position int
+	known, ok := err.(*meili.Error)
+	if !ok {
+		return -1
 	}
-	var a, b int
-	_, errA := fmt.Sscanf(between.Message, "Inside `.queries[%d]`", &a)
-	_, errB := fmt.Sscanf(known.Message, "Inside `.queries[%d]`", &b)
-	order := f.byIndex()
-	return errA == nil && errB == nil && slices.Index(order, a) <= slices.Index(order, b)
+	if _, err := fmt.Sscanf(known.Message, "Inside `.queries[%d]`", &position); err != nil {
+		return -1
+	}
+	return slices.Index(f.byIndex(), position)
 }
 
 func firstLine(text string) string {

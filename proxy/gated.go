@@ -3,7 +3,6 @@ package proxy
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -70,24 +69,14 @@ func (r *request) checkMembers(names ...string) error {
 	return nil
 }
 
-// readWith is the body of a route that Meilisearch decodes in another way than most; it must be an object with these
-// members.
-func (r *request) readWith(names ...string) ([]byte, error) {
+// readStruct is the body of a route that Meilisearch decodes in another way than most.
+func (r *request) readStruct(as meili.SerdeStruct) ([]byte, error) {
 	body, err := r.readJSON()
 	if err != nil {
 		return nil, err
 	}
-	if _, refused := meili.ParseBody(body); refused != nil {
+	if refused := as.Check(body); refused != nil {
 		return nil, refused
 	}
-	for _, name := range names {
-		if _, has := meili.Get(body, name); !has {
-			return nil, badJSON(body, "missing field `"+name+"`")
-		}
-	}
 	return body, nil
-}
-
-func badJSON(body []byte, problem string) *meili.Error {
-	return meili.Errorf(meili.CodeBadRequest, "Json deserialize error: %s at line 1 column %d", problem, len(strings.TrimSpace(string(body))))
 }

@@ -21,7 +21,7 @@ type indexView struct {
 
 func viewOfIndex(uid string, ix *fsm.Index) indexView {
 	view := indexView{UID: uid, CreatedAt: formatTime(ix.CreatedAt), UpdatedAt: formatTime(ix.UpdatedAt)}
-	if ix.PrimaryKey != "" {
+	if ix.PrimaryKey != "" || ix.EmptyKey {
 		view.PrimaryKey = &ix.PrimaryKey
 	}
 	return view
@@ -175,16 +175,16 @@ func (u *indexUpdate) details() json.RawMessage {
 
 func (u *indexUpdate) propose(v *fsm.View, ix *fsm.Index) (*proposal, error) {
 	begin := fsm.BeginWrite{Kind: string(meili.TaskIndexUpdate), IndexUID: &u.uid, Details: u.details()}
+	if u.renames() {
+		begin.Effect.Swaps = []fsm.Swap{{A: u.uid, B: *u.update.UID, Rename: true}}
+	}
 	if ix == nil {
 		return failed(begin, meili.IndexNotFound(u.uid), nil), nil
 	}
 	if u.renames() && v.Route(*u.update.UID) != nil {
 		return failed(begin, indexExists(*u.update.UID), nil), nil
 	}
-	if u.renames() {
-		begin.Effect.Swaps = []fsm.Swap{{A: u.uid, B: *u.update.UID, Rename: true}}
-	}
-	changesKey := u.update.PrimaryKey != nil && *u.update.PrimaryKey != ix.NextPrimaryKey
+	changesKey := u.update.PrimaryKey != nil && !ix.NextHasKey(*u.update.PrimaryKey)
 	if !changesKey {
 		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded}
 		return &proposal{begin: begin}, nil

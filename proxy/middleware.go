@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"compress/zlib"
 	"context"
@@ -47,12 +48,14 @@ func (w *statusWriter) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
+	exposeDegraded(w.Header())
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *statusWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
+		exposeDegraded(w.Header())
 	}
 	return w.ResponseWriter.Write(p)
 }
@@ -64,7 +67,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // decompression of the body; 8. slashes too many.
 func (s *Server) middleware(next http.Handler) http.Handler {
 	inner := paced(s.opts.RequestTimeout, compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.URL.Path = normalPath(r.URL.Path)
+		r.URL.Path = normalPath(routedPath(r.URL))
 		r.Body = http.MaxBytesReader(w, decodeBody(r), s.opts.MaxBodyBytes)
 		next.ServeHTTP(w, r)
 	})))
@@ -177,25 +180,6 @@ func requestID(r *http.Request) string {
 	return uuid.Must(uuid.NewV7()).String()
 }
 
-// answerCORS allows any origin on the client API, as Meilisearch does. It reports whether the request was a
-// preflight and is answered.
-func answerCORS(w http.ResponseWriter, r *http.Request) bool {
-	if r.Header.Get("Origin") == "" {
-		return false
-	}
-	header := w.Header()
-	header.Set("Access-Control-Allow-Origin", "*")
-	header.Set("Access-Control-Expose-Headers", "*")
-	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
-		return false
-	}
-	header.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
-	header.Set("Access-Control-Allow-Headers", "*, Authorization")
-	header.Set("Access-Control-Max-Age", "86400")
-	w.WriteHeader(http.StatusOK)
-	return true
-}
-
 // decodeBody undoes the request's Content-Encoding. The size limit applies to what comes out.
 func decodeBody(r *http.Request) io.ReadCloser {
 	var open func(io.Reader) (io.Reader, error)
@@ -203,9 +187,9 @@ func decodeBody(r *http.Request) io.ReadCloser {
 	case "gzip", "x-gzip":
 		open = func(body io.Reader) (io.Reader, error) { return gzip.NewReader(body) }
 	case "deflate":
-		open = func(body io.Reader) (io.Reader, error) { return zlib.NewReader(body) }
+		open = unlessEmpty(func(body io.Reader) (io.Reader, error) { return zlib.NewReader(body) })
 	case "br":
-		open = func(body io.Reader) (io.Reader, error) { return brotli.NewReader(body), nil }
+		open = unlessEmpty(func(body io.Reader) (io.Reader, error) { return brotli.NewReader(body), nil })
 	case "zstd":
 		open = func(body io.Reader) (io.Reader, error) {
 			return zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
@@ -215,6 +199,17 @@ func decodeBody(r *http.Request) io.ReadCloser {
 	}
 	r.Header.Del("Content-Encoding")
 	return &encodedBody{ReadCloser: r.Body, open: open}
+}
+
+// unlessEmpty decodes no body at all to none. Meilisearch refuses it in gzip only.
+func unlessEmpty(open func(io.Reader) (io.Reader, error)) func(io.Reader) (io.Reader, error) {
+	return func(body io.Reader) (io.Reader, error) {
+		buffered := bufio.NewReader(body)
+		if _, err := buffered.Peek(1); err == io.EOF {
+			return buffered, nil
+		}
+		return open(buffered)
+	}
 }
 
 // encodedBody is a body decoded as it is read. What cannot be decoded is an error of the client's.
@@ -228,6 +223,7 @@ func (b *encodedBody) Read(p []byte) (n int, err error) {
 	if b.decoded == nil {
 		if b.decoded, err = b.open(b.ReadCloser); err != nil {
 			b.decoded = bytes.NewReader(nil)
+			err = io.ErrUnexpectedEOF
 		}
 	}
 	if err == nil {

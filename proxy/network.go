@@ -83,9 +83,15 @@ func (s *Server) handlePatchNetwork(w http.ResponseWriter, r *request) error {
 // maxRemotes bounds the remotes that are kept.
 const maxRemotes = 1000
 
+// networkChange is what the body of a message between servers is to Meilisearch.
+var networkChange = meili.SerdeStruct{Name: "NetworkChange", NumFields: 2, Fields: []meili.SerdeField{
+	{Name: "origin", Required: true, Expected: "struct Origin", Kinds: []meili.Kind{meili.KindObject}},
+	{Name: "message", Required: true, Expected: "adjacently tagged enum Message", Kinds: []meili.Kind{meili.KindObject, meili.KindString}},
+}}
+
 // handleNetworkControl answers as the community edition does.
 func (s *Server) handleNetworkControl(_ http.ResponseWriter, r *request) error {
-	if _, err := r.readWith("origin"); err != nil {
+	if _, err := r.readStruct(networkChange); err != nil {
 		return err
 	}
 	route := networkRoute

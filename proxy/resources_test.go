@@ -45,7 +45,7 @@ func TestGates(t *testing.T) {
 		{"GET", "/metrics", "", "meilisearch_index_docs_count"},
 		{"GET", "/network", "", `{"self":null,"remotes":{},"shards":{},"leader":null,`},
 		{"PATCH", "/network", `{}`, `{"self":null,"remotes":{},"shards":{},"leader":null,`},
-		{"POST", "/network/control", `{"origin":1}`, "requires_enterprise_edition"},
+		{"POST", "/network/control", `{"origin":{"remoteName":"a","taskUid":1},"message":{"type":"importFinishedForRemote"}}`, "requires_enterprise_edition"},
 		{"POST", "/logs/stderr", `{"target":"info"}`, "miroir_unsupported"},
 		{"DELETE", "/logs/stream", "", "miroir_unsupported"},
 		{"GET", "/chats", "", `"total":0`},

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -176,6 +177,9 @@ func (s *Server) open(template string, h handler) httprouter.Handle {
 // client serves a route of Meilisearch's API for callers whose key holds its action.
 func (s *Server) client(rt route) httprouter.Handle {
 	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+		for i := range params {
+			params[i].Value = strings.ReplaceAll(params[i].Value, escapedSlash, "/")
+		}
 		req := &request{Request: r, Params: params, View: s.cluster.View(), Template: rt.path}
 		answer := func(w http.ResponseWriter) {
 			s.run(w, req, func(w http.ResponseWriter, req *request) error {
@@ -210,13 +214,25 @@ func (s *Server) authorized(rt route) handler {
 		if err := s.joinSession(w, r, !rt.changes()); err != nil {
 			return err
 		}
-		if uid := r.uid(); uid != "" && rt.path != fieldsPath {
-			if err := meili.CheckIndexUID(uid); err != nil {
-				return err
+		err = rt.handle(w, r)
+		if refused, ok := err.(*meili.Error); ok && refused.Code == meili.CodeIndexNotFound && rt.path != fieldsPath {
+			// What is wrong with the rest of a request comes before what is wrong with the name of the index.
+			if bad := r.checkUID(); bad != nil {
+				return bad
 			}
 		}
-		return rt.handle(w, r)
+		return err
 	}
+}
+
+// checkUID refuses a path that names what cannot be an index. Handlers that find no such index need not call it.
+func (r *request) checkUID() error {
+	if uid := r.uid(); uid != "" {
+		if refused := meili.CheckIndexUID(uid); refused != nil {
+			return refused
+		}
+	}
+	return nil
 }
 
 // run calls h and answers its error.
@@ -237,6 +253,21 @@ func (s *Server) run(w http.ResponseWriter, r *request, h handler) {
 		log.err = err
 	}
 	writeError(w, answer)
+}
+
+// escapedSlash stands for an escaped slash in a path while it is routed: it is part of a segment, as in Meilisearch.
+const escapedSlash = "\ufdd0"
+
+// routedPath is the path of u with escapedSlash where it has escaped slashes.
+func routedPath(u *url.URL) string {
+	if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") {
+		return u.Path
+	}
+	path, err := url.PathUnescape(strings.NewReplacer("%2F", url.PathEscape(escapedSlash), "%2f", url.PathEscape(escapedSlash)).Replace(u.RawPath))
+	if err != nil {
+		return u.Path
+	}
+	return path
 }
 
 // normalPath drops a trailing slash and makes one of several in a row, as Meilisearch does before routing.

@@ -172,6 +172,11 @@ func (s *Server) decodeSettings(w http.ResponseWriter, r *request, decode func([
 		return err
 	}
 	delta, problem := decode(body, features)
+	if problem != nil && problem.Code == meili.CodeFeatureNotEnabled { // looked at when all else is right
+		if err := r.checkUID(); err != nil {
+			return err
+		}
+	}
 	if problem != nil {
 		return problem
 	}

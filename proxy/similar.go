@@ -31,12 +31,12 @@ func (s *Server) handleSimilar(w http.ResponseWriter, r *request) error {
 	if refused := checkGates(nil, query.Filter, r.View); refused != nil {
 		return refused
 	}
-	rule := r.Grant.Rule(ix.UID)
+	rule, filter := r.Grant.Rule(ix.UID), query.Filter
 	query.Filter = meili.AndFilter(query.Filter, rule)
 	if err := s.foreignFilters(r.Context(), r.View, []*fsm.Index{ix, ix}, []*json.RawMessage{&query.Filter, &rule}); err != nil {
 		return err
 	}
-	q := &similar{s: s, view: r.View, ix: ix, settings: settingsOf(ix), query: query, rule: rule, started: time.Now(), pin: pin}
+	q := &similar{s: s, view: r.View, ix: ix, settings: settingsOf(ix), query: query, rule: rule, filter: filter, started: time.Now(), pin: pin}
 	body, missing, err := q.run(r.Context())
 	if err != nil {
 		return shownError(err, ix)
@@ -72,6 +72,7 @@ type similar struct {
 	settings *meili.Settings
 	query    *meili.Similar // tenant rule included
 	rule     json.RawMessage
+	filter   json.RawMessage // the client's alone
 	started  time.Time
 	pin      *sessionPin
 }
@@ -108,13 +109,9 @@ func (q *similar) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 // runDirect asks the one node that holds the index. It cannot know the tenant's rule for the document itself.
 func (q *similar) runDirect(ctx context.Context, r planRequest, id string) ([]byte, []fsm.ShardID, error) {
 	got, err := scatter(ctx, q.s, r, func(ctx context.Context, c *node.Client, _ Call) ([]byte, error) {
-		body, err := q.post(ctx, c, "/similar", q.query)
-		if err != nil || len(q.rule) == 0 {
-			return body, err
-		}
-		page, err := q.post(ctx, c, "/documents/fetch", meili.DocumentsQuery{IDs: &[]string{id}, Filter: q.rule, Fields: &[]string{}})
-		if err == nil && number(memberOf(page, "total")) == 0 {
-			err = q.notFound(id)
+		body, err := q.askOwner(ctx, c, id, q.query)
+		if err == nil && len(q.rule) > 0 {
+			err = q.checkRule(ctx, c, id)
 		}
 		return body, err
 	})
@@ -144,7 +141,7 @@ func (q *similar) reference(ctx context.Context, r planRequest, owner fsm.ShardI
 	check := *q.query
 	check.Limit, check.Offset = new(0), new(0)
 	if _, err := scatter(ctx, q.s, r, func(ctx context.Context, c *node.Client, _ Call) ([]byte, error) {
-		return q.post(ctx, c, "/similar", check)
+		return q.askOwner(ctx, c, id, &check)
 	}); err != nil {
 		return nil, err
 	}
@@ -174,6 +171,43 @@ func firstEmbedding(vectors []byte) json.RawMessage {
 		return items[0]
 	}
 	return embeddings
+}
+
+// askOwner asks a node that has the document.
+func (q *similar) askOwner(ctx context.Context, c *node.Client, id string, query *meili.Similar) ([]byte, error) {
+	body, err := q.post(ctx, c, "/similar", query)
+	if refused, ok := err.(*meili.Error); ok && refused.Code == meili.CodeInvalidSimilarFilter && len(q.rule) > 0 {
+		err = q.filterRefusal(ctx, c, id, refused)
+	}
+	return body, err
+}
+
+// filterRefusal tells the tenant's rule and the filter of the client apart, of which a node gets one filter. One server reads
+// both, then looks for the document by the rule, which is an error of searches, and then for similar ones.
+func (q *similar) filterRefusal(ctx context.Context, c *node.Client, id string, refused *meili.Error) error {
+	rule, malformed := meili.ParseFilter(q.rule)
+	if malformed != nil {
+		return malformed.WithCode(meili.CodeInvalidSimilarFilter).WithPrefix("Index `" + q.ix.UID + "`: ")
+	}
+	if _, malformed = meili.ParseFilter(q.filter); malformed != nil {
+		return malformed.WithCode(meili.CodeInvalidSimilarFilter)
+	}
+	if unfilterable := meili.CheckFilterable(rule, q.settings.Filterable(), ""); unfilterable != nil {
+		return unfilterable.WithCode(meili.CodeInvalidSearchFilter)
+	}
+	if err := q.checkRule(ctx, c, id); err != nil {
+		return err
+	}
+	return refused
+}
+
+// checkRule refuses a document that the tenant's rule hides.
+func (q *similar) checkRule(ctx context.Context, c *node.Client, id string) error {
+	page, err := q.post(ctx, c, "/documents/fetch", meili.DocumentsQuery{IDs: &[]string{id}, Filter: q.rule, Fields: &[]string{}})
+	if err == nil && number(memberOf(page, "total")) == 0 {
+		return q.notFound(id)
+	}
+	return err
 }
 
 func (q *similar) post(ctx context.Context, c *node.Client, path string, value any) ([]byte, error) {

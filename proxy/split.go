@@ -16,6 +16,7 @@ import (
 type splitPlan struct {
 	indexUID   string
 	primaryKey string // "": inferred from the first document
+	emptyKey   bool   // the primary key has the empty name, so that no document has it
 	shards     uint32
 	settings   json.RawMessage // as the batch will find them; nil: defaults
 }
@@ -117,7 +118,7 @@ func (s *splitter) identify(document []byte) (string, *meili.Error) {
 	if b.failure != nil {
 		return "", nil
 	}
-	if b.primaryKey == "" {
+	if b.primaryKey == "" && !b.plan.emptyKey {
 		key, err := meili.InferPrimaryKey(document)
 		if err != nil {
 			return "", err
@@ -142,7 +143,7 @@ func hasField(document []byte, field string) bool {
 
 // fits reports whether the batch was split as plan demands, so that its shards and ids are the right ones.
 func (b *batch) fits(plan splitPlan) bool {
-	if b.plan.shards != plan.shards || !bytes.Equal(b.plan.settings, plan.settings) {
+	if b.plan.shards != plan.shards || b.plan.emptyKey != plan.emptyKey || !bytes.Equal(b.plan.settings, plan.settings) {
 		return false
 	}
 	return b.plan.primaryKey == plan.primaryKey || b.failure == nil && b.primaryKey == plan.primaryKey

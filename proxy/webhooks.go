@@ -73,11 +73,11 @@ func (s *Server) handleCreateWebhook(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) handlePatchWebhook(w http.ResponseWriter, r *request) error {
-	id, err := r.webhookID()
+	patch, err := r.readWebhook()
 	if err != nil {
 		return err
 	}
-	patch, err := r.readWebhook()
+	id, err := r.webhookID()
 	if err != nil {
 		return err
 	}

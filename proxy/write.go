@@ -87,6 +87,11 @@ type write struct {
 // submit carries a write to its end. names are the client names it concerns. The returned write has been accepted.
 // Errors: *meili.Error.
 func (wr *writer) submit(ctx context.Context, propose proposer, names ...string) (*write, error) {
+	for _, name := range names {
+		if refused := meili.CheckIndexUID(name); refused != nil {
+			return nil, refused
+		}
+	}
 	if !wr.server.cluster.IsLeader() {
 		return nil, miroirError(codeNoLeader, "This pod does not lead the cluster, so it takes no writes. Retry later.")
 	}
@@ -450,6 +455,9 @@ func joinNumbers[N ~uint32](numbers []N) string {
 // failed is a proposal for a task that fails when it is enqueued, without any node.
 func failed(begin fsm.BeginWrite, failure *meili.Error, details json.RawMessage) *proposal {
 	text, _ := marshal(failure) // strings always marshal
+	for _, swap := range begin.Effect.Swaps {
+		begin.Names = append(begin.Names, swap.A, swap.B)
+	}
 	begin.Effect = fsm.Effect{}
 	begin.Outcome = &fsm.Outcome{Status: fsm.StatusFailed, Error: text, Details: details}
 	return &proposal{begin: begin}

@@ -1,8 +1,10 @@
 // Differential asks one Meilisearch server and Miroir over several the same and compares the answers whole: status, every
-// member and their order. Documents, settings and requests are generated from seeds. Only what no two servers share may
+// member and their order. First come dialogues about the whole API (indexes, documents in every format, settings, tasks,
+// keys, tokens, webhooks, paths and headers), a third of whose requests are wrong in one place; then searches. Documents, settings and requests are generated from seeds. Only what no two servers share may
 // differ (times, durations, sizes on disk, request ids), and the order of documents that rank equally.
 //
 //	go run ./scripts/differential --seeds 10
+//	go run ./scripts/differential --conversations 20 --seeds 0 --spread auto
 //	go run ./scripts/differential --seed 7 --seeds 1 --shapes products --rf 2 --show 50
 //
 // It prints how many answers agree, by kind of request, and the first differences, and exits 1 when there are more than
@@ -11,7 +13,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,18 +28,22 @@ import (
 )
 
 type options struct {
-	Nodes     int      `help:"Nodes in each group." default:"3"`
-	Groups    int      `help:"Replica groups." default:"1"`
-	RF        int      `name:"rf" help:"Replicas of each shard inside a group." default:"1"`
-	Spread    string   `help:"auto, all or a number." default:"all"`
-	Seed      uint64   `help:"First seed." default:"1"`
-	Seeds     int      `help:"Seeds." default:"6"`
-	Queries   int      `help:"Requests per seed, beside those that load it." default:"150"`
+	Nodes   int    `help:"Nodes in each group." default:"3"`
+	Groups  int    `help:"Replica groups." default:"1"`
+	RF      int    `name:"rf" help:"Replicas of each shard inside a group." default:"1"`
+	Spread  string `help:"auto, all or a number." default:"all"`
+	Seed    uint64 `help:"First seed." default:"1"`
+	Seeds   int    `help:"Seeds." default:"6"`
+	Queries int    `help:"Requests per seed, beside those that load it." default:"150"`
+
+	Conversations int `help:"Dialogues about the whole API, each from a seed of its own, before the searches." default:"3"`
+
 	Shapes    []string `help:"Only these kinds of documents: words, products, articles, packages, cities."`
 	Kinds     []string `help:"Only these kinds of requests, see the table that is printed."`
 	Frequency bool     `help:"With matchingStrategy frequency."`
 	Rewrites  bool     `help:"Write documents again, which over several nodes can move those that rank equally."`
 	Show      int      `help:"Differences to print." default:"10"`
+	Trace     bool     `help:"Print every request, and how one server answers it."`
 	Allow     int      `help:"Differences that are no failure." default:"0"`
 	Embedded  bool     `help:"Embedded nodes even when there is a meilisearch."`
 	Miroir    string   `help:"Program to test; default: built from this module."`
@@ -71,6 +76,12 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	report := newReport(o.Show)
+	for i := range o.Conversations {
+		c := newConversation(o, alone, miroir, report, o.Seed+uint64(i))
+		if err := c.run(ctx); err != nil {
+			return fmt.Errorf("conversation %d: %w", c.seed, err)
+		}
+	}
 	for i := range o.Seeds {
 		t := &trial{
 			options: o, alone: alone, miroir: miroir, report: report, seed: o.Seed + uint64(i),
@@ -115,7 +126,14 @@ type report struct {
 	show    int
 	kinds   map[string]*count
 	aspects map[string]int
-	told    *trial // the last whose settings were printed
+	told    subject // the last that was described
+	drifted bool    // one server has made tasks that the other has not
+}
+
+// subject is what answers are about: it has a name and can say more.
+type subject interface {
+	fmt.Stringer
+	describe() string
 }
 
 type count struct{ asked, ties, different int }
@@ -127,7 +145,7 @@ func newReport(show int) *report {
 // maxLines is how many lines of one difference are printed.
 const maxLines = 4
 
-func (r *report) add(t *trial, q step, v verdict) {
+func (r *report) add(t subject, q step, v verdict) {
 	c := r.kinds[q.kind]
 	if c == nil {
 		c = &count{}
@@ -149,10 +167,9 @@ func (r *report) add(t *trial, q step, v verdict) {
 	}
 	if r.told != t {
 		r.told = t
-		settings, _ := json.Marshal(t.corpus.Settings)
-		fmt.Printf("seed %d: %d documents, settings %s\n", t.seed, len(t.corpus.Documents), settings)
+		fmt.Println(t.describe())
 	}
-	fmt.Printf("seed %d (%s) %s: %s\n", t.seed, t.shape.Name, q.kind, short(q.String()))
+	fmt.Printf("%s %s: %s\n", t, q.kind, q)
 	for i, line := range v.found {
 		if i == maxLines {
 			fmt.Printf("     ... and %d more\n", len(v.found)-i)

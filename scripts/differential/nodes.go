@@ -77,5 +77,8 @@ func (n *nodes) Close() error {
 }
 
 func newServer(url string) *server {
-	return &server{url: url, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
+	return &server{url: url, webhook: "88888888-8888-4888-8888-888888888888", client: &http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 8, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }

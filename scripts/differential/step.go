@@ -25,7 +25,17 @@ type step struct {
 	auth   string // "" the master key, "none", or another
 	search generate.Object
 	wait   bool // for the task that the answer names
+
+	// Of dialogues:
+	exact     bool              // the path is sent as it is written
+	encoding  string            // of the body: gzip, deflate, br, "" for none
+	headers   map[string]string // more of them
+	unordered bool              // documents are told, the order of whose members says nothing
+	loose     []string          // members that differ
 }
+
+// noContentType sends a body without its content type.
+const noContentType = "-"
 
 func (s step) String() string {
 	text := s.method + " " + s.path
@@ -40,20 +50,25 @@ func (s step) String() string {
 	if s.auth != "" {
 		text += " (auth: " + s.auth + ")"
 	}
+	if s.encoding != "" || s.header != "" || len(s.headers) > 0 {
+		text += fmt.Sprintf(" (%s %s %v)", s.header, s.encoding, s.headers)
+	}
 	return text
 }
 
 // reply is an answer and, for a step that waits, the task it led to.
 type reply struct {
 	status int
+	header http.Header
 	body   []byte
 	task   []byte
 }
 
 // server is one of the two that are asked.
 type server struct {
-	url    string
-	client *http.Client
+	url     string
+	client  *http.Client
+	webhook string // uuid of the one that it told of last
 }
 
 func (s *server) do(ctx context.Context, q step) (reply, error) {
@@ -61,11 +76,11 @@ func (s *server) do(ctx context.Context, q step) (reply, error) {
 	if err != nil || !q.wait {
 		return r, err
 	}
-	var summary struct{ TaskUID *int64 }
-	if json.Unmarshal(r.body, &summary) != nil || summary.TaskUID == nil {
+	uid := taskUID(r.body)
+	if uid < 0 {
 		return r, nil
 	}
-	r.task, err = s.finish(ctx, *summary.TaskUID)
+	r.task, err = s.finish(ctx, uid)
 	return r, err
 }
 
@@ -82,12 +97,27 @@ func (s *server) send(ctx context.Context, q step) (reply, error) {
 		}
 		body, contentType = bytes.NewReader(encoded), "application/json"
 	}
-	request, err := http.NewRequestWithContext(ctx, q.method, s.url+q.path, body)
+	body, err := encode(body, q.encoding)
 	if err != nil {
 		return reply{}, err
 	}
-	if contentType != "" {
+	target := s.url + q.path
+	if q.exact {
+		target = s.url
+	}
+	request, err := http.NewRequestWithContext(ctx, q.method, target, body)
+	if err != nil {
+		return reply{}, err
+	}
+	if q.exact {
+		request.Close = true // a server that refuses a body may close the connection without reading it
+		request.URL.Opaque = strings.TrimPrefix(s.url, "http:") + strings.ReplaceAll(q.path, "{webhook}", s.webhook)
+	}
+	if contentType != "" && contentType != noContentType {
 		request.Header.Set("Content-Type", contentType)
+	}
+	if q.encoding != "" {
+		request.Header.Set("Content-Encoding", q.encoding)
 	}
 	switch q.auth {
 	case "none":
@@ -96,13 +126,20 @@ func (s *server) send(ctx context.Context, q step) (reply, error) {
 	default:
 		request.Header.Set("Authorization", "Bearer "+q.auth)
 	}
+	for name, value := range q.headers {
+		request.Header.Set(name, value)
+	}
 	response, err := s.client.Do(request)
 	if err != nil {
 		return reply{}, err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	return reply{status: response.StatusCode, body: text}, err
+	if err != nil {
+		return reply{}, err
+	}
+	text, err = decode(text, response.Header.Get("Content-Encoding"))
+	return reply{status: response.StatusCode, header: response.Header, body: s.nameWebhooks(text)}, err
 }
 
 // finish waits for a task and returns it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -19,6 +20,13 @@ type trial struct {
 	shape         *generate.Shape
 	corpus        *generate.Corpus
 	uid           string
+}
+
+func (t *trial) String() string { return fmt.Sprintf("seed %d (%s)", t.seed, t.shape.Name) }
+
+func (t *trial) describe() string {
+	settings, _ := json.Marshal(t.corpus.Settings)
+	return fmt.Sprintf("seed %d: %d documents, settings %s", t.seed, len(t.corpus.Documents), settings)
 }
 
 func (t *trial) run(ctx context.Context) error {

@@ -1,0 +1,88 @@
+package fsm
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// Tasks go by the names that their indexes have now, batches by those that they had. Kinds of tasks that name more than one
+// index, as Meilisearch calls them:
+const (
+	kindIndexSwap   = "indexSwap"
+	kindIndexUpdate = "indexUpdate"
+)
+
+// narrowEnqueued keeps the tasks whose index had one of the names when they were enqueued.
+func (r *taskReader) narrowEnqueued(set uidSet, names []string) error {
+	if names == nil {
+		return nil
+	}
+	today, lastFlip := slices.Clone(names), uint32(0)
+	for again := true; again; {
+		again = false
+		for _, f := range r.flips {
+			a, b := slices.Contains(today, f.A), slices.Contains(today, f.B)
+			if a || b {
+				lastFlip = max(lastFlip, f.Task)
+			}
+			if a != b {
+				today, again = append(today, f.A, f.B), true
+			}
+		}
+	}
+	r.narrow(set, dimIndex, today)
+	manyNames := r.union(dimKind, []string{kindIndexSwap, kindIndexUpdate})
+	kept, err := uidSet{}, error(nil)
+	set.each(true, func(uid uint32) bool {
+		if uid >= lastFlip && !manyNames.has(uid) {
+			kept.add(uid)
+			return true
+		}
+		task := &Task{}
+		if err = json.Unmarshal(r.tx.Bucket(bucketTasks).Get(be32(uid)), task); err != nil {
+			return false
+		}
+		if task.IndexUID != nil && slices.Contains(names, *task.IndexUID) {
+			kept.add(uid)
+		}
+		return true
+	})
+	set.intersect(kept)
+	return err
+}
+
+// swapDetails are the details of a task that swaps indexes.
+type swapDetails struct {
+	Swaps []shownSwap `json:"swaps"`
+}
+
+type shownSwap struct {
+	Indexes [2]string `json:"indexes"`
+	Rename  bool      `json:"rename"`
+}
+
+// showNames gives a task's names as later flips have changed them.
+func (r *taskReader) showNames(task *Task) error {
+	if task.IndexUID != nil {
+		task.EnqueuedAs = *task.IndexUID
+		name := shownName(r.flips, task.UID, task.EnqueuedAs)
+		task.IndexUID = &name
+	}
+	if task.Kind != kindIndexSwap || len(task.Details) == 0 || !slices.ContainsFunc(r.flips, func(f flip) bool { return f.Task > task.UID }) {
+		return nil
+	}
+	var details swapDetails
+	if err := json.Unmarshal(task.Details, &details); err != nil {
+		return err
+	}
+	for i := range details.Swaps {
+		for j, name := range details.Swaps[i].Indexes {
+			details.Swaps[i].Indexes[j] = shownName(r.flips, task.UID, name)
+		}
+	}
+	text, err := json.Marshal(details)
+	if err == nil {
+		task.Details = text
+	}
+	return err
+}
