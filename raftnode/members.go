@@ -62,9 +62,12 @@ var roles = map[raft.RaftState]string{
 	raft.Leader: "leader", raft.Follower: "follower", raft.Candidate: "candidate", raft.Shutdown: "shutdown",
 }
 
+// lastTerm is the term of the last entry that this pod has, as an entry of its log or as part of the state that it was sent.
 func (n *Node) lastTerm() uint64 {
-	term, _ := strconv.ParseUint(n.raft.Stats()["last_log_term"], 10, 64) // Raft writes it so
-	return term
+	stats := n.raft.Stats()
+	inLog, _ := strconv.ParseUint(stats["last_log_term"], 10, 64) // Raft writes it so
+	inState, _ := strconv.ParseUint(stats["last_snapshot_term"], 10, 64)
+	return max(inLog, inState)
 }
 
 // AddMember makes a pod part of the cluster; only the leader can. A pod that is one already gets the new address.

@@ -302,10 +302,13 @@ func TestAnEmptyPodGetsTheStateAsBytes(t *testing.T) {
 		until(t, n.id+" can snapshot", func() bool { return n.Snapshot() == nil })
 	}
 	c.dirs[lost] = filepath.Join(t.TempDir(), "new")
-	c.start(lost, false)
+	n := c.start(lost, false)
+	until(t, "it has the state", func() bool { return len(n.View().Keys) == 50 })
+	// Red when only its log is asked, which is empty: it would get no vote until somebody writes.
+	until(t, "it knows the term of its last entry", func() bool { return n.lastTerm() > 0 })
 	c.addKey("last")
 	c.agree()
-	dir, n := c.dirs[lost], c.pods[lost]
+	dir := c.dirs[lost]
 	index := n.View().AppliedIndex
 	c.cut(lost)
 	c.dirs[lost] = dir
