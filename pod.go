@@ -55,7 +55,7 @@ const headroomBytes = 64 << 20
 // openPod starts a pod and returns once it answers requests; until then its ports say that it is alive and not ready.
 // After an error nothing is left running.
 func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
-	p := &pod{options: o, failed: make(chan error, 2), headroom: makeHeadroom()}
+	p := &pod{options: o, failed: make(chan error, 2), headroom: makeHeadroom(), metrics: metrics.NewSet()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -67,7 +67,6 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 	if err := p.openState(ctx); err != nil {
 		return nil, err
 	}
-	p.metrics = metrics.NewSet()
 	commit, date := buildCommit()
 	cluster := p.raft.View().Config // what pods read at their start only
 	p.server, err = proxy.New(proxy.Options{
@@ -76,7 +75,7 @@ func openPod(ctx context.Context, o podOptions) (_ *pod, err error) {
 		MaxBodyBytes: o.Server.MaxBodyBytes, BodyMemoryBytes: o.Server.BodyMemoryBytes, TempDir: filepath.Join(o.DataDir, "spool"), DumpDir: filepath.Join(o.DataDir, "dumps"),
 		SearchTimeout: milliseconds(cluster.Reads.NodeTimeoutMs), WriteTimeout: milliseconds(cluster.Writes.NodeTimeoutMs),
 		MaxNodeQueue: cluster.Writes.MaxNodeQueue, MaxRequests: o.Server.MaxConcurrentRequests, MaxQueued: o.Server.MaxQueuedRequests, RequestTimeout: o.Server.RequestTimeout,
-		ReadyCoverageWait: o.Server.ReadyCoverageWait, SlowQuery: o.Log.SlowQuery, AdminOnMetricsPortOnly: !o.Admin.OnClientPort, NoAdmin: !o.Admin.Enabled,
+		MaxIndexLabels: o.MaxIndexLabels, MemoryLimit: o.MemoryLimit(), ReadyCoverageWait: o.Server.ReadyCoverageWait, SlowQuery: o.Log.SlowQuery, AdminOnMetricsPortOnly: !o.Admin.OnClientPort, NoAdmin: !o.Admin.Enabled,
 		ModelNetworks: o.Chats.AllowedIPNetworks, SearchPage: cluster.SearchUI.Enabled, UI: ui.Handler(), Version: version, Commit: commit, CommitDate: date,
 	}, p.raft)
 	if err != nil {
@@ -121,7 +120,7 @@ func (p *pod) prepareNodes(ctx context.Context) {
 func (p *pod) startWorkers(ctx context.Context) error {
 	health, polls := p.options.Health, p.raft.View().Config.Tasks
 	running, err := workers.Start(context.WithoutCancel(ctx), workers.Options{
-		Cluster: p.raft, Nodes: p.server.Nodes(), Coordinator: p.server,
+		Cluster: p.raft, Nodes: p.server.Nodes(), Coordinator: p.server, Metrics: p.metrics,
 		HealthInterval: health.Interval, HealthTimeout: health.Timeout,
 		UnhealthyThreshold: health.UnhealthyThreshold, RecoveryThreshold: health.RecoveryThreshold,
 		PollMin: milliseconds(polls.PollMinMs), PollMax: milliseconds(polls.PollMaxMs), Logger: p.options.Logger.With("component", "workers"),

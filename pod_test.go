@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"miroir/cli"
 	"miroir/config"
 )
 
@@ -87,5 +88,18 @@ func TestHeadsAreBounded(t *testing.T) {
 		if answer.StatusCode != want {
 			t.Errorf("%d bytes: status %d, want %d", size, answer.StatusCode, want)
 		}
+	}
+}
+
+// TestReplicaGroupsOfANewCluster: a cluster without nodes begins with as many groups as it is told, and shows those there are.
+func TestReplicaGroupsOfANewCluster(t *testing.T) {
+	p := openTestPod(t, 0, func(o *podOptions) { o.Cluster.ReplicaGroups = 3 })
+	if n := len(p.raft.View().Groups); n != 3 {
+		t.Errorf("%d groups", n)
+	}
+	client := &cli.Client{URL: p.ClientURL(), Key: "masterKey", HTTP: http.DefaultClient}
+	shown, err := client.Call(t.Context(), "GET", "/_miroir/config", "", nil)
+	if err != nil || !strings.Contains(string(shown), `"replica_groups":{"value":3`) {
+		t.Errorf("%s, %v", shown, err)
 	}
 }

@@ -47,7 +47,7 @@ func (p *pod) openState(ctx context.Context) error {
 	if err := p.awaitContents(ctx); err != nil {
 		return err
 	}
-	if differing := p.options.Differing(p.raft.View().Config); len(differing) > 0 {
+	if differing := p.options.Differing(p.raft.View().ShownConfig()); len(differing) > 0 {
 		p.options.Logger.Warn("configuration differs from the cluster's, which rules (change it by miroir config set)", "keys", differing)
 	}
 	return p.addNewNodes(ctx)
@@ -74,7 +74,7 @@ func (p *pod) raftOptions() (raftnode.Options, error) {
 		Alone: !p.several(), Bootstrap: !p.several(), Join: raft.Join, BootstrapExpect: raft.BootstrapExpect,
 		HeartbeatTimeout: raft.HeartbeatTimeout, ElectionTimeout: raft.ElectionTimeout, SnapshotInterval: raft.SnapshotInterval,
 		SnapshotThreshold: raft.SnapshotThreshold, TrailingLogs: raft.TrailingLogs, ReadLease: raft.NoLeaderReadGrace,
-		Logger: p.options.Logger.With("component", "raft"),
+		Logger: p.options.Logger.With("component", "raft"), Metrics: p.metrics,
 	}, nil
 }
 
@@ -132,11 +132,13 @@ func prepareDataDir(dir string) error {
 func (p *pod) bootstrap(ctx context.Context) error {
 	now := time.Now().UTC()
 	command := fsm.Bootstrap{
-		Now: now, ClusterID: uuid.NewString(), Groups: []fsm.GroupID{0},
+		Now: now, ClusterID: uuid.NewString(),
 		Config: p.options.Cluster,
 	}
-	if len(p.options.Nodes) > 0 {
-		command.Groups = nil // the nodes name theirs
+	if len(p.options.Nodes) == 0 { // else the nodes name them
+		for g := range p.options.Cluster.ReplicaGroups {
+			command.Groups = append(command.Groups, fsm.GroupID(g))
+		}
 	}
 	for _, n := range p.options.Nodes {
 		command.Nodes = append(command.Nodes, fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1, Since: now})

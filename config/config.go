@@ -22,14 +22,17 @@ type Config struct {
 
 	Server  Server
 	Metrics Listener
-	Admin   Admin
-	Raft    Raft
-	Health  Health
-	Pool    Pool
-	Chats   Chats
-	Log     Log
-	Cluster fsm.Config
+	// MaxIndexLabels is how many indexes metrics name one by one.
+	MaxIndexLabels int
+	Admin          Admin
+	Raft           Raft
+	Health         Health
+	Pool           Pool
+	Chats          Chats
+	Log            Log
+	Cluster        fsm.Config
 
+	memory  uint64            // see FitMemory
 	sources map[string]Source // of the keys that are not at their default
 }
 
@@ -113,8 +116,8 @@ func Default() *Config {
 			Listener: Listener{Bind: "0.0.0.0", Port: 7700}, MaxBodyBytes: 100 << 20, BodyMemoryBytes: 1 << 20,
 			MaxConcurrentRequests: 500, MaxQueuedRequests: 1000, RequestTimeout: 30 * time.Second, ReadyCoverageWait: time.Minute, ShutdownGrace: 30 * time.Second,
 		},
-		Metrics: Listener{Port: 9090, Enabled: true},
-		Admin:   Admin{Enabled: true, OnClientPort: true},
+		Metrics: Listener{Port: 9090, Enabled: true}, MaxIndexLabels: 200,
+		Admin: Admin{Enabled: true, OnClientPort: true},
 		Raft: Raft{
 			Listener: Listener{Bind: "0.0.0.0", Port: 7701}, HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
 			SnapshotInterval: 2 * time.Minute, SnapshotThreshold: 8192, TrailingLogs: 10240, NoLeaderReadGrace: 2 * time.Second,
@@ -145,7 +148,13 @@ func (c *Config) Validate() error {
 	if c.Cluster.Tasks.PollMinMs > c.Cluster.Tasks.PollMaxMs {
 		return fmt.Errorf("tasks.poll_min_ms: %d is more than tasks.poll_max_ms, %d", c.Cluster.Tasks.PollMinMs, c.Cluster.Tasks.PollMaxMs)
 	}
-	return checkNodes(c.Nodes, c.Cluster.ReplicationFactor)
+	if err := checkNodes(c.Nodes, c.Cluster.ReplicationFactor); err != nil {
+		return err
+	}
+	if _, set := c.sources["replica_groups"]; !set {
+		return nil // the nodes name their groups
+	}
+	return checkGroups(c.Nodes, c.Cluster.ReplicaGroups)
 }
 
 // NodeKey is sent to nodes that have no key of their own.

@@ -21,6 +21,7 @@ func (c *Config) FitMemory(bytes uint64) {
 	if bytes == 0 {
 		return
 	}
+	c.memory = bytes
 	if _, set := os.LookupEnv("GOMEMLIMIT"); !set {
 		debug.SetMemoryLimit(int64(min(bytes/10*9, math.MaxInt64)))
 	}
@@ -38,6 +39,9 @@ func (c *Config) FitMemory(bytes uint64) {
 		}
 	}
 }
+
+// MemoryLimit is what FitMemory was told, in bytes; 0: no limit.
+func (c *Config) MemoryLimit() uint64 { return c.memory }
 
 // showRuntime adds what bounds the process as a whole, under the names of the Go runtime's variables.
 func showRuntime(shown map[string]Setting) {

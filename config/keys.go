@@ -66,6 +66,8 @@ var podKeys = []key{
 	{name: "metrics.port", help: "Port for metrics and management, inside the network.", at: func(c *Config) value { return number(&c.Metrics.Port, 0, maxPort) }},
 	{name: "metrics.enabled", help: "Open that port.", at: func(c *Config) value { return boolean(&c.Metrics.Enabled) }},
 
+	{name: "metrics.max_index_labels", help: "Indexes that metrics name one by one, the oldest; all others share the name _other.", at: func(c *Config) value { return number(&c.MaxIndexLabels, 1, maxCount) }},
+
 	{name: "admin.enabled", help: "Serve the management endpoints below /_miroir at all.", at: func(c *Config) value { return boolean(&c.Admin.Enabled) }},
 	{name: "admin.api_key", secret: true, help: "Key for /_miroir. Empty: loopback only.", at: func(c *Config) value { return text(&c.Admin.APIKey) }},
 	{name: "admin.on_client_port", help: "Serve /_miroir on the client port too.", at: func(c *Config) value { return boolean(&c.Admin.OnClientPort) }},

@@ -15,7 +15,10 @@ func clusterKeys() []key {
 		{name: "shards", help: "Shards of new indexes.", at: func(c *fsm.Config) value { return number(&c.Shards, 1, 4096) }},
 		{name: "replication_factor", help: "Replicas of each shard inside a group (2 recommended).", own: "PATCH /_miroir/topology", at: func(c *fsm.Config) value { return number(&c.ReplicationFactor, 1, 99) }},
 
+		{name: "replica_groups", help: "Replica groups of a new cluster; with nodes, each of them has one.", own: "POST /_miroir/replica_groups", at: func(c *fsm.Config) value { return number(&c.ReplicaGroups, 1, 99) }},
+
 		{name: "scatter.node_timeout_ms", help: "One node's time for a read.", at: func(c *fsm.Config) value { return number(&c.Reads.NodeTimeoutMs, 1, hourMs) }},
+		{name: "scatter.retry_on_timeout", help: "Ask another replica when a node has not answered in time; false: its shards are missing. A write is looked for first, and never sent twice blindly.", at: func(c *fsm.Config) value { return not(&c.Reads.NoRetryOnTimeout) }},
 		{name: "scatter.unavailable_shard_policy", help: "Answer without shards that nobody can answer, or refuse.", at: func(c *fsm.Config) value { return choice(&c.Reads.UnavailableShardPolicy, "partial", "error") }},
 
 		{name: "writes.min_acks", help: "In-sync replicas of each shard that must accept a write: a number or quorum.", at: func(c *fsm.Config) value {
@@ -23,6 +26,7 @@ func clusterKeys() []key {
 		}},
 		{name: "writes.node_timeout_ms", help: "One node's time for a write.", restart: true, at: func(c *fsm.Config) value { return number(&c.Writes.NodeTimeoutMs, 1, hourMs) }},
 		{name: "writes.max_node_queue", help: "Writes waiting for one index on one node.", restart: true, at: func(c *fsm.Config) value { return number(&c.Writes.MaxNodeQueue, 1, maxCount) }},
+		{name: "writes.result_batch_ms", help: "How long results that nobody waits for are gathered until they are committed together; 0: not at all.", at: func(c *fsm.Config) value { return number(&c.Writes.ResultBatchMs, 0, 1000) }},
 
 		{name: "tasks.poll_min_ms", help: "Shortest time between two looks at open tasks.", restart: true, at: func(c *fsm.Config) value { return number(&c.Tasks.PollMinMs, 1, hourMs) }},
 		{name: "tasks.poll_max_ms", help: "Longest.", restart: true, at: func(c *fsm.Config) value { return number(&c.Tasks.PollMaxMs, 1, hourMs) }},
@@ -82,6 +86,8 @@ func clusterKeys() []key {
 
 		{name: "query_planner.enabled", help: "Ask only the shards that can hold what a filter names by its primary key.", at: func(c *fsm.Config) value { return boolean(&c.QueryPlanner.Enabled) }},
 		{name: "query_planner.max_pk_literals_narrowable", help: "Ids that such a filter may name.", at: func(c *fsm.Config) value { return number(&c.QueryPlanner.MaxPKLiteralsNarrowable, 1, 100_000) }},
+
+		{name: "query_planner.log_plans", help: "Log the plan of every search.", at: func(c *fsm.Config) value { return boolean(&c.QueryPlanner.LogPlans) }},
 
 		{name: "settings_broadcast.verify_timeout_s", help: "Time to read settings back from a node after a change.", at: func(c *fsm.Config) value { return number(&c.SettingsVerify.TimeoutS, 1, yearS) }},
 		{name: "settings_broadcast.max_repair_retries", help: "How often in a row a node that differs is asked again, and put right.", at: func(c *fsm.Config) value { return number(&c.SettingsVerify.MaxRetries, 1, 1000) }},

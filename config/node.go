@@ -75,3 +75,20 @@ func checkNodes(nodes []Node, replicationFactor int) error {
 	}
 	return nil
 }
+
+// checkGroups demands that nodes, if there are any, are in so many groups, numbered from 0.
+func checkGroups(nodes []Node, numGroups int) error {
+	named := map[fsm.GroupID]bool{}
+	for _, n := range nodes {
+		if int(n.Group) >= numGroups {
+			return fmt.Errorf("replica_groups: node %s is in group %d, and with %d groups the last is %d", n.ID, n.Group, numGroups, numGroups-1)
+		}
+		named[n.Group] = true
+	}
+	for g := range numGroups {
+		if len(nodes) > 0 && !named[fsm.GroupID(g)] {
+			return fmt.Errorf("replica_groups: no node is in group %d of %d", g, numGroups)
+		}
+	}
+	return nil
+}

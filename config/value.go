@@ -43,6 +43,19 @@ func boolean(p *bool) value {
 	}, func() any { return *p }}
 }
 
+// not shows a field that says the opposite of its key.
+func not(p *bool) value {
+	var opposite bool
+	plain := boolean(&opposite)
+	return field{func(s string) error {
+		err := plain.set(s)
+		if err == nil {
+			*p = !opposite
+		}
+		return err
+	}, func() any { return !*p }}
+}
+
 func choice(p *string, allowed ...string) value {
 	return field{func(s string) error {
 		if !slices.Contains(allowed, s) {

@@ -17,6 +17,7 @@ type Config struct {
 	Spread                   int    `json:"spread"`                   // of a new index
 	SpreadThresholdDocuments uint64 `json:"spreadThresholdDocuments"` // an auto index beyond it moves out over the group
 	MinAcks                  int    `json:"minAcks"`                  // in-sync replicas of each shard that must acknowledge
+	ReplicaGroups            int    `json:"replicaGroups"`            // that the cluster began with; see View.ShownConfig
 
 	CatchUp          CatchUp          `json:"catchUp"`
 	Reads            Reads            `json:"reads"`
@@ -39,6 +40,7 @@ type Config struct {
 type Writes struct {
 	NodeTimeoutMs int `json:"nodeTimeoutMs"`
 	MaxNodeQueue  int `json:"maxNodeQueue"` // of one index on one node
+	ResultBatchMs int `json:"resultBatchMs"`
 }
 
 // Tasks says how often open tasks are looked at, and for how long and how many finished ones are kept.
@@ -61,6 +63,7 @@ type MultiSearch struct {
 type QueryPlanner struct {
 	Enabled                 bool `json:"enabled"`
 	MaxPKLiteralsNarrowable int  `json:"maxPkLiteralsNarrowable"` // ids of one filter
+	LogPlans                bool `json:"logPlans,omitempty"`
 }
 
 // SettingsVerify bounds how settings are read back after a change, and how often a node is put right in a row.
@@ -90,6 +93,7 @@ type CatchUp struct {
 type Reads struct {
 	NodeTimeoutMs          int    `json:"nodeTimeoutMs"`
 	UnavailableShardPolicy string `json:"unavailableShardPolicy"` // partial or error
+	NoRetryOnTimeout       bool   `json:"noRetryOnTimeout,omitempty"`
 }
 
 // Hedging asks other replicas when a node takes long.
@@ -153,7 +157,7 @@ type RaftConfig struct {
 // DefaultConfig is what a cluster starts with.
 func DefaultConfig() Config {
 	return Config{
-		Shards: 64, ReplicationFactor: 1, Spread: SpreadAuto, SpreadThresholdDocuments: 100_000, MinAcks: 1,
+		Shards: 64, ReplicationFactor: 1, Spread: SpreadAuto, SpreadThresholdDocuments: 100_000, MinAcks: 1, ReplicaGroups: 1,
 		CatchUp: CatchUp{Bytes: 1 << 30, MaxAgeS: 3600},
 		Reads:   Reads{NodeTimeoutMs: 5000, UnavailableShardPolicy: "partial"},
 		Hedging: Hedging{Enabled: true, P95TriggerMultiplier: 1.2, MinTriggerMs: 15, MaxHedgesPerQuery: 2, BudgetPercent: 5, CrossGroupFallback: true},
@@ -170,7 +174,7 @@ func DefaultConfig() Config {
 			Enabled: true, Schedule: "every 6h", MaxReadConcurrency: 2, FingerprintBatchSize: 1000, AutoRepair: true, MaxDutyPercent: 2,
 		},
 		Raft:           RaftConfig{MaxVoters: 5, DeadPodCleanupS: 600},
-		Writes:         Writes{NodeTimeoutMs: 30_000, MaxNodeQueue: 1000},
+		Writes:         Writes{NodeTimeoutMs: 30_000, MaxNodeQueue: 1000, ResultBatchMs: 5},
 		Tasks:          Tasks{PollMinMs: 25, PollMaxMs: 1000, RetentionDays: 7, MaxTasks: 10_000_000},
 		MultiSearch:    MultiSearch{Enabled: true, MaxQueriesPerBatch: 100, TotalTimeoutMs: 30_000, PerQueryTimeoutMs: 30_000},
 		QueryPlanner:   QueryPlanner{Enabled: true, MaxPKLiteralsNarrowable: 128},
@@ -255,6 +259,7 @@ func (c Config) withDefaults() Config {
 	c.ReplicationFactor = cmp.Or(c.ReplicationFactor, d.ReplicationFactor)
 	c.SpreadThresholdDocuments = cmp.Or(c.SpreadThresholdDocuments, d.SpreadThresholdDocuments)
 	c.MinAcks = cmp.Or(c.MinAcks, d.MinAcks)
+	c.ReplicaGroups = cmp.Or(c.ReplicaGroups, d.ReplicaGroups)
 	c.CatchUp = cmp.Or(c.CatchUp, d.CatchUp)
 	c.Reads = cmp.Or(c.Reads, d.Reads)
 	c.Hedging = cmp.Or(c.Hedging, d.Hedging)

@@ -69,6 +69,7 @@ func (t *txn) closeTask(task *Task, end finish) {
 		task.BatchUID = t.newBatch()
 	}
 	t.view.counters.NumOpenTasks--
+	t.finished[end.Status]++
 	t.endSessionWrite(task)
 	if task.Index != 0 {
 		t.delete(bucketOpen, openKey(task.Index, task.UID))

@@ -58,7 +58,8 @@ type FSM struct {
 	// published is closed and replaced each time a view is.
 	published atomic.Pointer[chan struct{}]
 
-	patiently func(write func() error) error // see Patiently
+	patiently  func(write func() error) error // see Patiently
+	onFinished func(status string, count int) // see OnFinished
 
 	mu     sync.RWMutex // guards db (Restore and Compact replace it) and closed
 	db     *bbolt.DB
@@ -75,7 +76,7 @@ func Open(path string) (*FSM, error) { return OpenAt(path, Level) }
 
 // OpenAt is Open as a program of another feature level, for tests of mixed versions.
 func OpenAt(path string, level int) (*FSM, error) {
-	f := &FSM{path: path, level: level, patiently: func(write func() error) error { return write() }}
+	f := &FSM{path: path, level: level, patiently: func(write func() error) error { return write() }, onFinished: func(string, int) {}}
 	f.published.Store(newSignal())
 	for _, suffix := range []string{receivedSuffix, snapshotSuffix, compactedSuffix} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -125,6 +126,19 @@ func (f *FSM) Close() error {
 // Patiently has what Raft wants written be written by run, which may try it again: what fails has changed nothing. An error that
 // run returns stops the process. Call it before the first entry is applied.
 func (f *FSM) Patiently(run func(write func() error) error) { f.patiently = run }
+
+// OnFinished has report called with how many tasks have ended how, after each batch of entries in which some did. Call it before
+// the first entry is applied.
+func (f *FSM) OnFinished(report func(status string, count int)) { f.onFinished = report }
+
+// SizeBytes is how large the state's file is, 0 once it is closed.
+func (f *FSM) SizeBytes() (size int64) {
+	_ = f.read(func(tx *bbolt.Tx) error { // a closed file
+		size = tx.Size()
+		return nil
+	})
+	return size
+}
 
 // View returns the latest published view. It never blocks and is never nil.
 func (f *FSM) View() *View { return f.view.Load() }
@@ -177,6 +191,9 @@ func (f *FSM) applyBatch(logs []*raft.Log) ([]any, error) {
 		return nil, err
 	}
 	f.publish(&t.view)
+	for status, count := range t.finished {
+		f.onFinished(status, count)
+	}
 	return answers, nil
 }
 

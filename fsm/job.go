@@ -20,6 +20,9 @@ const (
 	JobRebalance   JobType = "rebalance"
 )
 
+// JobTypes are all of them.
+var JobTypes = []JobType{JobAddNode, JobDrainNode, JobRemoveNode, JobAddGroup, JobReplication, JobSpread, JobRebalance}
+
 // JobState is where a job stands.
 type JobState string
 

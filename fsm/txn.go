@@ -25,12 +25,13 @@ type txn struct {
 	edited   map[IndexID]struct{} // indexes cloned by the command being applied
 	replaced map[IndexID]struct{} // ... with their placement
 	chunks   map[string][]byte    // changed chunks of the bits bucket
+	finished map[string]int       // tasks that have ended, by status
 }
 
 func newTxn(tx *bbolt.Tx, base *View) *txn {
 	return &txn{
 		tx: tx, view: *base, owned: map[string]bool{},
-		nodes: map[NodeID]struct{}{}, indexes: map[IndexID]struct{}{}, chunks: map[string][]byte{},
+		nodes: map[NodeID]struct{}{}, indexes: map[IndexID]struct{}{}, chunks: map[string][]byte{}, finished: map[string]int{},
 	}
 }
 

@@ -64,6 +64,13 @@ func (v *View) lookup(names map[string]IndexID, uid string) *Index {
 	return v.Indexes[id]
 }
 
+// ShownConfig is Config with the replica groups that there are now.
+func (v *View) ShownConfig() Config {
+	c := v.Config
+	c.ReplicaGroups = len(v.Groups)
+	return c
+}
+
 // Node returns a node, nil if it is unknown.
 func (v *View) Node(id NodeID) *Node { return v.Nodes[id] }
 

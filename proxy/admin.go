@@ -401,7 +401,7 @@ func spreadName(spread int) any {
 func (s *Server) handleMetrics(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	s.opts.Metrics.WritePrometheus(w)
-	s.writeShardMetrics(w, r.View)
+	s.writeViewMetrics(w, r.View)
 	return nil
 }
 

@@ -13,7 +13,7 @@ const maxPatchBytes = 1 << 20
 
 // handleConfig shows every key of the configuration with its effective value.
 func (s *Server) handleConfig(w http.ResponseWriter, r *request) error {
-	writeJSON(w, http.StatusOK, s.opts.Config.Show(r.View.Config))
+	writeJSON(w, http.StatusOK, s.opts.Config.Show(r.View.ShownConfig()))
 	return nil
 }
 
@@ -44,6 +44,6 @@ func (s *Server) handlePatchConfig(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	s.log.Info("configuration changed", "patch", string(patch))
-	writeJSON(w, http.StatusOK, s.opts.Config.Show(changed))
+	writeJSON(w, http.StatusOK, s.opts.Config.Show(s.cluster.View().ShownConfig()))
 	return nil
 }

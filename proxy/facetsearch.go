@@ -39,7 +39,7 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 	if err := s.foreignFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidSearchFilter); err != nil {
 		return err
 	}
-	plan := s.planRequest(r.View, ix, atLeastOne(narrow(query.Filter, ix, r.View.Config.QueryPlanner)), seedOf(ix.UID, query.FacetName, deref(query.Q)))
+	plan := s.planRequest(r.View, ix, s.narrow(query.Filter, ix, r.View), seedOf(ix.UID, query.FacetName, deref(query.Q)))
 	plan.pinTo(pin)
 	for {
 		q := s.newSearch(r.View, ix, query.Search())

@@ -29,6 +29,8 @@ type fanout struct {
 	// leads reports whether this pod is sure to lead. One that was stopped for a while is not: another may have looked for
 	// its writes meanwhile, and what it still has to send would come after that.
 	leads func() bool
+	// retries says whether what may be sent twice is sent again after a node had all its time.
+	retries func() bool
 
 	missed *catchup.Store
 
@@ -85,7 +87,8 @@ func newFanout(s *Server) *fanout {
 	return &fanout{
 		limit: s.opts.MaxNodeQueue, timeout: s.opts.WriteTimeout, pauses: settlePauses, log: s.opts.Logger, step: s.step,
 		newest: s.newestTask, lost: s.MarkDiskLost, leads: s.leads, missed: s.newCatchUp(),
-		ctx: ctx, cancel: cancel, lanes: map[laneKey]*lane{}, acked: map[fsm.NodeID]int64{},
+		retries: func() bool { return !s.cluster.View().Config.Reads.NoRetryOnTimeout },
+		ctx:     ctx, cancel: cancel, lanes: map[laneKey]*lane{}, acked: map[fsm.NodeID]int64{},
 	}
 }
 
@@ -100,6 +103,17 @@ func (f *fanout) full(index fsm.IndexID, nodes []fsm.NodeID) fsm.NodeID {
 		}
 	}
 	return ""
+}
+
+// depths are the sub-writes that wait for each node.
+func (f *fanout) depths() map[fsm.NodeID]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	depths := map[fsm.NodeID]int{}
+	for key, l := range f.lanes {
+		depths[key.node] += len(l.waiting)
+	}
+	return depths
 }
 
 // enqueue hands a sub-write to its lane. It never blocks.
@@ -185,8 +199,10 @@ func (f *fanout) attempt(sub *subWrite, s *step) (int64, error) {
 	if s.marked {
 		return f.settle(sub, err)
 	}
-	if again, retryErr := f.request(sub.client, s.request); retryErr == nil {
-		return again, nil
+	if !timedOut(err) || f.retries() {
+		if again, retryErr := f.request(sub.client, s.request); retryErr == nil {
+			return again, nil
+		}
 	}
 	return 0, fmt.Errorf("%w: %w", errFateUnknown, err)
 }

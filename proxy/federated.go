@@ -78,6 +78,9 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	if err := f.checkUnusedFacets(r); err != nil {
 		return err
 	}
+	if len(missing) > 0 {
+		s.meter.lostShards.Inc()
+	}
 	for _, uid := range slices.Sorted(maps.Keys(missing)) {
 		markMissing(w.Header(), uid, missing[uid])
 	}
@@ -178,8 +181,14 @@ func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*f
 				refused = append(refused, f.errorOfQueries(ctx, o.part, done))
 				continue
 			}
-			f.s.meter.retries.Inc()
 			failure = o.err
+			if f.view.Config.Reads.NoRetryOnTimeout && timedOut(o.err) {
+				for uid, call := range o.part.calls {
+					missing[uid] = append(missing[uid], call.Shards...)
+				}
+				continue
+			}
+			f.s.meter.retries.Inc()
 			avoid[o.part.node] = true
 			for uid, call := range o.part.calls {
 				open[uid] = append(open[uid], call.Shards...)

@@ -33,7 +33,7 @@ const (
 
 type hedgeMeter struct {
 	winner, loser, exhausted *metrics.Counter
-	saved                    *metrics.Histogram
+	saved                    *metrics.PrometheusHistogram
 }
 
 func newHedgeMeter(set *metrics.Set) *hedgeMeter {
@@ -41,7 +41,7 @@ func newHedgeMeter(set *metrics.Set) *hedgeMeter {
 		winner:    set.GetOrCreateCounter(`miroir_hedge_fired_total{outcome="winner"}`),
 		loser:     set.GetOrCreateCounter(`miroir_hedge_fired_total{outcome="loser"}`),
 		exhausted: set.GetOrCreateCounter(`miroir_hedge_budget_exhausted_total`),
-		saved:     set.GetOrCreateHistogram(`miroir_hedge_latency_savings_seconds`),
+		saved:     set.GetOrCreatePrometheusHistogramExt(`miroir_hedge_latency_savings_seconds`, metrics.ExponentialBuckets(0.001, 2, 16)),
 	}
 }
 

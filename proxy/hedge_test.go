@@ -60,11 +60,11 @@ func newSlowCluster(t *testing.T, l layout, configure func(*fsm.Config)) *slowCl
 	return c
 }
 
-// slow makes each request to a node take as long as add says on top of 5 ms.
+// slow makes each request to a node, save that for its health, take as long as add says on top of 5 ms.
 func (c *slowCluster) slow(add func(host string) time.Duration) {
 	for host, n := range c.nodes {
-		n.Delay(func(*http.Request) time.Duration {
-			if add == nil {
+		n.Delay(func(r *http.Request) time.Duration {
+			if add == nil || r.URL.Path == "/health" {
 				return 5 * time.Millisecond
 			}
 			return 5*time.Millisecond + add(host)

@@ -32,6 +32,8 @@ func (s *Server) handleMultiSearch(w http.ResponseWriter, r *request) error {
 		return miroirError(codeTooManyQueries, "%d queries in one multi-search; at most %d are allowed (multi_search.max_queries_per_batch).",
 			len(multi.Queries), limits.MaxQueriesPerBatch)
 	}
+	s.meter.batches.Inc()
+	s.meter.queries.Update(float64(len(multi.Queries)))
 	for i := range multi.Queries {
 		if !r.Grant.IndexAllowed(multi.Queries[i].IndexUID) {
 			return meili.InQuery(i, meili.Errorf(meili.CodeInvalidAPIKey, "The provided API key is invalid."))
@@ -96,6 +98,9 @@ func (s *Server) multiSearch(w http.ResponseWriter, r *request, multi *meili.Mul
 	for i := range results {
 		if err := results[i].err; err != nil {
 			return inQuery(i, err)
+		}
+		if len(results[i].missing) > 0 {
+			s.meter.lostShards.Inc()
 		}
 		markMissing(w.Header(), multi.Queries[i].IndexUID, results[i].missing)
 		if i > 0 {

@@ -36,6 +36,13 @@ func narrow(filter json.RawMessage, ix *fsm.Index, c fsm.QueryPlanner) []fsm.Sha
 	return shards
 }
 
+// narrow is narrow, counted.
+func (s *Server) narrow(filter json.RawMessage, ix *fsm.Index, view *fsm.View) []fsm.ShardID {
+	shards := narrow(filter, ix, view.Config.QueryPlanner)
+	s.meter.noteNarrowing(shards != nil)
+	return atLeastOne(shards)
+}
+
 // atLeastOne is shards, or one of them when none can match: a node must still judge the request and shape the answer.
 func atLeastOne(shards []fsm.ShardID) []fsm.ShardID {
 	if shards != nil && len(shards) == 0 {

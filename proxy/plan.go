@@ -83,6 +83,7 @@ type planRequest struct {
 	// hedges counts those of the whole query, over its rounds; nil forbids them.
 	hedges  *atomic.Int32
 	failure error // why the last node was avoided, for the message when none is left
+	spent   bool  // the shards had their time, and no other replica is to be asked for them (scatter.retry_on_timeout)
 }
 
 // plan is the prepared plan, or a new one.
@@ -111,6 +112,9 @@ func planRead(r planRequest) Plan {
 		r.Scores = nil
 	}
 	c := newCover(r)
+	if r.spent {
+		return c.plan()
+	}
 	groups := r.groups()
 	for rank := preferred; rank < never; rank++ {
 		for _, group := range groups {

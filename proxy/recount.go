@@ -27,6 +27,7 @@ func (q *search) recount(ctx context.Context, calls []Call, parts []*facets, fie
 		if len(doubts) == 0 && !unseen {
 			break
 		}
+		q.s.meter.secondRounds.Inc()
 		for i := range lists {
 			if ctx.Err() != nil {
 				return

@@ -194,6 +194,7 @@ func (q *search) breakTies(ctx context.Context, calls []Call, added []hit, t tie
 		if len(tree.doubtful(ahead[:t.limit], least)) == 0 {
 			break
 		}
+		q.s.meter.secondRounds.Inc()
 		groups := tree.doubtful(ahead, least)
 		if !q.resolve(ctx, calls, added, t.field, tree, groups[:min(len(groups), maxTieQueries)], values) {
 			break

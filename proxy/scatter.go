@@ -229,6 +229,7 @@ func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask
 		s.meter.retries.Inc()
 		r = r.without(o.call, o.err)
 		again := planRead(r)
+		r.spent = false // other parts may have better luck
 		got.Missing = append(got.Missing, again.Missing...)
 		start(r, again.Calls)
 	}
@@ -281,7 +282,13 @@ func (r planRequest) without(failed Call, err error) planRequest {
 		avoid[id] = true
 	}
 	r.Avoid, r.Shards, r.failure, r.prepared = avoid, failed.Shards, err, nil
+	r.spent = r.View.Config.Reads.NoRetryOnTimeout && timedOut(err)
 	return r
+}
+
+// timedOut reports that a node had all the time it is given.
+func timedOut(err error) bool {
+	return node.OutcomeOf(err) == node.Unknown && errors.Is(err, context.DeadlineExceeded)
 }
 
 // final is the error that ends the request, nil when another replica may be asked.
@@ -316,7 +323,7 @@ func (s *Server) exchange(ctx context.Context, c *node.Client, r node.Request) (
 	switch {
 	case garbage:
 		failure := &refusal{node: c.ID(), status: response.Status, body: response.Body}
-		c.Report(failure)
+		c.ReportGarbage()
 		return nil, failure
 	case response.OK():
 		return response, nil

@@ -148,6 +148,18 @@ func (s *Server) planRequest(view *fsm.View, ix *fsm.Index, shards []fsm.ShardID
 	return r
 }
 
+// notePlan counts the plan of a search, and logs it where that is wanted.
+func (s *Server) notePlan(view *fsm.View, p Plan) {
+	s.meter.planned.Update(float64(len(p.Calls)))
+	if view.Config.QueryPlanner.LogPlans {
+		calls := make([]string, len(p.Calls))
+		for i, call := range p.Calls {
+			calls[i] = string(call.Node) + ":" + joinShards(call.Shards)
+		}
+		s.log.Info("plan", "index", p.Index.UID, "calls", calls, "missing", joinShards(p.Missing), "narrowed", p.Narrowed)
+	}
+}
+
 // errNotWhole says that no node can answer a request as it came: it has to be understood.
 var errNotWhole = errors.New("no node that can be asked holds all of the index and nothing else")
 
@@ -164,6 +176,7 @@ func (s *Server) passThrough(r *request, plan planRequest, send node.Request) ([
 			return nil, errNotWhole
 		}
 		s.meter.fanOut.Update(1)
+		s.notePlan(r.View, p)
 		answers, err := askHedged(r.Context(), s, plan, p.Calls[0], func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
 			if !call.holdsAll(plan.Index) {
 				return nil, errNotWhole

@@ -116,9 +116,10 @@ func (q *search) scatter(ctx context.Context, request planRequest, f searchForm)
 // planRequest is the same each time: what is sent must be what other queries of a batch were told to wait for.
 func (q *search) planRequest() planRequest {
 	if q.request == nil {
-		r := q.s.planRequest(q.view, q.ix, atLeastOne(narrow(q.query.Filter, q.ix, q.view.Config.QueryPlanner)), q.seed)
+		r := q.s.planRequest(q.view, q.ix, q.s.narrow(q.query.Filter, q.ix, q.view), q.seed)
 		r.pinTo(q.pin)
 		plan := planRead(r)
+		q.s.notePlan(q.view, plan)
 		r.prepared, q.request = &plan, &r
 	}
 	return *q.request

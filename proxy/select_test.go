@@ -35,7 +35,7 @@ func newSelectionTest(whole bool) *selectionTest {
 	for id := range st.view.Nodes {
 		st.view.Nodes[id].Address = "http://" + string(id)
 	}
-	st.selector = selector{nodes: node.NewSet("", roundTrip(nil)), metrics: metrics.NewSet()}
+	st.selector = selector{nodes: node.NewSet("", roundTrip(nil), nil), metrics: metrics.NewSet()}
 	return st
 }
 

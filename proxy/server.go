@@ -76,7 +76,10 @@ type Options struct {
 	OnWriteStep func(WriteStep, fsm.NodeID)
 
 	// Config is what /_miroir/config shows and changes; nil: defaults.
-	Config *config.Config
+	Config      *config.Config
+	MemoryLimit uint64 // of this process, in bytes; 0: none
+	// MaxIndexLabels is how many indexes metrics name (200); the rest share one name.
+	MaxIndexLabels int
 	// SlowQuery is what a search may take without being logged as a warning; 0: any time.
 	SlowQuery time.Duration
 	// AdminOnMetricsPortOnly takes /_miroir off the client port, save what pages and probes need.
@@ -103,6 +106,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.RequestTimeout, 30*time.Second)
 	setDefault(&o.ReadyCoverageWait, time.Minute)
 	setDefault(&o.LeavingGrace, tasks.LeavingGrace)
+	setDefault(&o.MaxIndexLabels, 200)
 	setDefault(&o.Version, "dev")
 	setDefault(&o.DumpDir, filepath.Join(cmp.Or(o.TempDir, os.TempDir()), "dumps"))
 	if o.volume == nil {
@@ -136,6 +140,7 @@ type Server struct {
 	selector     selector
 	hedger       hedger
 	meter        readMeter
+	writes       writeMeter
 	sessionMeter func() *sessionMeter
 	log          *slog.Logger
 	router       http.Handler
@@ -173,7 +178,7 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 	s := &Server{
 		opts:    opts,
 		cluster: cluster,
-		nodes:   node.NewSet(opts.NodeKey, opts.NodeTransport),
+		nodes:   node.NewSet(opts.NodeKey, opts.NodeTransport, opts.Metrics),
 		models:  &http.Client{Transport: modelTransport(opts.ModelNetworks)},
 		log:     opts.Logger,
 		jobs:    make(chan struct{}, 1),
@@ -186,8 +191,8 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 	s.peers, _ = cluster.(Peers)
 	s.selector.nodes, s.selector.metrics = s.nodes, opts.Metrics
 	s.hedger.meter = sync.OnceValue(func() *hedgeMeter { return newHedgeMeter(opts.Metrics) })
-	s.meter = newReadMeter(opts.Metrics)
-	opts.Metrics.GetOrCreateGauge("miroir_data_dir_free_bytes", s.freeBytes)
+	s.meter, s.writes = newReadMeter(opts.Metrics), newWriteMeter(opts.Metrics)
+	s.showPressure(opts.Metrics)
 	s.sessionMeter = sync.OnceValue(func() *sessionMeter { return newSessionMeter(opts.Metrics, cluster) })
 	s.writer = newWriter(s)
 	s.rules.server = s

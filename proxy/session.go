@@ -74,7 +74,7 @@ func sessionWait(view *fsm.View) time.Duration {
 // sessionMeter is made when the first session is read.
 type sessionMeter struct {
 	enforced, timeouts *metrics.Counter
-	waits              *metrics.Histogram
+	waits              *metrics.PrometheusHistogram
 }
 
 func newSessionMeter(set *metrics.Set, cluster Cluster) *sessionMeter {
@@ -82,7 +82,7 @@ func newSessionMeter(set *metrics.Set, cluster Cluster) *sessionMeter {
 	return &sessionMeter{
 		enforced: set.GetOrCreateCounter("miroir_session_pin_enforced_total"),
 		timeouts: set.GetOrCreateCounter("miroir_session_wait_timeout_total"),
-		waits:    set.GetOrCreateHistogram("miroir_session_wait_duration_seconds"),
+		waits:    set.GetOrCreatePrometheusHistogramExt("miroir_session_wait_duration_seconds", metrics.ExponentialBuckets(0.001, 2, 16)),
 	}
 }
 

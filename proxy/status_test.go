@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -98,7 +97,7 @@ func TestStatusCountsWhatSettles(t *testing.T) {
 		t.Errorf("%v settle, want the node and its four copies", got)
 	}
 	c.nodes["n0-1"].Stop()
-	c.server.Nodes().Get(c.state.View().Node("n0-1")).Report(errors.New("gone"))
+	c.server.Nodes().Get(c.state.View().Node("n0-1")).ReportGarbage()
 	if got := settling(); got != 0.0 {
 		t.Errorf("%v settle on a node that is gone", got)
 	}

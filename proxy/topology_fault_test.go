@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -73,17 +72,17 @@ func TestADrainOfAHungNodeHoldsNothingUp(t *testing.T) {
 		return &devnode.Fault{DropBefore: true}
 	})
 	c.until("the node to be missed", func() bool {
-		c.server.Nodes().Get(node).Report(errors.New("hangs"))
+		c.server.Nodes().Get(node).ReportGarbage()
 		return !c.server.Nodes().Get(node).Alive()
 	})
 	job := c.begun("POST", "/_miroir/nodes/"+id+"/drain", "")
 	c.until("its copies to be elsewhere", func() bool {
-		c.server.Nodes().Get(node).Report(errors.New("hangs"))
+		c.server.Nodes().Get(node).ReportGarbage()
 		counts := c.replicas("m")
 		return counts[fsm.Active] == 2 && counts[fsm.Leaving] == 1
 	})
 	for range 100 {
-		c.server.Nodes().Get(node).Report(errors.New("hangs"))
+		c.server.Nodes().Get(node).ReportGarbage()
 		succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1,"v":"x"}]`))
 	}
 	if n := deletions.Load(); n != 0 {
@@ -97,6 +96,5 @@ func TestADrainOfAHungNodeHoldsNothingUp(t *testing.T) {
 		t.Errorf("warnings: %s", c.warnings())
 	}
 	c.nodes[id].Fail(nil)
-	c.server.Nodes().Get(node).Report(nil)
 	c.ended(job)
 }

@@ -86,7 +86,8 @@ type write struct {
 
 // submit carries a write to its end. names are the client names it concerns. The returned write has been accepted.
 // Errors: *meili.Error.
-func (wr *writer) submit(ctx context.Context, propose proposer, names ...string) (*write, error) {
+func (wr *writer) submit(ctx context.Context, propose proposer, names ...string) (w *write, err error) {
+	defer func() { wr.server.writes.ended(w, err) }()
 	for _, name := range names {
 		if refused := meili.CheckIndexUID(name); refused != nil {
 			return nil, refused
@@ -104,7 +105,7 @@ func (wr *writer) submit(ctx context.Context, propose proposer, names ...string)
 	if err != nil {
 		return nil, miroirError(codeOverloaded, "The earlier writes of the index were not enqueued in time. Retry later.")
 	}
-	w, err := wr.start(ctx, propose, names)
+	w, err = wr.start(ctx, propose, names)
 	unlock()
 	if err != nil {
 		return nil, err
@@ -115,7 +116,8 @@ func (wr *writer) submit(ctx context.Context, propose proposer, names ...string)
 // start commits the intent and hands the sub-writes to the lanes. Call with the names locked. From the commit on the
 // write no longer depends on the client: a caller that hangs up must not leave it half done.
 func (wr *writer) start(ctx context.Context, propose proposer, names []string) (*write, error) {
-	for deadline := time.Now().Add(maxGateWait); ; {
+	meter := &wr.server.writes
+	for began, deadline := time.Now(), time.Now().Add(maxGateWait); ; {
 		view := wr.server.cluster.View()
 		var ix *fsm.Index
 		if len(names) > 0 {
@@ -150,7 +152,10 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 		w := wr.newWrite(p, ix, len(names) == 1)
 		w.begin.Session = sessionOf(ctx)
 		wr.server.step(StepChecked, "")
+		meter.check.UpdateDuration(began)
+		began = time.Now()
 		w.begun, err = fsm.Do(context.WithoutCancel(ctx), wr.server.cluster, w.begin)
+		meter.intent.UpdateDuration(began)
 		if errors.Is(err, fsm.ErrChanged) {
 			wr.forget(w)
 			continue
@@ -305,7 +310,7 @@ func (wr *writer) conclude(w *write) error {
 		return nil
 	}
 	end := fsm.EndWrite{WriteID: w.id, RefusedError: refusedError()}
-	complete := true
+	complete, began := true, time.Now()
 	var kept []fsm.NodeID
 	for _, sub := range w.subs {
 		done := <-sub.answer
@@ -321,11 +326,13 @@ func (wr *writer) conclude(w *write) error {
 			w.refusal = done.refusal
 		}
 	}
+	wr.server.writes.fanout.UpdateDuration(began)
 	wr.server.step(StepCollected, "")
 	if complete && w.begin.Session == "" && wr.inSync(w.begun.Index) && wr.settledElsewhere(w) == nil {
 		wr.results.Go(func() {
 			defer wr.settling(w.begun.Index.ID, -1)
 			wr.server.step(StepUnconfirmed, "")
+			time.Sleep(untilBatch(time.Now(), wr.server.cluster.View().Config.Writes.ResultBatchMs))
 			if _, err := wr.commitResult(w, end); err != nil {
 				wr.server.log.Error("result of a write not committed", "write_id", w.id, "error", err)
 			}
@@ -338,6 +345,16 @@ func (wr *writer) conclude(w *write) error {
 	wr.settleMissed(w, kept, err)
 	wr.server.step(StepConcluded, "")
 	return err
+}
+
+// untilBatch is how long a result waits for others, so that they are committed together: until the clock shows the next
+// multiple of so many milliseconds.
+func untilBatch(now time.Time, ms int) time.Duration {
+	if ms <= 0 {
+		return 0
+	}
+	batch := milliseconds(ms)
+	return now.Truncate(batch).Add(batch).Sub(now)
 }
 
 // inSync reports that no replica of the index missed a write and one acknowledgement is enough, so that a write which
@@ -359,6 +376,7 @@ func noQuorum() *meili.Error {
 // commitResult closes the intent. It reads w and leaves it as it is: the client may be answered meanwhile.
 func (wr *writer) commitResult(w *write, end fsm.EndWrite) (fsm.EndWriteResult, error) {
 	defer wr.forget(w)
+	defer wr.server.writes.result.UpdateDuration(time.Now())
 	end.Now = wr.server.opts.Now()
 	ended, err := fsm.Do(context.Background(), wr.server.cluster, end)
 	if errors.Is(err, fsm.ErrUndecided) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -48,6 +49,7 @@ func (n *Node) Apply(ctx context.Context, cmd fsm.Command) (any, error) {
 
 // applyHere commits an encoded command on this pod, which must lead.
 func (n *Node) applyHere(ctx context.Context, entry []byte) (any, error) {
+	defer n.meter.commit.UpdateDuration(time.Now())
 	var future raft.ApplyFuture
 	err := n.wait(ctx, func() raft.Future {
 		future = n.raft.Apply(entry, 0)

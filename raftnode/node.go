@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
@@ -53,7 +54,8 @@ type Options struct {
 	// BootstrapExpect above 1 makes that many pods that find each other through Join a new cluster, once all are there.
 	BootstrapExpect int
 
-	Logger *slog.Logger
+	Logger  *slog.Logger
+	Metrics *metrics.Set // a set of its own
 
 	HeartbeatTimeout  time.Duration // 1 s: a pod that hears no heartbeat for about so long looks for another leader
 	ElectionTimeout   time.Duration // 1 s: an election is decided by then, or another begins
@@ -74,6 +76,7 @@ type Node struct {
 	options   Options
 	raft      *raft.Raft
 	fsm       *fsm.FSM
+	meter     meter
 	stable    raft.StableStore
 	disk      disk
 	peers     *peers       // nil without a pod port
@@ -100,12 +103,15 @@ func Open(o Options) (_ *Node, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
 	o.ReadLease = orDuration(o.ReadLease, 2*time.Second)
 	o.Level = cmp.Or(o.Level, fsm.Level)
 	if o.levelOf == nil {
 		o.levelOf = fsm.LevelOf
 	}
-	n := &Node{id: o.NodeID, logger: o.Logger, options: o, closed: make(chan struct{}), started: time.Now()}
+	n := &Node{id: o.NodeID, logger: o.Logger, meter: newMeter(o.Metrics), options: o, closed: make(chan struct{}), started: time.Now()}
 	n.disk = disk{ended: make(chan struct{}), log: o.Logger}
 	defer func() {
 		if err != nil {
@@ -119,6 +125,7 @@ func Open(o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	n.closers = append(n.closers, n.fsm.Close)
+	n.fsm.OnFinished(func(status string, count int) { n.meter.ended[status].Add(count) })
 	n.fsm.Patiently(func(write func() error) error { return n.disk.patiently("the state", write) })
 	if o.LogStore == nil {
 		log, err := raftboltdb.NewBoltStore(filepath.Join(o.DataDir, logFile))
@@ -190,7 +197,7 @@ func (n *Node) start(o Options) error {
 			return err
 		}
 	}
-	if n.raft, err = raft.NewRaft(config, n.fsm, cached, patientStable{n.stable, &n.disk}, snapshots, transport); err != nil {
+	if n.raft, err = raft.NewRaft(config, meteredFSM{n.fsm, n.meter}, cached, patientStable{n.stable, &n.disk}, snapshots, transport); err != nil {
 		return fmt.Errorf("start Raft: %w", err)
 	}
 	n.closers = append(n.closers, func() error {
@@ -201,6 +208,7 @@ func (n *Node) start(o Options) error {
 		}
 		return n.raft.Shutdown().Error()
 	})
+	n.show(o.Metrics)
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy/node"
@@ -21,6 +23,8 @@ type settler struct {
 	opts    Options
 	settled func()        // called after each decision
 	timeout time.Duration // of one question
+	// accepted and refused count what was decided.
+	accepted, refused *metrics.Counter
 
 	mu     sync.Mutex
 	silent map[fsm.NodeID]bool // guarded by mu: they did not answer in time during this look, and are not asked again
@@ -29,7 +33,13 @@ type settler struct {
 }
 
 func newSettler(o Options, settled func(), timeout time.Duration) *settler {
-	return &settler{opts: o, settled: settled, timeout: timeout, heard: map[fsm.NodeID]time.Time{}}
+	count := func(outcome string) *metrics.Counter {
+		return o.Metrics.GetOrCreateCounter(fmt.Sprintf("miroir_intents_resolved_total{outcome=%q}", outcome))
+	}
+	return &settler{
+		opts: o, settled: settled, timeout: timeout, heard: map[fsm.NodeID]time.Time{},
+		accepted: count("accepted"), refused: count("refused"),
+	}
 }
 
 const (
@@ -112,8 +122,16 @@ func (s *settler) settle(ctx context.Context, intent *fsm.Intent, later []*fsm.I
 		}
 	}
 	end.Now = s.opts.Now()
-	_, err := fsm.Do(ctx, s.opts.Cluster, end)
-	return err
+	ended, err := fsm.Do(ctx, s.opts.Cluster, end)
+	switch {
+	case err != nil:
+		return err
+	case ended.Accepted:
+		s.accepted.Inc()
+	default:
+		s.refused.Inc()
+	}
+	return nil
 }
 
 // spare refuses to put a node out of sync that cannot be asked and may be the only one that has a later write: clients may

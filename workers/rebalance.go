@@ -35,7 +35,7 @@ type rebalancer struct {
 type rebalanceMeter struct {
 	active   *metrics.Gauge
 	purged   *metrics.Counter
-	duration *metrics.Histogram
+	duration *metrics.PrometheusHistogram
 	since    time.Time // when the moves in progress began, zero when there are none
 }
 
@@ -44,7 +44,7 @@ func newRebalancer(o Options, bells moveBells) *rebalancer {
 	r := &rebalancer{opts: o, repair: o.Repair, bells: bells, purging: map[jobKey]bool{}, leaving: map[fsm.ReplicaRef]time.Time{}, meter: rebalanceMeter{
 		active:   set.GetOrCreateGauge("miroir_rebalance_in_progress", nil),
 		purged:   set.GetOrCreateCounter("miroir_rebalance_replicas_removed_total"),
-		duration: set.GetOrCreateHistogram("miroir_rebalance_duration_seconds"),
+		duration: set.GetOrCreatePrometheusHistogramExt("miroir_rebalance_duration_seconds", metrics.ExponentialBuckets(1, 2, 16)),
 	}}
 	r.growth = growth{opts: o, expand: r.expand, seen: map[fsm.IndexID]growthCheck{}}
 	return r

@@ -81,7 +81,7 @@ type repairMeter struct {
 	active              *metrics.Gauge
 	outcomes            map[repairReason]repairOutcomes
 	documents, migrated *metrics.Counter // written in all, and by moves
-	held                *metrics.Histogram
+	held                *metrics.PrometheusHistogram
 }
 
 // repairReason is why a replica is filled.
@@ -102,7 +102,7 @@ func newRepairer(o Options, bells moveBells) *repairer {
 		outcomes:  map[repairReason]repairOutcomes{},
 		documents: set.GetOrCreateCounter("miroir_repair_documents_copied_total"),
 		migrated:  set.GetOrCreateCounter("miroir_rebalance_documents_migrated_total"),
-		held:      set.GetOrCreateHistogram("miroir_repair_write_hold_seconds"),
+		held:      set.GetOrCreatePrometheusHistogramExt("miroir_repair_write_hold_seconds", metrics.ExponentialBuckets(0.001, 2, 16)),
 	}}
 	for _, reason := range []repairReason{reasonMove, reasonStale, reasonAntiEntropy} {
 		count := func(result string) *metrics.Counter {

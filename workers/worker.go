@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"miroir/catchup"
 	"miroir/fsm"
 	"miroir/proxy/node"
@@ -67,6 +69,7 @@ type Options struct {
 	Cluster     Cluster
 	Nodes       *node.Set
 	Coordinator Coordinator
+	Metrics     *metrics.Set // a set of its own
 
 	HealthInterval time.Duration // 5 s between two checks of a node
 	HealthTimeout  time.Duration // 2 s for one
@@ -101,6 +104,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
 	}
 	if o.Repair != nil {
 		o.Repair = o.Repair.withDefaults()

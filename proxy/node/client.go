@@ -60,6 +60,7 @@ type Client struct {
 	health health
 	speed  speed
 	active atomic.Int64
+	meter  *meter
 
 	waiting waiting
 	probing atomic.Bool // the node is being asked for its health
@@ -99,13 +100,10 @@ func (c *Client) LastSeen() time.Time {
 // InFlight is the number of requests waiting for their answer.
 func (c *Client) InFlight() int { return int(c.active.Load()) }
 
-// Report lets a health check that used its own connection tell the outcome: nil clears suspicion.
-func (c *Client) Report(err error) {
-	if err == nil {
-		c.health.succeeded()
-		return
-	}
+// ReportGarbage tells that what the node answered was no answer to what it was asked.
+func (c *Client) ReportGarbage() {
 	c.health.calls.raise(time.Now())
+	c.meter.failed("garbage")
 }
 
 // Do sends r and reads the whole answer. Any HTTP answer is a Response; err is always an *Error. Cancel ctx to give up;
@@ -132,11 +130,18 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	}
 	took := time.Since(start)
 	c.health.answered(time.Now())
+	c.meter.took(r, took)
+	if response.StatusCode >= 500 {
+		c.meter.failed("server_error")
+	}
 	return &Response{Status: response.StatusCode, Header: response.Header, Body: body, Took: took}, nil
 }
 
 func (c *Client) fail(ctx context.Context, err error, trace *connTrace) error {
 	outcome := outcomeOf(ctx, err, trace.connected.Load(), trace.wanted.Load())
+	if outcome != Canceled {
+		c.meter.failed(outcome.String())
+	}
 	if outcome != Canceled && !errors.Is(err, ErrBodyTooLarge) {
 		c.health.calls.raise(time.Now())
 	}

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// A node whose last call failed is suspect for firstSuspicion, doubled per failure in a row up to maxSuspicion. Failures while
-// it is suspect already are of calls sent before, and count as one.
+// A node whose last call failed is suspect for firstSuspicion, doubled per failure in a row up to maxSuspicion.
 const (
 	firstSuspicion = 500 * time.Millisecond
 	maxSuspicion   = 10 * time.Second
@@ -21,17 +20,12 @@ type suspicion struct {
 func (s *suspicion) holds(now time.Time) bool { return now.UnixNano() < s.until.Load() }
 
 func (s *suspicion) raise(now time.Time) {
-	before := s.until.Load()
-	if now.UnixNano() < before {
-		return
-	}
+	n := s.failures.Add(1)
 	pause := maxSuspicion
-	if n := s.failures.Load(); n < 5 {
-		pause = min(firstSuspicion<<n, maxSuspicion)
+	if n < 6 {
+		pause = min(firstSuspicion<<(n-1), maxSuspicion)
 	}
-	if s.until.CompareAndSwap(before, now.Add(pause).UnixNano()) {
-		s.failures.Add(1)
-	}
+	s.until.Store(now.Add(pause).UnixNano())
 }
 
 func (s *suspicion) clear() {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"miroir/fsm"
 )
 
@@ -50,8 +52,9 @@ func NewTransport(p Pool) *Transport {
 // Set holds one client per node. Clients are made on first use and replaced when the node's address or key changes.
 // Safe for concurrent use.
 type Set struct {
-	key string
-	rt  http.RoundTripper
+	key     string
+	rt      http.RoundTripper
+	metrics *metrics.Set // nil: nothing is counted
 
 	clients sync.Map // fsm.NodeID → *entry
 
@@ -65,12 +68,13 @@ type entry struct {
 	client       *Client
 }
 
-// NewSet is an empty set. key is sent to nodes that have none of their own; a nil rt means pooled TCP connections.
-func NewSet(key string, rt http.RoundTripper) *Set {
+// NewSet is an empty set. key is sent to nodes that have none of their own; a nil rt means pooled TCP connections. What is
+// asked of nodes is counted in a set of metrics, if there is one.
+func NewSet(key string, rt http.RoundTripper, counted *metrics.Set) *Set {
 	if rt == nil {
 		rt = NewTransport(Pool{})
 	}
-	s := &Set{key: key, rt: rt}
+	s := &Set{key: key, rt: rt, metrics: counted}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -83,6 +87,9 @@ func (s *Set) Get(n *fsm.Node) *Client {
 		}
 	}
 	made := &entry{address: n.Address, key: n.Key, client: s.New(n)}
+	if s.metrics != nil {
+		made.client.meter = &meter{set: s.metrics, id: n.ID}
+	}
 	if earlier, loaded := s.clients.LoadOrStore(n.ID, made); loaded {
 		if e := earlier.(*entry); e.address == n.Address && e.key == n.Key {
 			return e.client
@@ -114,9 +121,10 @@ func (s *Set) Client(view *fsm.View, id fsm.NodeID) *Client {
 
 // Forget drops the clients of nodes that view does not know.
 func (s *Set) Forget(view *fsm.View) {
-	s.clients.Range(func(id, _ any) bool {
+	s.clients.Range(func(id, known any) bool {
 		if view.Nodes[id.(fsm.NodeID)] == nil {
 			s.clients.Delete(id)
+			known.(*entry).client.meter.close()
 		}
 		return true
 	})

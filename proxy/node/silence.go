@@ -77,7 +77,9 @@ func (c *Client) isSilent(now time.Time, usual time.Duration) bool {
 	}
 	quiet := c.quiet(now)
 	if quiet >= max(stuckTime, stuckTimes*usual) {
-		c.health.reads.raise(now)
+		if !c.health.reads.holds(now) { // else another one that waits has said so
+			c.health.reads.raise(now)
+		}
 		return true
 	}
 	if quiet >= quietTime && now.Sub(c.LastSeen()) >= min(quiet, probePause) {
