@@ -164,6 +164,10 @@ func (p *pod) addNewNodes(ctx context.Context) error {
 			}
 			continue
 		}
+		if view.Retired(n.ID) {
+			p.options.Logger.Warn("a configured node was removed from the cluster, and its id is not used again: leave it out of the configuration", "node", n.ID)
+			continue
+		}
 		_, err := fsm.Do(ctx, p.raft, fsm.AddNode{Now: time.Now().UTC(), Node: fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1}})
 		if errors.Is(err, raftnode.ErrNoLeader) {
 			p.options.Logger.Warn("a configured node is not known yet: no leader takes it; restart this pod once there is one, or add the node by hand", "node", n.ID)

@@ -362,7 +362,7 @@ func (c SetGroupState) apply(t *txn) (any, error) {
 		}
 	}
 	if c.State == GroupDraining {
-		if err := t.checkDispensable(g); err != nil {
+		if err := t.view.CheckDispensable(g); err != nil {
 			return nil, err
 		}
 	}
@@ -410,18 +410,18 @@ func (t *txn) checkRemoveGroup(g *Group) error {
 			return refuse(CodeWrongState, "replica group %d still has nodes; remove them first", g.ID)
 		}
 	}
-	return t.checkDispensable(g)
+	return t.view.CheckDispensable(g)
 }
 
-// checkDispensable refuses to do without a group when the others do not have everything in sync.
-func (t *txn) checkDispensable(g *Group) error {
-	others := slices.ContainsFunc(t.view.Groups, func(o *Group) bool { return o.ID != g.ID && o.State == GroupActive })
+// CheckDispensable refuses (CodeLastCopy) to do without a group when the others do not have everything in sync.
+func (v *View) CheckDispensable(g *Group) error {
+	others := slices.ContainsFunc(v.Groups, func(o *Group) bool { return o.ID != g.ID && o.State == GroupActive })
 	if g.State == GroupActive && !others {
 		return refuse(CodeLastCopy, "replica group %d is the last active one", g.ID)
 	}
-	for _, ix := range t.view.Indexes {
+	for _, ix := range v.Indexes {
 		for s := range ix.NumSlots() {
-			if !t.readableOutside(ix, ShardID(s), g.ID) {
+			if !v.readableOutside(ix, ShardID(s), g.ID) {
 				return refuse(CodeLastCopy, "the other replica groups have a shard of index %s without a replica in sync", ix.UID)
 			}
 		}
@@ -430,8 +430,8 @@ func (t *txn) checkDispensable(g *Group) error {
 }
 
 // readableOutside reports whether an active group other than one has a replica of the shard in sync.
-func (t *txn) readableOutside(ix *Index, s ShardID, group GroupID) bool {
-	return slices.ContainsFunc(t.view.Groups, func(o *Group) bool {
+func (v *View) readableOutside(ix *Index, s ShardID, group GroupID) bool {
+	return slices.ContainsFunc(v.Groups, func(o *Group) bool {
 		return o.ID != group && o.State == GroupActive &&
 			slices.ContainsFunc(ix.Replicas(o.ID, s), func(r Replica) bool { return r.State == Active })
 	})

@@ -235,3 +235,13 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// Two programs on one file are told apart from a broken one: what runs on a stopped pod's directory finds out that it is not
+// stopped.
+func TestAFileInUseIsRefused(t *testing.T) {
+	t.Parallel() // it waits for the lock
+	m := newMachine(t)
+	if _, err := Open(m.path); err == nil || !strings.Contains(err.Error(), "is in use: a pod runs on it") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -402,24 +401,5 @@ func (s *Server) handleMetrics(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	s.opts.Metrics.WritePrometheus(w)
 	s.writeViewMetrics(w, r.View)
-	return nil
-}
-
-// handleTaskDetail shows a client task with what became of it on each node.
-func (s *Server) handleTaskDetail(w http.ResponseWriter, r *request) error {
-	uid, err := strconv.ParseUint(r.Params.ByName("task"), 10, 32)
-	if err != nil {
-		return miroirError(codeInvalidArgument, "The task uid `%s` is not a number.", r.Params.ByName("task"))
-	}
-	task, err := s.cluster.Tasks().Task(uint32(uid))
-	if errors.Is(err, fsm.ErrNotFound) {
-		return miroirError(codeNotFound, "There is no task %d.", uid)
-	}
-	if err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, map[string]any{
-		"task": taskView(task), "write_id": task.WriteID, "replicas": task.NodeTasks,
-	})
 	return nil
 }

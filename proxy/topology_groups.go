@@ -181,7 +181,11 @@ func (s *Server) handleActivateGroup(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if _, _, missing := groupShards(view, g.ID); len(missing) > 0 && g.State != fsm.GroupActive {
+	if g.State == fsm.GroupActive {
+		writeJSON(w, http.StatusOK, map[string]any{"id": g.ID, "state": fsm.GroupActive})
+		return nil
+	}
+	if _, _, missing := groupShards(view, g.ID); len(missing) > 0 {
 		return notInSync(g.ID, missing)
 	}
 	if len(nodesOf(view, g.ID)) == 0 {
@@ -227,6 +231,9 @@ func (s *Server) handleRemoveGroup(w http.ResponseWriter, r *request) error {
 	}
 	if !force {
 		return miroirError(codeOperationInProgress, "Replica group %d is draining: nothing is read from it any more. Call again with `force=true` to forget it and its nodes.", g.ID)
+	}
+	if err := s.refusedCommand(view.CheckDispensable(g)); err != nil { // before the first of its nodes is gone
+		return err
 	}
 	for _, id := range nodesOf(view, g.ID) {
 		if err := s.change(r.Context(), fsm.RemoveNode{Now: s.opts.Now(), Node: id, Force: true}); err != nil {

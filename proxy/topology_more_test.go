@@ -114,6 +114,34 @@ func TestGroupsComeAndGoUnderLoad(t *testing.T) {
 	}
 }
 
+// A group that is the last to have a shard in sync is not removed, nor any of its nodes. Red when its nodes go one after another
+// until one is refused. Activating a group that is active changes nothing.
+func TestAGroupGoesAsAWhole(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 2, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	c.fill("m", oracle{}, 30)
+	since := fmt.Sprint(c.state.View().Group(0).Since)
+	c.admin("POST", "/_miroir/replica_groups/0/activate", "", http.StatusOK)
+	if now := fmt.Sprint(c.state.View().Group(0).Since); now != since {
+		t.Errorf("group 0 is active since %s, before since %s", now, since)
+	}
+	c.admin("DELETE", "/_miroir/replica_groups/1", "", http.StatusAccepted)
+	ix := c.state.View().Index("m")
+	for shard := range fsm.ShardID(8) {
+		if ix.Replicas(1, shard)[0].Node == "n1-1" {
+			ref := fsm.ReplicaRef{Index: ix.ID, Group: 0, Shard: shard, Node: ix.Replicas(0, shard)[0].Node}
+			mark := fsm.MarkReplicas{Now: time.Now(), Changes: []fsm.ReplicaChange{{ReplicaRef: ref, From: fsm.Active, To: fsm.Stale}}}
+			if _, err := fsm.Do(t.Context(), c.state, mark); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	c.admin("DELETE", "/_miroir/replica_groups/1?force=true", "", http.StatusConflict)
+	if v := c.state.View(); v.Node("n1-0") == nil || v.Node("n1-1") == nil || v.Group(1) == nil {
+		t.Errorf("a refused removal took nodes away: %v are left", nodesOf(v, 1))
+	}
+}
+
 // All replicas of a new group are on their way in from the start, however many those are. Red when they come four by four, as
 // moves do.
 func TestReplicasOfANewGroupJoinAtOnce(t *testing.T) {
