@@ -188,7 +188,7 @@ func TestRepairComesToItsEndUnderLoad(t *testing.T) {
 		node.TaskDelay(5 * time.Millisecond)
 		node.Delay(func(r *http.Request) time.Duration {
 			if strings.HasSuffix(r.URL.Path, "/documents/fetch") {
-				return time.Duration(r.ContentLength) * 100 * time.Microsecond
+				return time.Duration(r.ContentLength) * 250 * time.Microsecond // twice 0.1 s for the counts of 29 shards
 			}
 			return 0
 		})
