@@ -247,12 +247,12 @@ func (q *search) countGroups(ctx context.Context, answers []answered[*nodeAnswer
 	c.total = total
 }
 
-// facetTexts are the values of a field of a hit as facets show them, each once.
+// facetTexts are the values of a field of a hit as facets show them, each once: of several spellings the last.
 func (h *hit) facetTexts(field string) []facetValue {
 	var values []facetValue
-	seen := map[string]bool{}
+	places := map[string]int{}
 	for _, document := range [][]byte{h.raw, h.extra} {
-		eachLeaf(document, field, func(leaf []byte) {
+		eachFacetLeaf(document, field, func(leaf []byte) {
 			shown, key := "", ""
 			switch {
 			case len(leaf) == 0 || leaf[0] == 'n':
@@ -268,10 +268,12 @@ func (h *hit) facetTexts(field string) []facetValue {
 				shown = facetNumber(number(leaf))
 				key = shown
 			}
-			if !seen[key] {
-				seen[key] = true
-				values = append(values, facetValue{shown, 1})
+			if at, seen := places[key]; seen {
+				values[at].text = shown
+				return
 			}
+			places[key] = len(values)
+			values = append(values, facetValue{shown, 1})
 		})
 	}
 	return values
@@ -288,7 +290,7 @@ func facetsOfHits(hits []hit, fields map[string]bool) *facets {
 		for field := range fields {
 			part.values[field] = hits[i].facetTexts(field)
 			for _, document := range [][]byte{hits[i].raw, hits[i].extra} {
-				eachLeaf(document, field, func(leaf []byte) {
+				eachFacetLeaf(document, field, func(leaf []byte) {
 					if len(leaf) == 0 || !strings.ContainsRune("-0123456789", rune(leaf[0])) {
 						return
 					}

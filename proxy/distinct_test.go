@@ -56,6 +56,14 @@ func TestFacetsOfHits(t *testing.T) {
 	if got, want := string(f.appendStats(nil)), `{"n":{"min":1.0,"max":10.0}}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+	odd := []hit{{raw: []byte(`{"_geo":{"lat":"61.50","lng":7},"tag":["Audio","x","audio"]}`)}}
+	f = facetsOfHits(odd, map[string]bool{"_geo.lat": true, "tag": true}) // coordinates are numbers, and of spellings a document's last counts
+	if got, want := string(f.appendDistribution(nil)), `{"_geo.lat":{"61.5":1},"tag":{"audio":1,"x":1}}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := string(f.appendStats(nil)), `{"_geo.lat":{"min":61.5,"max":61.5}}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
 	if got := sharing(hits, "g", []string{"RED", "green"}); got != 2 {
 		t.Errorf("%d hits share a value, want 2", got)
 	}

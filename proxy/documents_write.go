@@ -164,12 +164,12 @@ func (a *addition) createOnly(begin fsm.BeginWrite, failure *meili.Error) *propo
 
 // empty is a payload without documents. It succeeds at once, unless it creates the index or gives it a primary key.
 func (a *addition) empty(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
-	begin.Effect.PrimaryKey = a.params.PrimaryKey
-	if ix != nil && (a.params.PrimaryKey == nil || ix.NextPrimaryKey != "" || ix.NextEmptyKey) {
+	if ix != nil && (a.params.PrimaryKey == nil || ix.NextPrimaryKey != "" || ix.NextEmptyKey) { // the key stays, also if another one is named
 		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded, Details: a.finished(0)}
 		return &proposal{begin: begin}
 	}
 	var none uint64
+	begin.Effect.PrimaryKey = a.params.PrimaryKey
 	begin.Details = tasks.WithNote(a.enqueued(), tasks.Note{DistinctIDs: &none})
 	return a.proposal(begin, ix)
 }

@@ -300,7 +300,7 @@ func (f *federated) takeOut(r *federatedResult, from *facets, rejected []hit) {
 				times = 2
 			}
 			for _, document := range [][]byte{h.raw, h.extra} {
-				eachLeaf(document, field, func(leaf []byte) {
+				eachFacetLeaf(document, field, func(leaf []byte) {
 					if len(leaf) == 0 {
 						return
 					}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -273,7 +274,9 @@ func (r *remarking) markByWords(ctx context.Context, groups map[int][]*hit, left
 			if as == nil {
 				continue
 			}
-			h.raw = withScores(as.raw, h.raw)
+			if r.numMarks(as) >= r.numMarks(h) { // a word left out can stand where it is not searched for
+				h.raw = withScores(as.raw, h.raw)
+			}
 			if most < len(fewer) && fewer[most]+1 < r.needed {
 				n, _ := r.matched(as, len(fewer))
 				further[n] = append(further[n], h)
@@ -281,6 +284,16 @@ func (r *remarking) markByWords(ctx context.Context, groups map[int][]*hit, left
 		}
 		r.markByWords(ctx, further, fewer)
 	}
+}
+
+// numMarks is how many marks a hit has.
+func (r *remarking) numMarks(h *hit) int {
+	tag := "<em>"
+	if given := r.query.HighlightPreTag; given != nil {
+		tag = *given
+	}
+	quoted := bytes.Trim(meili.AppendString(nil, tag), `"`)
+	return bytes.Count(memberOf(h.raw, "_formatted"), quoted) + bytes.Count(memberOf(h.raw, "_matchesPosition"), []byte(`"start":`))
 }
 
 // markNoFurther shows what the node marks where it ranks no more hits than are shown, and none with some distinct values.

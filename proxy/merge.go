@@ -114,7 +114,7 @@ func isDuplicate(h *hit, field string, seen map[string]bool) bool {
 func (h *hit) facetValues(field string) []string {
 	var values []string
 	for _, document := range [][]byte{h.raw, h.extra} {
-		eachLeaf(document, field, func(leaf []byte) {
+		eachFacetLeaf(document, field, func(leaf []byte) {
 			switch {
 			case len(leaf) == 0:
 			case leaf[0] == '"':
@@ -128,6 +128,17 @@ func (h *hit) facetValues(field string) []string {
 	}
 	slices.Sort(values)
 	return slices.Compact(values)
+}
+
+// eachFacetLeaf is eachLeaf for what facets take for the values of a field: coordinates are numbers, also where they are written as
+// strings.
+func eachFacetLeaf(object []byte, path string, visit func([]byte)) {
+	eachLeaf(object, path, func(leaf []byte) {
+		if len(leaf) > 0 && leaf[0] == '"' && (path == "_geo.lat" || path == "_geo.lng") {
+			leaf = []byte(strings.TrimSpace(text(leaf)))
+		}
+		visit(leaf)
+	})
 }
 
 // eachLeaf calls visit with the leaf values at a dotted path of an object: arrays on the way and at its end are entered,

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"miroir/fsm"
@@ -44,5 +45,19 @@ func TestCreateAddAndFinish(t *testing.T) {
 	}
 	if got := c.replicas("books"); !reflect.DeepEqual(got, map[fsm.ReplicaState]int{fsm.Active: 16}) {
 		t.Errorf("replicas: %v", got)
+	}
+}
+
+// A payload without documents that names another primary key changes nothing.
+func TestNoDocumentsWithAnotherKey(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 4, spread: fsm.SpreadAll})
+	succeeded(t, c.do("POST", "/indexes/m/documents?primaryKey=id", `[{"id":1,"x":2}]`))
+	succeeded(t, c.do("POST", "/indexes/m/documents?primaryKey=x", `[]`))
+	if ix := c.call("GET", "/indexes/m", "").Body.String(); !strings.Contains(ix, `"primaryKey":"id"`) {
+		t.Error(ix)
+	}
+	succeeded(t, c.do("POST", "/indexes/n/documents?primaryKey=x", `[]`))
+	if ix := c.call("GET", "/indexes/n", "").Body.String(); !strings.Contains(ix, `"primaryKey":"x"`) {
+		t.Error(ix)
 	}
 }

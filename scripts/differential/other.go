@@ -106,7 +106,7 @@ func (t *trial) bad() step {
 		return step{method: "GET", path: t.path("/search?" + values.Encode())}
 	case 5:
 		name := generate.Pick(g, slices.Sorted(maps.Keys(t.corpus.Settings)))
-		return step{method: "PATCH", path: t.path("/settings"), body: generate.Object{name: generate.Pick(g, []any{1, "x", true, []any{1}, []any{[]any{}}, generate.Object{"unknown": 1}, "words"})}, wait: false}
+		return step{method: "PATCH", path: t.path("/settings"), body: generate.Object{name: generate.Pick(g, []any{1, "x", true, []any{1}, []any{[]any{}}, generate.Object{"unknown": 1}, "words"})}, wait: true}
 	case 6:
 		return generate.Pick(g, []step{
 			{method: "POST", path: t.path("/search"), body: "{", header: "application/json"}, {method: "POST", path: t.path("/search"), body: "{}", header: "text/plain"},
@@ -114,7 +114,7 @@ func (t *trial) bad() step {
 			{method: "POST", path: "/indexes/none/search", body: generate.Object{}}, {method: "POST", path: "/indexes/a b/search", body: generate.Object{}},
 			{method: "PUT", path: t.path("/search"), body: generate.Object{}}, {method: "POST", path: t.path("/search"), body: generate.Object{}, auth: "none"},
 			{method: "POST", path: t.path("/search"), body: generate.Object{}, auth: "wrong"}, {method: "GET", path: "/nothing"}, {method: "POST", path: t.path("/documents"), body: "a,b\n1", header: "text/csv"},
-			{method: "POST", path: t.path("/documents?primaryKey=x"), body: "[]", header: "application/json"}, {method: "POST", path: t.path("/documents"), body: "nope", header: "application/x-ndjson"},
+			{method: "POST", path: t.path("/documents?primaryKey=x"), body: "[]", header: "application/json", wait: true}, {method: "POST", path: t.path("/documents"), body: "nope", header: "application/x-ndjson"},
 			{method: "GET", path: t.path("/documents?limit=x")}, {method: "GET", path: t.path("/documents?sort=unknown:asc")}, {method: "POST", path: t.path("/documents/fetch"), body: generate.Object{"sort": []string{"unknown:asc"}}},
 			{method: "POST", path: t.path("/documents/fetch"), body: generate.Object{"ids": []any{1.5}}}, {method: "POST", path: t.path("/documents/fetch"), body: generate.Object{"limit": "x"}},
 			{method: "GET", path: "/tasks?statuses=nope"}, {method: "GET", path: "/tasks/x"}, {method: "GET", path: "/tasks/99999999"}, {method: "POST", path: "/tasks/cancel"}, {method: "DELETE", path: "/tasks?uids=x"},
