@@ -60,6 +60,7 @@ func (w *world) replay() *model {
 			byUID[done.uid] = done
 		}
 	}
+	nameAsSent(list.Results)
 	m := newModel()
 	for i, t := range list.Results {
 		if t.UID != int64(i) {
@@ -68,7 +69,6 @@ func (w *world) replay() *model {
 		}
 		done := byUID[t.UID]
 		delete(byUID, t.UID)
-		t.IndexUID = nameWhenSent(list.Results[i+1:], t.IndexUID)
 		op := w.operationOf(&t, done, byMarker)
 		if op == nil {
 			continue
@@ -118,17 +118,31 @@ func (op *operation) inOneShard(shards uint32) bool {
 	return len(seen) == 1
 }
 
-// nameWhenSent is the name a task was sent to: since, later swaps made it show under others.
-func nameWhenSent(later []task, name string) string {
-	for _, t := range slices.Backward(later) {
-		if t.Type == "indexSwap" && t.Status == "succeeded" {
-			switch pair := t.Details.Swaps[0].Indexes; name {
-			case pair[0]:
-				name = pair[1]
-			case pair[1]:
-				name = pair[0]
+// nameAsSent gives tasks the names that they were sent to: since, later swaps made them show under others, swaps included.
+func nameAsSent(list []task) {
+	for i, swap := range slices.Backward(list) {
+		if swap.Type != "indexSwap" || swap.Status != "succeeded" {
+			continue
+		}
+		pair := swap.Details.Swaps[0].Indexes // as sent: what is later has been dealt with
+		for j := range list[:i] {
+			t := &list[j]
+			t.IndexUID = exchanged(t.IndexUID, pair)
+			for k := range t.Details.Swaps {
+				for n, name := range t.Details.Swaps[k].Indexes {
+					t.Details.Swaps[k].Indexes[n] = exchanged(name, pair)
+				}
 			}
 		}
+	}
+}
+
+func exchanged(name string, pair []string) string {
+	switch name {
+	case pair[0]:
+		return pair[1]
+	case pair[1]:
+		return pair[0]
 	}
 	return name
 }
