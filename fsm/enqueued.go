@@ -5,14 +5,11 @@ import (
 	"slices"
 )
 
-// Tasks go by the names that their indexes have now, batches by those that they had. Kinds of tasks that name more than one
-// index, as Meilisearch calls them:
-const (
-	kindIndexSwap   = "indexSwap"
-	kindIndexUpdate = "indexUpdate"
-)
+// kindIndexSwap is the kind of tasks whose details name indexes.
+const kindIndexSwap = "indexSwap"
 
-// narrowEnqueued keeps the tasks whose index had one of the names when they were enqueued.
+// narrowEnqueued keeps the tasks that were enqueued for one of the names. Tasks go by the names that their indexes have now,
+// batches by those that they had.
 func (r *taskReader) narrowEnqueued(set uidSet, names []string) error {
 	if names == nil {
 		return nil
@@ -31,10 +28,9 @@ func (r *taskReader) narrowEnqueued(set uidSet, names []string) error {
 		}
 	}
 	r.narrow(set, dimIndex, today)
-	manyNames := r.union(dimKind, []string{kindIndexSwap, kindIndexUpdate})
 	kept, err := uidSet{}, error(nil)
 	set.each(true, func(uid uint32) bool {
-		if uid >= lastFlip && !manyNames.has(uid) {
+		if uid >= lastFlip {
 			kept.add(uid)
 			return true
 		}
@@ -42,7 +38,7 @@ func (r *taskReader) narrowEnqueued(set uidSet, names []string) error {
 		if err = json.Unmarshal(r.tx.Bucket(bucketTasks).Get(be32(uid)), task); err != nil {
 			return false
 		}
-		if task.IndexUID != nil && slices.Contains(names, *task.IndexUID) {
+		if slices.ContainsFunc(task.indexNames(), func(name string) bool { return slices.Contains(names, name) }) {
 			kept.add(uid)
 		}
 		return true

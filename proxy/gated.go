@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"miroir/fsm"
@@ -37,12 +36,16 @@ func (g gated) unsupported() error {
 	return miroirError(codeUnsupported, "This route does not work through Miroir: %s.", g.why)
 }
 
-// refuse answers a route by its gate. With fields the route takes JSON of these members, which is looked at first.
-func refuse(g gated, fields ...string) handler {
+// refuse answers a route by its gate. A body is checked first, if the route takes one.
+func refuse(g gated, check func(body []byte) *meili.Error) handler {
 	return func(_ http.ResponseWriter, r *request) error {
-		if len(fields) > 0 {
-			if err := r.checkMembers(fields...); err != nil {
+		if check != nil {
+			body, err := r.readJSON()
+			if err != nil {
 				return err
+			}
+			if refused := check(body); refused != nil {
+				return refused
 			}
 		}
 		if err := g.check(r.View); err != nil {
@@ -50,23 +53,6 @@ func refuse(g gated, fields ...string) handler {
 		}
 		return g.unsupported()
 	}
-}
-
-// checkMembers refuses a body that is no JSON object of the named members; what these hold is not looked at.
-func (r *request) checkMembers(names ...string) error {
-	body, err := r.readJSON()
-	if err != nil {
-		return err
-	}
-	fields := make([]meili.Field, len(names))
-	for i, name := range names {
-		var ignored json.RawMessage
-		fields[i] = meili.Field{Name: name, Decode: meili.IntoRaw(&ignored)}
-	}
-	if refused := meili.DecodeBody(body, fields); refused != nil {
-		return refused
-	}
-	return nil
 }
 
 // readStruct is the body of a route that Meilisearch decodes in another way than most.

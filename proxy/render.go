@@ -36,6 +36,11 @@ func (s *Server) handleRenderTemplate(w http.ResponseWriter, r *request) error {
 	}
 	route := gated{"calling the /render-template route", "renderRoute", func(f meili.Features) bool { return f.RenderRoute }, ""}
 	if err := route.check(r.View); err != nil {
+		// A node looks at the rest of the body before it refuses for the same reason.
+		_, refused := s.askAnyNode(r, nil, node.Request{Method: "POST", Path: "/render-template", Body: body, ContentType: "application/json"})
+		if known, ok := refused.(*meili.Error); ok && known.Status < 500 {
+			return known
+		}
 		return err
 	}
 	for _, part := range []map[string]json.RawMessage{render.Template, render.Input} {

@@ -146,14 +146,14 @@ func TestTasksAndBatchesAfterASwap(t *testing.T) {
 	f("/tasks?indexUids=a", "[3 2 0]")
 	f("/tasks?indexUids=b", "[2 1]")
 	f("/tasks?indexUids=c", "[3]")
-	f("/batches?indexUids=a", "[2 0]")
-	f("/batches?indexUids=b", "[1]")
+	f("/batches?indexUids=a", "[3 2 0]")
+	f("/batches?indexUids=b", "[2 1]")
 	succeeded(t, c.do("POST", "/swap-indexes", `[{"indexes":["a","b"]}]`)) // 4
 	f("/tasks?indexUids=a", "[4 2 1]")
 	f("/tasks?indexUids=b", "[4 3 2 0]")
-	f("/batches?indexUids=a", "[2 0]")
-	f("/batches?indexUids=b", "[1]")
-	f("/batches?indexUids=c", "[]")
+	f("/batches?indexUids=a", "[4 3 2 0]")
+	f("/batches?indexUids=b", "[4 2 1]")
+	f("/batches?indexUids=c", "[3]")
 	if got := fmt.Sprint(c.get("/tasks/3")["details"], c.get("/batches/0")["stats"].(map[string]any)["indexUids"]); got != "map[swaps:[map[indexes:[b c] rename:false]]] map[a:1]" {
 		t.Errorf("a swap that was refused, and a batch of before: %s", got)
 	}

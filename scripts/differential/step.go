@@ -31,7 +31,6 @@ type step struct {
 	encoding  string            // of the body: gzip, deflate, br, "" for none
 	headers   map[string]string // more of them
 	unordered bool              // documents are told, the order of whose members says nothing
-	loose     []string          // members that differ
 }
 
 // noContentType sends a body without its content type.

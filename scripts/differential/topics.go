@@ -144,7 +144,8 @@ func (c *conversation) document() generate.Object {
 	for name, value := range more {
 		d[name] = value
 	}
-	if c.g.Chance(12) {
+	d["_vectors"] = generate.Object{"mine": nil}
+	if c.g.Chance(25) {
 		d["_vectors"] = generate.Object{"mine": c.pick([]float64{0.5, 1}, nil, []any{[]float64{1, 0}, []float64{0, 1}}, generate.Object{"embeddings": []float64{1, 1}, "regenerate": false})}
 	}
 	if c.g.Chance(4) {
@@ -266,7 +267,7 @@ func (c *conversation) aboutSettings() step {
 		"typoTolerance":  c.pick(generate.Object{"enabled": false}, generate.Object{"minWordSizeForTypos": generate.Object{"oneTypo": c.pick(3, 9, 300, nil), "twoTypos": c.pick(8, nil, -1)}}, generate.Object{"disableOnWords": []string{"Moon"}, "disableOnAttributes": []string{"title"}}, nil),
 		"faceting":       c.pick(generate.Object{"maxValuesPerFacet": c.pick(3, nil, 0)}, generate.Object{"sortFacetValuesBy": generate.Object{"*": "count", "genre": "alpha"}}, generate.Object{"sortFacetValuesBy": nil}),
 		"pagination":     c.pick(generate.Object{"maxTotalHits": c.pick(5, nil, 0, -1)}, nil),
-		"embedders":      c.pick(nil, generate.Object{"mine": generate.Object{"source": "userProvided", "dimensions": 2}}, generate.Object{"mine": nil}, generate.Object{"b": generate.Object{"source": "userProvided"}}, generate.Object{"b": generate.Object{"source": "nope"}}, generate.Object{"b": generate.Object{"source": "userProvided", "dimensions": 2, "model": "x"}}, generate.Object{"mine": generate.Object{"dimensions": 3}}, generate.Object{"b": generate.Object{"source": "rest", "url": "http://127.0.0.1:9/x"}}),
+		"embedders":      c.pick(nil, generate.Object{"mine": generate.Object{"source": "userProvided", "dimensions": 2}}, generate.Object{"mine": nil}, generate.Object{"b": generate.Object{"source": "userProvided"}}, generate.Object{"b": generate.Object{"source": "nope"}}, generate.Object{"b": generate.Object{"source": "userProvided", "dimensions": 2, "model": "x"}}, generate.Object{"b": generate.Object{"source": "rest", "url": "http://127.0.0.1:9/x"}}),
 		"searchCutoffMs": c.pick(200, nil, 0), "localizedAttributes": c.pick([]any{generate.Object{"attributePatterns": []string{"t*"}, "locales": []string{"fra", "eng"}}}, nil, []any{generate.Object{"locales": []string{"xx"}}}),
 		"facetSearch": c.pick(true, false, nil), "prefixSearch": c.pick("disabled", "indexingTime", nil, "x"),
 	}

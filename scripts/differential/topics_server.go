@@ -70,7 +70,7 @@ func (c *conversation) aboutKeys() step {
 	return generate.Pick(c.g, []step{
 		{method: "POST", path: "/keys", body: created}, {method: "POST", path: "/keys", body: created}, {method: "GET", path: at}, {method: "DELETE", path: at},
 		{method: "PATCH", path: at, body: c.one(generate.Object{"name": c.pick("new", nil, 3), "description": "d", "actions": []string{"*"}, "uid": "x", "key": "x", "indexes": []string{}, "expiresAt": nil, "createdAt": nil, "updatedAt": 1, "other": 2})},
-		{method: "GET", path: "/keys" + c.query(30, "limit=1", "offset=1", "limit=x") /* keys that the server made differ */, loose: []string{"uid", "key"}},
+		{method: "GET", path: "/keys" + c.query(30, "limit=1", "offset=1", "limit=x")},
 	})
 }
 
@@ -177,11 +177,11 @@ func (c *conversation) aboutService() step {
 		{method: "GET", path: "/stats"}, {method: "POST", path: "/dumps"}, {method: "POST", path: "/snapshots"}, {method: "POST", path: "/logs/stderr", body: generate.Object{"target": 3}},
 		{method: "DELETE", path: "/logs/stream"}, {method: "POST", path: "/logs/stream", body: generate.Object{"mode": "x"}}, {method: "POST", path: "/tasks/compact", body: generate.Object{}},
 		{method: "POST", path: "/network/control", body: generate.Object{}},
-		{method: "POST", path: "/export", body: c.some(60, generate.Object{"url": c.pick(nil, 3), "apiKey": c.pick("k", 1), "payloadSize": c.pick("1 MiB", "x", 3), "indexes": c.pick(generate.Object{"*": generate.Object{}}, generate.Object{"a b": nil}, 3)})},
+		{method: "POST", path: "/export", body: c.one(generate.Object{"url": 3, "apiKey": 1, "payloadSize": c.pick("x", 3), "indexes": c.pick(3, generate.Object{"a b": nil})})},
 		{method: "OPTIONS", path: c.index("/search"), headers: map[string]string{"Origin": "http://x.y", "Access-Control-Request-Method": c.text("POST", "PATCH", "NOPE", "TRACE"), "Access-Control-Request-Headers": "authorization, x-a"}},
 		{method: c.text("OPTIONS", "GET", "POST"), path: c.text("/health", "/none", c.index("/documents")), headers: map[string]string{"Origin": c.text("http://x.y", "null", "")}},
 		{method: "OPTIONS", path: c.text("/health", "/none"), headers: map[string]string{"Access-Control-Request-Method": "GET"}},
-		{method: "GET", path: "/stats", headers: map[string]string{"Accept-Encoding": c.text("gzip", "br", "deflate", "identity", "*", "gzip;q=0, br;q=0.5", "x", "identity;q=0", "")}},
+		{method: "GET", path: "/stats", headers: map[string]string{"Accept-Encoding": c.text("gzip", "br", "deflate", "identity", "*", "gzip;q=0, br;q=0.5", "x", "")}},
 		{method: "GET", path: "/stats", headers: map[string]string{"Accept": "text/html", "If-None-Match": "*", "If-Modified-Since": time.Unix(0, 0).UTC().Format(time.RFC1123), "Range": "bytes=0-1"}},
 	})
 }
