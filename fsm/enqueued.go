@@ -57,14 +57,14 @@ type shownSwap struct {
 	Rename  bool      `json:"rename"`
 }
 
-// showNames gives a task's names as later flips have changed them.
+// showNames gives a task's names as later flips have changed them. A batch keeps those in its details.
 func (r *taskReader) showNames(task *Task) error {
 	if task.IndexUID != nil {
 		task.EnqueuedAs = *task.IndexUID
 		name := shownName(r.flips, task.UID, task.EnqueuedAs)
 		task.IndexUID = &name
 	}
-	if task.Kind != kindIndexSwap || len(task.Details) == 0 || !slices.ContainsFunc(r.flips, func(f flip) bool { return f.Task > task.UID }) {
+	if r.ofBatches || task.Kind != kindIndexSwap || len(task.Details) == 0 || !slices.ContainsFunc(r.flips, func(f flip) bool { return f.Task > task.UID }) {
 		return nil
 	}
 	var details swapDetails

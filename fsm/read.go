@@ -58,6 +58,7 @@ func (f *FSM) TaskUIDs(filter TaskFilter) (uids TaskUIDs, err error) {
 func (f *FSM) Batches(filter TaskFilter, page TaskPage) (list BatchList, err error) {
 	err = f.read(func(tx *bbolt.Tx) error {
 		r := newTaskReader(tx)
+		r.ofBatches = true
 		indexes := filter.IndexUIDs
 		filter.IndexUIDs = nil
 		tasks, err := r.match(filter)
@@ -112,9 +113,10 @@ func (f *FSM) Intent(id WriteID) (in *Intent, err error) {
 
 // taskReader reads tasks in one transaction.
 type taskReader struct {
-	tx    *bbolt.Tx
-	flips []flip
-	err   error // of reading the flips
+	tx        *bbolt.Tx
+	flips     []flip
+	ofBatches bool
+	err       error // of reading the flips
 }
 
 func newTaskReader(tx *bbolt.Tx) *taskReader {

@@ -11,6 +11,16 @@ import (
 	"miroir/proxy/node"
 )
 
+// parametersFirst checks the parameters of a documents write before its body, as one server does.
+func parametersFirst(h handler) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		if _, refused := meili.DecodeCustomMetadata(r.URL.RawQuery); refused != nil {
+			return refused
+		}
+		return h(w, r)
+	}
+}
+
 // change is a documents write whose request is small and the same for every target: deletions by filter and edits.
 type change struct {
 	kind     meili.TaskKind

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -527,73 +525,4 @@ func (f *federated) readHit(raw []byte) hit {
 		h.key = memberOf(raw, f.indexes[f.multi.Queries[h.query].IndexUID].PrimaryKey)
 	}
 	return h
-}
-
-// errorOfQueries is the error one server would give: a node that refused its rewritten part is asked once more with the
-// client's own filters, so that positions and texts in the message are right.
-func (f *federated) errorOfQueries(ctx context.Context, part federatedPart, err error) error {
-	known, ok := err.(*meili.Error)
-	if !ok || known.Status >= 500 {
-		return f.shownError(err)
-	}
-	part.calls = maps.Clone(part.calls) // a hedged request that lost may still read them
-	for uid, call := range part.calls {
-		call.Whole = true
-		part.calls[uid] = call
-	}
-	ctx, cancel := context.WithTimeout(ctx, f.s.readTimeout(f.view))
-	defer cancel()
-	body, failed := marshal(f.request(part))
-	if failed == nil {
-		_, failed = f.s.exchange(ctx, f.s.nodes.Client(f.view, part.node), node.Request{
-			Method: "POST", Path: "/multi-search", Body: body, ContentType: "application/json", Header: proxyHeader,
-		})
-	}
-	if again, ok := failed.(*meili.Error); ok && again.Status < 500 {
-		known = again
-	}
-	if refused := f.checkBetween(); refused != nil && f.meetsFirst(refused, known) {
-		return refused
-	}
-	return f.shownError(known)
-}
-
-// meetsFirst reports whether one server meets a fault between queries before, or instead of, the one that a node has found: the
-// node sees its own part, and takes indexes in the order of its own names for them.
-func (f *federated) meetsFirst(between, known *meili.Error) bool {
-	if between.Code == known.Code {
-		return firstLine(between.Message) != firstLine(known.Message)
-	}
-	return f.turnOf(between) <= f.turnOf(known)
-}
-
-// firstMet is the error that one server meets first of those that nodes have found in their parts.
-func (f *federated) firstMet(refused []error) error {
-	return slices.MinFunc(refused, func(a, b error) int { return cmp.Compare(f.turnOf(a), f.turnOf(b)) })
-}
-
-// turnOf is when one server runs the query that an error is about; errors about none come first.
-func (f *federated) turnOf(err error) int {
-	var position int
-	known, ok := err.(*meili.Error)
-	if !ok {
-		return -1
-	}
-	if _, err := fmt.Sscanf(known.Message, "Inside `.queries[%d]`", &position); err != nil {
-		return -1
-	}
-	return slices.Index(f.byIndex(), position)
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
-// shownError maps node-side names of all indexes back.
-func (f *federated) shownError(err error) error {
-	for _, ix := range f.indexes {
-		err = shownError(err, ix)
-	}
-	return err
 }

@@ -37,6 +37,11 @@ func TestErrorsOfFederatedSearchesComeInOrder(t *testing.T) {
 	f(`{"federation":{"facetsByIndex":{"b":["genre"],"none":[]}},"queries":[{"indexUid":"a"}]}`, "index_not_found", unused("none", "Index `none` not found."))
 	f(`{"federation":{"facetsByIndex":{"none":[]}},"queries":[{"indexUid":"a","sort":["n:asc"]}]}`, "invalid_search_sort", "Inside `.queries[0]`: Index `a`"+unsortable)
 
+	// Nodes know swapped indexes by their old names.
+	succeeded(t, c.do("POST", "/swap-indexes", `[{"indexes":["a","b"]}]`))
+	f(`{"federation":{},"queries":[{"indexUid":"b","q":"x","sort":["n:asc"]},{"indexUid":"a","filter":"x EXISTS","sort":["n:asc"]}]}`, "invalid_search_filter",
+		"Inside `.queries[1]`: Index `a`: Attribute `x` is not filterable. Available filterable attribute patterns are: `genre`.\\n2:3 \\\"x\\\" EXISTS")
+
 	c.do("PATCH", "/experimental-features", `{"foreignKeys":true}`)
 	f(`{"federation":{},"queries":[{"indexUid":"a","filter":"x ="},{"indexUid":"zzz"},{"indexUid":"none"}]}`, "index_not_found", "Index `zzz` not found.")
 }

@@ -37,6 +37,9 @@ func TestNamesOfIndexesAreCheckedLast(t *testing.T) {
 		f(r.method, "/indexes/a%20b"+r.path, r.good, "invalid_index_uid")
 	}
 	f("GET", "/indexes/a%20b/documents?limit=x", "", "invalid_document_limit")
+	f("GET", "/indexes/a%20b/search?vector=1,0", "", "invalid_index_uid")
+	f("POST", "/indexes/a%20b/documents/delete?unknown=1", `{`, "bad_request")
+	f("POST", "/indexes/a%20b/documents/delete-batch?unknown=1", `{`, "bad_request")
 	f("DELETE", "/indexes/a%20b", "", "invalid_index_uid")
 	f("POST", "/indexes/a%20b/compact", "", "invalid_index_uid")
 	if got := c.get("/tasks")["total"]; fmt.Sprint(got) != "0" {
@@ -154,6 +157,9 @@ func TestTasksAndBatchesAfterASwap(t *testing.T) {
 	f("/batches?indexUids=a", "[4 3 2 0]")
 	f("/batches?indexUids=b", "[4 2 1]")
 	f("/batches?indexUids=c", "[3]")
+	if got := fmt.Sprint(c.get("/batches/3")["details"]); got != "map[swaps:[map[indexes:[a c] rename:false]]]" {
+		t.Errorf("the batch of a swap that was refused: %s", got)
+	}
 	if got := fmt.Sprint(c.get("/tasks/3")["details"], c.get("/batches/0")["stats"].(map[string]any)["indexUids"]); got != "map[swaps:[map[indexes:[b c] rename:false]]] map[a:1]" {
 		t.Errorf("a swap that was refused, and a batch of before: %s", got)
 	}

@@ -111,9 +111,9 @@ func (s *Server) clientRoutes() []route {
 		{"PUT", "/indexes/:uid/documents", meili.ActionDocumentsAdd, s.handleUpdateDocuments},
 		{"DELETE", "/indexes/:uid/documents", meili.ActionDocumentsDelete, s.handleClearDocuments},
 		{"DELETE", "/indexes/:uid/documents/:id", meili.ActionDocumentsDelete, s.handleDeleteDocument},
-		{"POST", "/indexes/:uid/documents/delete-batch", meili.ActionDocumentsDelete, s.handleDeleteBatch},
-		{"POST", "/indexes/:uid/documents/delete", meili.ActionDocumentsDelete, s.handleDeleteByFilter},
-		{"POST", "/indexes/:uid/documents/edit", meili.ActionDocumentsAll, s.handleEditDocuments},
+		{"POST", "/indexes/:uid/documents/delete-batch", meili.ActionDocumentsDelete, parametersFirst(s.handleDeleteBatch)},
+		{"POST", "/indexes/:uid/documents/delete", meili.ActionDocumentsDelete, parametersFirst(s.handleDeleteByFilter)},
+		{"POST", "/indexes/:uid/documents/edit", meili.ActionDocumentsAll, parametersFirst(s.handleEditDocuments)},
 
 		{"GET", "/indexes/:uid/settings", meili.ActionSettingsGet, s.handleGetSettings},
 		{"PATCH", "/indexes/:uid/settings", meili.ActionSettingsUpdate, s.handlePatchSettings},
@@ -215,7 +215,7 @@ func (s *Server) authorized(rt route) handler {
 			return err
 		}
 		err = rt.handle(w, r)
-		if refused, ok := err.(*meili.Error); ok && refused.Code == meili.CodeIndexNotFound && rt.path != fieldsPath {
+		if refused, ok := err.(*meili.Error); ok && lookedUpLate(refused.Code) && rt.path != fieldsPath {
 			// What is wrong with the rest of a request comes before what is wrong with the name of the index.
 			if bad := r.checkUID(); bad != nil {
 				return bad
@@ -223,6 +223,11 @@ func (s *Server) authorized(rt route) handler {
 		}
 		return err
 	}
+}
+
+// lookedUpLate tells the errors that one server finds after it has looked at the name of the index.
+func lookedUpLate(code meili.Code) bool {
+	return code == meili.CodeIndexNotFound || code == meili.CodeMissingSearchHybrid
 }
 
 // checkUID refuses a path that names what cannot be an index. Handlers that find no such index need not call it.

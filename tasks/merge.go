@@ -202,6 +202,15 @@ func (m *merger) decide(result *Result) {
 	if _, note := ReadNote(m.task.Details); note.Error != nil && result.Status == fsm.StatusSucceeded {
 		result.Status, result.Error, result.IndexExists = fsm.StatusFailed, note.Error, true
 	}
+	result.IndexExists = result.IndexExists || result.Status == fsm.StatusFailed && m.onlyCreated()
+}
+
+// onlyCreated reports whether all that a failed task did is to create its index, before what it was for. One server keeps it.
+func (m *merger) onlyCreated() bool {
+	kind := meili.TaskKind(m.task.Kind)
+	return m.task.Effect.CreateIndex && kind != meili.TaskIndexCreation && !slices.ContainsFunc(m.reports, func(r Report) bool {
+		return r.Task == nil || r.Task.Type == string(kind) && r.Task.Status == fsm.StatusSucceeded
+	})
 }
 
 // oneSuffices tells tasks that have happened once one replica of each shard did them: those of documents, and the

@@ -101,6 +101,26 @@ func TestRefusedBatchThatCreatesItsIndexFailsAfterwards(t *testing.T) {
 	}
 }
 
+func TestIndexStaysThatAFailedTaskOnlyCreated(t *testing.T) {
+	task := &fsm.Task{Kind: "documentAdditionOrUpdate", Effect: fsm.Effect{CreateIndex: true}}
+	of := func(node, kind, status string, shard fsm.ShardID) Report {
+		r := report(node, status, shards(shard), "")
+		r.Task.Type = kind
+		return r
+	}
+	refused, created := of("a", "documentAdditionOrUpdate", fsm.StatusFailed, 0), of("b", "settingsUpdate", fsm.StatusSucceeded, 1)
+	if got := Merge(task, []Report{refused, created}, "m"); got.Status != fsm.StatusFailed || !got.IndexExists {
+		t.Errorf("no node has documents: %+v", got)
+	}
+	if got := Merge(&fsm.Task{Kind: task.Kind}, []Report{refused}, "m"); got.IndexExists {
+		t.Errorf("the index was there: %+v", got)
+	}
+	some := []Report{refused, of("b", "documentAdditionOrUpdate", fsm.StatusSucceeded, 1)}
+	if got := Merge(task, some, "m"); got.Status != fsm.StatusFailed || got.IndexExists {
+		t.Errorf("a node has documents: %+v", got)
+	}
+}
+
 func TestCountsAreOncePerDocument(t *testing.T) {
 	distinct := uint64(5)
 	counted := func(n int) string { return fmt.Sprintf(`{"deletedDocuments":%d,"indexedDocuments":%d}`, n, n) }
