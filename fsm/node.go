@@ -273,7 +273,7 @@ func (c RemoveNode) apply(t *txn) (any, error) {
 	}
 	result := RemoveNodeResult{Lost: t.view.OnlyCopies(c.Node)}
 	if len(result.Lost) > 0 && !c.AcceptLoss {
-		return nil, refuse(CodeLastCopy, "node %s holds the only copy in sync of %d shards", c.Node, len(result.Lost))
+		return nil, refuse(CodeLastCopy, "node %s holds the last copy of %d shards", c.Node, len(result.Lost))
 	}
 	for _, ref := range refs {
 		t.dropReplica(ref)
@@ -289,11 +289,12 @@ func (c RemoveNode) apply(t *txn) (any, error) {
 	return result, nil
 }
 
-// OnlyCopies lists the shards whose only replica in sync is on the node.
+// OnlyCopies lists the shards that nobody has in sync without the node: its replica is the only one in sync, or there is none
+// and its own was once.
 func (v *View) OnlyCopies(id NodeID) (only []ReplicaRef) {
 	for _, ref := range v.replicasOn(id) {
 		ix := v.Indexes[ref.Index]
-		if ix.replica(ref).State == Active && !ix.hasInSync(ref.Shard, id) {
+		if r := ix.replica(ref); (r.State == Active || !r.Fresh) && !ix.hasInSync(ref.Shard, id) {
 			only = append(only, ref)
 		}
 	}

@@ -122,6 +122,7 @@ func (s *Server) status(v *fsm.View) *clusterStatus {
 	if len(uncovered) > 0 {
 		warn("%d shards have no reachable in-sync replica (%s): searches on them are partial until a node that holds them returns", status.Shards.Uncovered, named(uncovered, status.Shards.Uncovered))
 	}
+	warnOfLost(v, warn)
 	s.warnOfNodes(v, t.Nodes, warn)
 	s.warnOfReplicas(v, status, warn)
 	if v.Config.ReplicationFactor < 2 && len(v.Groups) < 2 {
@@ -185,6 +186,42 @@ func (s *Server) silentPods() []string {
 }
 
 type warning func(format string, args ...any)
+
+// warnOfLost names the shards that no node has in sync any more, and the nodes that had them: they are not given up before
+// somebody says so.
+func warnOfLost(v *fsm.View, warn warning) {
+	lost, names, holders := 0, []string{}, map[string]bool{}
+	for _, ix := range v.Indexes {
+		for slot := range ix.NumSlots() {
+			inSync, had := false, []string{}
+			for group := range ix.Placement {
+				for _, r := range ix.Replicas(group, fsm.ShardID(slot)) {
+					inSync = inSync || r.State == fsm.Active
+					if !r.Fresh {
+						had = append(had, string(r.Node))
+					}
+				}
+			}
+			if inSync || ix.Deleting {
+				continue
+			}
+			lost++
+			if names = append(names, slotName(ix, slot)); len(names) > maxNamed {
+				names = names[:maxNamed]
+			}
+			for _, id := range had {
+				holders[id] = true
+			}
+		}
+	}
+	if lost == 0 {
+		return
+	}
+	slices.Sort(names)
+	had := slices.Sorted(maps.Keys(holders))
+	warn("no node has %d shards in sync (%s); they were last on %s. Bring these back with the disks they had; if those are gone, `miroir node remove ID --force --accept-data-loss` gives up what is lost",
+		lost, named(names, lost), named(had, len(had)))
+}
 
 // warnOfNodes names the nodes that do not answer, with what becomes of them, and those that differ in their version.
 func (s *Server) warnOfNodes(v *fsm.View, nodes []nodeStatus, warn warning) {

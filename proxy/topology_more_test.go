@@ -114,6 +114,43 @@ func TestGroupsComeAndGoUnderLoad(t *testing.T) {
 	}
 }
 
+// The last copies of an index were on nodes that lost their disks. Nothing is guessed, and removing such a node by force is refused
+// by name, until the loss is accepted: then the index can be used again. Red when a copy that is stale is not counted as the
+// last: the node goes without a word, and the shard stays without a copy for ever.
+func TestWhatIsLostIsGivenUpByName(t *testing.T) {
+	for name, spread := range map[string]int{"whole": fsm.SpreadAuto, "spread": fsm.SpreadAll} {
+		t.Run(name, func(t *testing.T) {
+			c := newRepairCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 4, spread: spread}, workers.Repair{PageSize: 10})
+			c.fill("m", oracle{}, 20)
+			id := c.holderOf("m")
+			c.nodes[id].Wipe()
+			if err := c.server.MarkDiskLost(t.Context(), fsm.NodeID(id), -1); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.warnings(); !strings.Contains(got, "they were last on "+id) || !strings.Contains(got, "--accept-data-loss") {
+				t.Errorf("warnings: %s", got)
+			}
+			refused := c.admin("DELETE", "/_miroir/nodes/"+id+"?force=true", "", http.StatusConflict)
+			if !strings.Contains(refused["message"].(string), "holds the last copy of m") {
+				t.Errorf("refusal: %v", refused)
+			}
+			gone := c.admin("DELETE", "/_miroir/nodes/"+id+"?force=true&accept_data_loss=true", "", http.StatusOK)
+			if len(gone["lost_shards"].([]any)) == 0 {
+				t.Errorf("removed: %v", gone)
+			}
+			c.balanced()
+			succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1},{"id":2},{"id":3}]`))
+			answer := c.call("POST", "/indexes/m/search", `{}`)
+			if answer.Code != http.StatusOK || answer.Header().Get("X-Miroir-Degraded") != "" {
+				t.Errorf("search: %d %v %s", answer.Code, answer.Header(), answer.Body)
+			}
+			if got := c.warnings(); strings.Contains(got, "last on") {
+				t.Errorf("warnings: %s", got)
+			}
+		})
+	}
+}
+
 // A group that is the last to have a shard in sync is not removed, nor any of its nodes. Red when its nodes go one after another
 // until one is refused. Activating a group that is active changes nothing.
 func TestAGroupGoesAsAWhole(t *testing.T) {

@@ -234,7 +234,7 @@ func (s *Server) handleRemoveNode(w http.ResponseWriter, r *request) error {
 	return s.removeByForce(w, r, view, n, acceptLoss, dryRun)
 }
 
-// lostShard is a shard whose only copy in sync is on a node.
+// lostShard is a shard whose last copy is on a node.
 type lostShard struct {
 	Index string       `json:"index"`
 	Shard *fsm.ShardID `json:"shard"` // null: the index as a whole
@@ -273,7 +273,7 @@ func nameLost(lost []lostShard) string {
 func (s *Server) removeByForce(w http.ResponseWriter, r *request, view *fsm.View, n *fsm.Node, acceptLoss, dryRun bool) error {
 	lost := lostShards(view, view.OnlyCopies(n.ID))
 	if len(lost) > 0 && !acceptLoss {
-		return miroirError(codeTopologyConflict, "Node `%s` holds the only copy in sync of %s. With `accept_data_loss=true` these documents are given up.",
+		return miroirError(codeTopologyConflict, "Node `%s` holds the last copy of %s. With `accept_data_loss=true` (--accept-data-loss) these documents are given up.",
 			n.ID, nameLost(lost))
 	}
 	if dryRun {

@@ -82,6 +82,8 @@ type write struct {
 	subs    []*subWrite
 	ended   fsm.EndWriteResult
 	refusal *meili.Error
+	// forNodes says that nodes have to do with it, even if none is there to be asked.
+	forNodes bool
 }
 
 // submit carries a write to its end. names are the client names it concerns. The returned write has been accepted.
@@ -267,6 +269,7 @@ func (wr *writer) enqueue(w *write, p *proposal) {
 	if p.steps == nil {
 		return
 	}
+	w.forNodes = true
 	wr.server.step(StepBegun, "")
 	wr.watches.note(w.begun.Index.ID, p.touched)
 	wr.settling(w.begun.Index.ID, 1)
@@ -304,7 +307,7 @@ func (wr *writer) settling(index fsm.IndexID, change int) {
 // slow or stopped, may have looked too early: so nobody may have settled the write by then. That of a session does wait: the
 // next read asks who took it.
 func (wr *writer) conclude(w *write) error {
-	if len(w.subs) == 0 {
+	if !w.forNodes {
 		wr.forget(w)
 		wr.wakeUp()
 		return nil

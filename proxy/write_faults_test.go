@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -448,4 +449,35 @@ func TestTasksOfAnIndexFinishInOrder(t *testing.T) {
 	c.nodes[string(slow)].ResumeTasks()
 	succeeded(t, c.await(first))
 	succeeded(t, c.await(second))
+}
+
+// No replica of an index is in sync, and none is on its way in: there is nobody to send a write to. It is refused, not
+// acknowledged and failed later, and leaves nothing behind that the index's repair would wait for. Red when a write without targets counts as
+// one that needs none.
+func TestAWriteThatNobodyCanTakeIsRefused(t *testing.T) {
+	for name, spread := range map[string]int{"whole": fsm.SpreadAuto, "spread": fsm.SpreadAll} {
+		t.Run(name, func(t *testing.T) {
+			c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4, spread: spread})
+			c.fill("m", oracle{}, 10)
+			if _, err := fsm.Do(t.Context(), c.state, fsm.MarkNodeStale{Now: time.Now(), Node: "n0-0"}); err != nil {
+				t.Fatal(err)
+			}
+			for _, write := range [][3]string{
+				{"POST", "/indexes/m/documents", `[{"id":1}]`}, {"DELETE", "/indexes/m/documents/1", ""}, {"PATCH", "/indexes/m/settings", `{"stopWords":["x"]}`},
+			} {
+				answer := c.call(write[0], write[1], write[2])
+				if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" || !strings.Contains(answer.Body.String(), "miroir_no_quorum") {
+					t.Errorf("%s %s: %d %s", write[0], write[1], answer.Code, answer.Body)
+				}
+			}
+			if open := c.state.View().NumOpenIntents; open != 0 {
+				t.Errorf("%d intents are open", open)
+			}
+			held := false
+			err := c.server.HoldIndex(t.Context(), c.state.View().Index("m").ID, time.Second, func(context.Context) error { held = true; return nil })
+			if err != nil || !held {
+				t.Errorf("the index cannot be held: %v", err)
+			}
+		})
+	}
 }
