@@ -246,17 +246,23 @@ func (a *auditor) work(ctx context.Context, job *audit) {
 	reader := &copyReader{pace: newPacer(nodes, config.MaxReadConcurrency, percent), pageSize: max(config.FingerprintBatchSize, 1)}
 	var comparing errgroup.Group
 	comparing.SetLimit(atOnce(view))
-	prepared := map[fsm.IndexID]func() time.Time{}
+	prepared := map[fsm.IndexID]*preparation{}
 	for _, key := range slots {
 		if ctx.Err() != nil {
 			break
 		}
-		if prepared[key.index] == nil {
-			prepared[key.index] = sync.OnceValue(func() time.Time { return a.prepare(ctx, job, key.index) })
+		index, known := prepared[key.index]
+		if !known {
+			index = &preparation{done: make(chan struct{})}
+			prepared[key.index] = index
 		}
-		since := prepared[key.index]
 		comparing.Go(func() error {
-			a.compare(ctx, job, reader, key, since())
+			if !known {
+				index.began = a.prepare(ctx, job, key.index)
+				close(index.done)
+			}
+			<-index.done
+			a.compare(ctx, job, reader, key, index.began)
 			return nil
 		})
 	}
@@ -269,6 +275,12 @@ func (a *auditor) work(ctx context.Context, job *audit) {
 func atOnce(view *fsm.View) int {
 	copies := max(view.Config.ReplicationFactor, 1) * max(len(view.Groups), 1)
 	return min(max(len(view.Nodes)/copies, 1), maxAtOnce)
+}
+
+// preparation is that of an index: the first comparison of one of its shards does it, the others wait.
+type preparation struct {
+	done  chan struct{}
+	began time.Time // see prepare
 }
 
 // slots lists what an audit compares, and whether a pass went through everything that it began with.
