@@ -92,6 +92,41 @@ func (m *marking) text(left []int) string {
 	return stepWithout(m.pieces, dropped, m.trailing, func(string) int { return 0 }).text
 }
 
+// completeFormatted gives the hits of nodes a _formatted member that know none of the fields to highlight or crop, where other nodes
+// know one: a node leaves the member out then, while one server that knows the field shows it.
+func (q *search) completeFormatted(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, hits []hit) {
+	if !hasFormatted(q.query) || len(answers) < 2 || q.removal != nil || formats(q.query, q.ix.PrimaryKey) {
+		return
+	}
+	var without []int
+	for i, a := range answers {
+		if len(a.Value.hits) > 0 && memberOf(a.Value.hits[0].raw, "_formatted") == nil {
+			without = append(without, i)
+		}
+	}
+	if len(without) == 0 || !slices.ContainsFunc(hitLists(answers), func(list []hit) bool { return len(list) > 0 && memberOf(list[0].raw, "_formatted") != nil }) {
+		return
+	}
+	wide, query := *q, *q.query
+	query.AttributesToCrop = new(append(slices.Clone(deref(query.AttributesToCrop)), q.ix.PrimaryKey+":0")) // every document has it, and it stays whole
+	query.Facets, wide.query = nil, &query
+	formatted := map[string]hit{}
+	for _, a := range wide.again(ctx, answers, without, f) {
+		for _, h := range a.hits {
+			formatted[h.identity()] = h
+		}
+	}
+	cutter := hitCutter{&shape{}}
+	if retrieve := q.query.AttributesToRetrieve; retrieve != nil && !retrieves(*retrieve, q.ix.PrimaryKey) {
+		cutter = cutter.inFormatted(q.ix.PrimaryKey)
+	}
+	for i := range hits {
+		if h, ok := formatted[hits[i].identity()]; ok {
+			hits[i].raw = cutter.appendHit(nil, &h)
+		}
+	}
+}
+
 // completeMarks makes nodes mark in the hits of a window, from the one at from on, what one server would.
 func (q *search) completeMarks(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, hits []hit, from int) {
 	m := q.markingOf()

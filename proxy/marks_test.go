@@ -71,3 +71,25 @@ func compareMarks(t *testing.T, all ...*writeCluster) {
 		}
 	}
 }
+
+// One document of a dozen has the field to crop: on other nodes it is unknown.
+func TestFormattedWhereTheFieldIsUnknown(t *testing.T) {
+	one := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 8})
+	spread := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	var documents []string
+	for id := range 12 {
+		documents = append(documents, fmt.Sprintf(`{"id":%d,"size":{"n":%d}}`, id, id))
+	}
+	documents[5] = `{"id":5,"size":{"n":5},"rare":"some words of it"}`
+	for _, c := range []*writeCluster{one, spread} {
+		succeeded(t, c.do("POST", "/indexes/m/documents", "["+strings.Join(documents, ",")+"]"))
+	}
+	for _, body := range []string{
+		`{"attributesToCrop":["rare:2"]}`, `{"attributesToHighlight":["rare"],"attributesToRetrieve":["size"]}`, `{"attributesToCrop":["none"]}`, `{"attributesToHighlight":["rare","id"],"limit":3}`,
+	} {
+		want := memberOf(one.call("POST", "/indexes/m/search", body).Body.Bytes(), "hits")
+		if got := memberOf(spread.call("POST", "/indexes/m/search", body).Body.Bytes(), "hits"); !bytes.Equal(got, want) {
+			t.Errorf("%s\n%s, want\n%s", body, got, want)
+		}
+	}
+}

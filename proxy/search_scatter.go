@@ -393,6 +393,7 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 	if out.semantic != nil {
 		*out.semantic = numSemantic(counted)
 	}
+	q.completeFormatted(ctx, answers, f, hits)
 	q.completeMarks(ctx, answers, f, hits, from)
 	out.hits, out.total = hits, c.total
 	out.facets = q.mergeFacets(ctx, calls, c, c.total)
