@@ -403,13 +403,13 @@ func sureMarks(t *testing.T, settings, q object, hit string) string {
 	var members map[string]json.RawMessage
 	decode(t, []byte(hit), &members)
 	for _, name := range []string{"_formatted", "_matchesPosition"} {
-		if members[name] == nil || asked && !some {
+		if members[name] == nil {
 			continue
 		}
-		var fields map[string]json.RawMessage
+		var fields map[string]json.RawMessage // in the order in which a server first met them
 		decode(t, members[name], &fields)
 		maps.DeleteFunc(fields, func(field string, _ json.RawMessage) bool {
-			return !asked || !slices.ContainsFunc(searched, func(s string) bool { return s == field || strings.HasPrefix(s, field+".") })
+			return !asked || some && !slices.ContainsFunc(searched, func(s string) bool { return s == field || strings.HasPrefix(s, field+".") })
 		})
 		members[name], _ = json.Marshal(fields)
 	}
