@@ -119,11 +119,28 @@ func (c DeleteTasks) apply(t *txn) (any, error) {
 	}
 	t.pruneFlips()
 	if task != nil {
-		details := bulkDetails{MatchedTasks: len(c.UIDs), DeletedTasks: &numDeleted, OriginalFilter: c.OriginalFilter}
-		t.closeTask(task, finish{Status: StatusSucceeded, Details: marshal(details), Now: c.Now})
+		c.progress(t, task, numDeleted)
 	}
 	return TasksResult{NumTasks: numDeleted}, nil
 }
+
+// progress notes how far a deletion has come, or ends it.
+func (c DeleteTasks) progress(t *txn, task *Task, numDeleted int) {
+	var done Deletion
+	t.get(bucketMeta, deletionKey(task.UID), &done)
+	done.NumAsked, done.NumDeleted = done.NumAsked+len(c.UIDs), done.NumDeleted+numDeleted
+	for _, uid := range c.UIDs {
+		done.Next = max(done.Next, uid+1)
+	}
+	if c.More {
+		t.put(bucketMeta, deletionKey(task.UID), done)
+		return
+	}
+	details := bulkDetails{MatchedTasks: max(c.NumMatched, done.NumAsked), DeletedTasks: &done.NumDeleted, OriginalFilter: c.OriginalFilter}
+	t.closeTask(task, finish{Status: StatusSucceeded, Details: marshal(details), Now: c.Now})
+}
+
+func deletionKey(uid uint32) []byte { return append(slices.Clone(rowDeletion), be32(uid)...) }
 
 // writing reports that the write of a task is still open, as it can be when the task was canceled meanwhile.
 func (t *txn) writing(uid uint32) bool { return t.tx.Bucket(bucketIntents).Get(be32(uid)) != nil }

@@ -73,6 +73,8 @@ func (t *txn) closeTask(task *Task, end finish) {
 	t.endSessionWrite(task)
 	if task.Index != 0 {
 		t.delete(bucketOpen, openKey(task.Index, task.UID))
+	} else {
+		t.delete(bucketMeta, deletionKey(task.UID))
 	}
 	t.putTask(&old, task)
 }

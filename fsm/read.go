@@ -53,6 +53,23 @@ func (f *FSM) TaskUIDs(filter TaskFilter) (uids TaskUIDs, err error) {
 	return uids, err
 }
 
+// EachTaskUID calls f with the uid of every task that matches, rising.
+func (f *FSM) EachTaskUID(filter TaskFilter, call func(uid uint32)) error {
+	return f.read(func(tx *bbolt.Tx) error {
+		set, err := newTaskReader(tx).match(filter)
+		if err == nil {
+			set.each(true, func(uid uint32) bool { call(uid); return true })
+		}
+		return err
+	})
+}
+
+// Deletion is how far a deletion of tasks has come, the zero value before it has begun.
+func (f *FSM) Deletion(uid uint32) (done Deletion, err error) {
+	err = f.read(func(tx *bbolt.Tx) error { return getRow(tx, deletionKey(uid), &done) })
+	return done, err
+}
+
 // Batches returns one page of the batches that have a matching task; page.From is a batch uid. Indexes are those of the
 // names that tasks were enqueued with.
 func (f *FSM) Batches(filter TaskFilter, page TaskPage) (list BatchList, err error) {

@@ -52,6 +52,7 @@ var (
 	rowChats      = []byte("chats")      // []ChatWorkspace
 	rowJobs       = []byte("jobs")       // []Job
 	rowRebalance  = []byte("rebalance")  // RebalanceState
+	rowDeletion   = []byte("deletion/")  // and the uid of an unfinished deletion of tasks → Deletion
 )
 
 // formatVersion is that of the file; a file of another version is refused.

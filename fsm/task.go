@@ -101,12 +101,21 @@ type CancelTasks struct {
 }
 
 // DeleteTasks deletes those of the tasks that are finished, and finishes the deletion task TaskUID with the counts in its
-// details. With TaskUID nil it is a silent clean-up by age or number (see Outlived), which leaves alone what an open write needs.
+// details, unless More of its tasks follow: what they are and how far it has come is then in its Deletion. With TaskUID nil it is a silent clean-up by age or number (see Outlived), which leaves alone what an open write needs.
 type DeleteTasks struct {
 	Now            time.Time `json:"now"`
 	TaskUID        *uint32   `json:"taskUid,omitempty"`
 	UIDs           TaskUIDs  `json:"uids"`
+	More           bool      `json:"more,omitempty"`
+	NumMatched     int       `json:"numMatched,omitempty"` // tasks that were named, if more than are to be deleted
 	OriginalFilter string    `json:"originalFilter,omitempty"`
+}
+
+// Deletion is how far a deletion of tasks has come.
+type Deletion struct {
+	NumAsked   int    `json:"numAsked"`
+	NumDeleted int    `json:"numDeleted"`
+	Next       uint32 `json:"next"` // the lowest uid it has not come to
 }
 
 // TasksResult tells how many tasks a command changed.

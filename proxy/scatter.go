@@ -98,8 +98,9 @@ func (s *Server) readTimeout(view *fsm.View) time.Duration {
 	return s.opts.SearchTimeout
 }
 
-// inTime bounds a node's answer in a further round of a read. It ends early where the node is silent and others that are well
-// have its shards: the round is lost then, and the read done again without the node.
+// inTime bounds a node's answer in a further round of a read. It ends early where the node does not even say that it is healthy
+// and others that are well have its shards: the round is lost then, and the read done again without the node. What is asked in
+// further rounds may take long, so that answers to other reads say nothing of it.
 func (s *Server) inTime(ctx context.Context, view *fsm.View, ix *fsm.Index, call Call) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ctx, release := context.WithTimeout(ctx, s.readTimeout(view))
@@ -107,7 +108,7 @@ func (s *Server) inTime(ctx context.Context, view *fsm.View, ix *fsm.Index, call
 	when := s.hedgeOf(r, call.Node)
 	timer := time.AfterFunc(when.trigger, func() {
 		client := s.nodes.Client(view, call.Node)
-		if client == nil || !client.AwaitSilence(ctx, when.usual) {
+		if client == nil || !client.AwaitSilence(ctx, s.readTimeout(view)) {
 			return
 		}
 		if _, ok := s.hedgePlan(r, call, true); ok {

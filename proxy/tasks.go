@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"errors"
-	"math"
 	"net/http"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -102,51 +104,30 @@ func (s *Server) handleListTasks(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) handleCancelTasks(w http.ResponseWriter, r *request) error {
-	return s.overTasks(w, r, meili.TaskTaskCancelation, meili.TaskFilterCancel, func(t *fsm.Task) bool { return !t.Finished() })
+	return s.overTasks(w, r, meili.TaskTaskCancelation, meili.TaskFilterCancel, unfinished)
 }
 
 // handleDeleteTasks deletes what is finished once the deletion's turn has come: a server works on one batch at a time,
 // so what is at work now is finished then.
 func (s *Server) handleDeleteTasks(w http.ResponseWriter, r *request) error {
-	atWork, err := s.taskAtWork()
-	if err != nil {
-		return err
-	}
-	return s.overTasks(w, r, meili.TaskTaskDeletion, meili.TaskFilterDelete, func(t *fsm.Task) bool {
-		return t.Finished() || atWork != nil && t.UID == *atWork
-	})
+	return s.overTasks(w, r, meili.TaskTaskDeletion, meili.TaskFilterDelete, []string{fsm.StatusSucceeded, fsm.StatusFailed, fsm.StatusCanceled})
 }
 
-// taskAtWork is the oldest unfinished task, nil when there is none.
-func (s *Server) taskAtWork() (*uint32, error) {
-	open, err := s.cluster.Tasks().OpenTasks()
-	if err != nil || len(open) == 0 {
-		return nil, err
-	}
-	return &open[0].UID, nil
-}
+var unfinished = []string{fsm.StatusEnqueued, fsm.StatusProcessing}
 
-// overTasks enqueues a task that acts on others: those that match now and are eligible. The task watcher does the
+// overTasks enqueues a task that acts on others: those that match now and have one of some statuses. The task watcher does the
 // work. As in Meilisearch the status of the answer is 200.
-func (s *Server) overTasks(w http.ResponseWriter, r *request, kind meili.TaskKind, verb string, eligible func(*fsm.Task) bool) error {
+func (s *Server) overTasks(w http.ResponseWriter, r *request, kind meili.TaskKind, verb string, statuses []string) error {
 	query, problem := meili.DecodeTaskFilter(r.URL.RawQuery, verb)
 	if problem != nil {
 		return problem
 	}
-	matched, err := s.cluster.Tasks().Tasks(filterOf(query, r.Grant), fsm.TaskPage{Limit: math.MaxInt32})
+	note, err := s.noteOf(filterOf(query, r.Grant), kind, statuses)
 	if err != nil {
 		return err
 	}
-	note := tasks.Note{OriginalFilter: meili.OriginalFilter(r.URL.RawQuery), UIDs: fsm.TaskUIDs{}, NumMatched: matched.Total}
-	for _, task := range matched.Tasks {
-		if eligible(task) {
-			note.UIDs = append(note.UIDs, task.UID)
-			if kind == meili.TaskTaskDeletion && !task.Finished() {
-				note.After = &task.UID
-			}
-		}
-	}
-	number := uint64(matched.Total)
+	note.OriginalFilter = meili.OriginalFilter(r.URL.RawQuery)
+	number := uint64(note.NumMatched)
 	details := meili.TaskDetails{MatchedTasks: &number, OriginalFilter: meili.SetTo(note.OriginalFilter)}
 	if kind == meili.TaskTaskCancelation {
 		details.CanceledTasks = meili.NotCounted()
@@ -160,4 +141,44 @@ func (s *Server) overTasks(w http.ResponseWriter, r *request, kind meili.TaskKin
 	}
 	done.answer(w, http.StatusOK)
 	return nil
+}
+
+// noteOf notes which tasks a cancelation or deletion is about. No task is read: there may be millions.
+func (s *Server) noteOf(filter fsm.TaskFilter, kind meili.TaskKind, statuses []string) (note tasks.Note, err error) {
+	known := s.cluster.Tasks()
+	matched, err := known.Tasks(filter, fsm.TaskPage{})
+	if err != nil {
+		return note, err
+	}
+	note.NumMatched = matched.Total
+	uids := roaring.New()
+	if err := known.EachTaskUID(withStatuses(filter, statuses), uids.Add); err != nil {
+		return note, err
+	}
+	if kind == meili.TaskTaskDeletion {
+		atWork, err := known.Tasks(fsm.TaskFilter{Statuses: unfinished}, fsm.TaskPage{Limit: 1, Reverse: true})
+		if err != nil {
+			return note, err
+		}
+		for _, task := range atWork.Tasks {
+			open, named := withStatuses(filter, unfinished), false
+			if err := known.EachTaskUID(open, func(uid uint32) { named = named || uid == task.UID }); err != nil {
+				return note, err
+			}
+			if named {
+				note.After = &task.UID
+				uids.Add(task.UID)
+			}
+		}
+	}
+	return note, note.SetTasks(uids)
+}
+
+// withStatuses is a filter that takes only some statuses of those it takes.
+func withStatuses(filter fsm.TaskFilter, statuses []string) fsm.TaskFilter {
+	if filter.Statuses != nil {
+		statuses = slices.DeleteFunc(slices.Clone(statuses), func(status string) bool { return !slices.Contains(filter.Statuses, status) })
+	}
+	filter.Statuses = statuses
+	return filter
 }

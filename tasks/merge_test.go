@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy/node"
@@ -172,10 +174,14 @@ func TestTimesSpanAllNodes(t *testing.T) {
 
 func TestNotesAreHidden(t *testing.T) {
 	details := json.RawMessage(`{"receivedDocuments":1}`)
-	noted := WithNote(details, Note{NumMatched: 3, UIDs: fsm.TaskUIDs{1, 2, 5}})
-	public, note := ReadNote(noted)
-	if string(public) != string(details) || note.NumMatched != 3 || fmt.Sprint(note.UIDs) != "[1 2 5]" {
-		t.Errorf("public %s, note %+v", public, note)
+	written := Note{NumMatched: 3}
+	if err := written.SetTasks(roaring.BitmapOf(1, 2, 5)); err != nil {
+		t.Fatal(err)
+	}
+	public, note := ReadNote(WithNote(details, written))
+	uids, err := note.TaskSet()
+	if string(public) != string(details) || note.NumMatched != 3 || err != nil || fmt.Sprint(uids.ToArray()) != "[1 2 5]" {
+		t.Errorf("public %s, note %+v, tasks %v, %v", public, note, uids, err)
 	}
 	if public, _ := ReadNote(WithNote(nil, Note{})); public != nil {
 		t.Errorf("a task without details gets %s", public)

@@ -5,7 +5,8 @@ package tasks
 import (
 	"encoding/json"
 
-	"miroir/fsm"
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"miroir/meili"
 )
 
@@ -16,9 +17,9 @@ type Note struct {
 	// Error is what the task fails with after its nodes have created the index: a batch that is refused as a whole
 	// still creates it.
 	Error json.RawMessage `json:"error,omitempty"`
-	// UIDs are the tasks that a cancelation or deletion is about, NumMatched how many were named, OriginalFilter how.
-	UIDs       fsm.TaskUIDs `json:"uids,omitempty"`
-	NumMatched int          `json:"numMatched,omitempty"`
+	// Tasks are those that a cancelation or deletion is about, see SetTasks, NumMatched how many were named, OriginalFilter how.
+	Tasks      []byte `json:"tasks,omitempty"`
+	NumMatched int    `json:"numMatched,omitempty"`
 	// After is the task a deletion of tasks waits for: the one that was at work when it was enqueued.
 	After          *uint32 `json:"after,omitempty"`
 	OriginalFilter string  `json:"originalFilter,omitempty"`
@@ -26,6 +27,22 @@ type Note struct {
 	Export json.RawMessage `json:"export,omitempty"`
 	// Rule is the dynamic search rule that a task changes, or deletes.
 	Rule string `json:"rule,omitempty"`
+}
+
+// SetTasks notes a set of task uids. It takes an eighth of a byte for each task there is at most, and a few bytes for a range.
+func (n *Note) SetTasks(uids *roaring.Bitmap) (err error) {
+	uids.RunOptimize()
+	n.Tasks, err = uids.ToBytes()
+	return err
+}
+
+// TaskSet is the set that SetTasks noted.
+func (n *Note) TaskSet() (*roaring.Bitmap, error) {
+	uids := roaring.New()
+	if len(n.Tasks) == 0 {
+		return uids, nil
+	}
+	return uids, uids.UnmarshalBinary(n.Tasks)
 }
 
 const noteField = "_miroir"

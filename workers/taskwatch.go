@@ -27,6 +27,7 @@ type taskWatch struct {
 	// verifier reads settings back before their task ends.
 	verifier *verifier
 	crashes  *crashWatch
+	goesOn   bool // a deletion of tasks has more to do
 }
 
 // nodeTaskKey is one node's share of a client task. A node that lost its disk gives the same uids again, to other tasks.
@@ -110,6 +111,7 @@ func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
 	turn := turns{blocked: map[fsm.IndexID]bool{}, moves: nameMoves(view)}
 	started := fsm.StartTasks{Now: w.opts.Now()}
 	finished := 0
+	w.goesOn = false
 	for _, task := range list {
 		done, running := w.advance(ctx, view, task, answers, turn)
 		if done {
@@ -132,7 +134,7 @@ func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
 			w.opts.Logger.Warn("started tasks not committed", "error", err)
 		}
 	}
-	return finished < len(list) || w.opts.Cluster.View().NumOpenTasks > 0, progress
+	return finished < len(list) || w.opts.Cluster.View().NumOpenTasks > 0, progress || w.goesOn
 }
 
 // advance finishes a task whose time has come. Tasks of one index finish in order. running reports that a node is at it.
@@ -141,7 +143,8 @@ func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task,
 	case meili.TaskTaskCancelation:
 		return w.cancel(ctx, view, task), false
 	case meili.TaskTaskDeletion:
-		return w.delete(ctx, task), false
+		done = w.delete(ctx, task)
+		return done, w.goesOn
 	}
 	ix := view.Indexes[task.Index]
 	if len(task.NodeTasks) == 0 || ix == nil {
@@ -419,7 +422,12 @@ func inherited(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
 // cancel does what a cancelation task is about: the nodes first, then the client tasks that no node has begun.
 func (w *taskWatch) cancel(ctx context.Context, view *fsm.View, task *fsm.Task) bool {
 	_, note := tasks.ReadNote(task.Details)
-	open, err := w.opts.Cluster.Tasks().Tasks(fsm.TaskFilter{UIDs: append([]uint32{}, note.UIDs...)}, fsm.TaskPage{Limit: math.MaxInt32})
+	uids, err := note.TaskSet()
+	var open fsm.TaskList
+	if err == nil {
+		named := fsm.TaskFilter{UIDs: uids.ToArray(), Statuses: []string{fsm.StatusEnqueued, fsm.StatusProcessing}}
+		open, err = w.opts.Cluster.Tasks().Tasks(named, fsm.TaskPage{Limit: math.MaxInt32})
+	}
 	if err != nil {
 		w.opts.Logger.Error("tasks to cancel not read", "error", err)
 		return false
@@ -503,22 +511,52 @@ func (w *taskWatch) cancelOnNodes(ctx context.Context, view *fsm.View, shares ma
 	return !failed.Load()
 }
 
-// delete does what a deletion task is about.
-func (w *taskWatch) delete(ctx context.Context, task *fsm.Task) bool {
+// Bounds of a deletion of tasks: how many one command deletes, and how long one look may be about it, so that other tasks
+// go on meanwhile. A million tasks take half a minute to a minute.
+const (
+	deletionSlice = 1000
+	deletionTime  = 200 * time.Millisecond
+)
+
+// delete does what a deletion task is about, slice by slice. A new leader goes on where the last one was.
+func (w *taskWatch) delete(ctx context.Context, task *fsm.Task) (done bool) {
 	_, note := tasks.ReadNote(task.Details)
 	if note.After != nil {
 		if before, err := w.opts.Cluster.Tasks().Task(*note.After); err == nil && !before.Finished() {
 			return false
 		}
 	}
-	uids := note.UIDs
-	if uids == nil {
-		uids = fsm.TaskUIDs{}
-	}
-	_, err := fsm.Do(ctx, w.opts.Cluster, fsm.DeleteTasks{Now: w.opts.Now(), TaskUID: &task.UID, UIDs: uids, OriginalFilter: note.OriginalFilter})
+	done, err := w.deleteSlices(ctx, task, &note)
 	if err != nil {
 		w.opts.Logger.Warn("deletion of tasks not committed", "task_uid", task.UID, "error", err)
-		return false
 	}
-	return true
+	return done
+}
+
+func (w *taskWatch) deleteSlices(ctx context.Context, task *fsm.Task, note *tasks.Note) (done bool, err error) {
+	all, err := note.TaskSet()
+	if err != nil {
+		return false, err
+	}
+	reached, err := w.opts.Cluster.Tasks().Deletion(task.UID)
+	if err != nil {
+		return false, err
+	}
+	rest := all.Iterator()
+	rest.AdvanceIfNeeded(reached.Next)
+	for began := w.opts.Now(); w.opts.Now().Sub(began) < deletionTime; {
+		command := fsm.DeleteTasks{Now: w.opts.Now(), TaskUID: &task.UID, UIDs: fsm.TaskUIDs{}, NumMatched: note.NumMatched, OriginalFilter: note.OriginalFilter}
+		for rest.HasNext() && len(command.UIDs) < deletionSlice {
+			command.UIDs = append(command.UIDs, rest.Next())
+		}
+		command.More = rest.HasNext()
+		if _, err := fsm.Do(ctx, w.opts.Cluster, command); err != nil {
+			return false, err
+		}
+		w.goesOn = command.More
+		if !command.More {
+			return true, nil
+		}
+	}
+	return false, nil
 }
