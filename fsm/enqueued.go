@@ -5,8 +5,16 @@ import (
 	"slices"
 )
 
-// kindIndexSwap is the kind of tasks whose details name indexes.
+// kindIndexSwap is the kind of tasks whose details name indexes, and which are found under none: they belong to several.
 const kindIndexSwap = "indexSwap"
+
+// narrowIndexes keeps the tasks that are about one of the names.
+func (r *taskReader) narrowIndexes(set uidSet, names []string) {
+	if names != nil {
+		r.narrow(set, dimIndex, names)
+		set.subtract(readSet(r.tx, dimKind, kindIndexSwap))
+	}
+}
 
 // narrowEnqueued keeps the tasks that were enqueued for one of the names. Tasks go by the names that their indexes have now,
 // batches by those that they had.
@@ -14,47 +22,37 @@ func (r *taskReader) narrowEnqueued(set uidSet, names []string) error {
 	if names == nil {
 		return nil
 	}
-	today, lastFlip := slices.Clone(names), uint32(0)
+	connected, lastFlip := slices.Clone(names), uint32(0)
 	for again := true; again; {
 		again = false
 		for _, f := range r.flips {
-			a, b := slices.Contains(today, f.A), slices.Contains(today, f.B)
+			a, b := slices.Contains(connected, f.A), slices.Contains(connected, f.B)
 			if a || b {
 				lastFlip = max(lastFlip, f.Task)
 			}
 			if a != b {
-				today, again = append(today, f.A, f.B), true
+				connected, again = append(connected, f.A, f.B), true
 			}
 		}
 	}
-	r.narrow(set, dimIndex, today)
-	kept, err := uidSet{}, error(nil)
+	r.narrowIndexes(set, connected)
+	named, kept, err := r.union(dimIndex, names), uidSet{}, error(nil)
 	set.each(true, func(uid uint32) bool {
-		if uid >= lastFlip {
-			kept.add(uid)
-			return true
+		is := named.has(uid)
+		if uid < lastFlip { // names have changed since
+			task := &Task{}
+			if err = json.Unmarshal(r.tx.Bucket(bucketTasks).Get(be32(uid)), task); err != nil {
+				return false
+			}
+			is = slices.ContainsFunc(task.indexNames(), func(name string) bool { return slices.Contains(names, name) })
 		}
-		task := &Task{}
-		if err = json.Unmarshal(r.tx.Bucket(bucketTasks).Get(be32(uid)), task); err != nil {
-			return false
-		}
-		if slices.ContainsFunc(task.indexNames(), func(name string) bool { return slices.Contains(names, name) }) {
+		if is {
 			kept.add(uid)
 		}
 		return true
 	})
 	set.intersect(kept)
 	return err
-}
-
-// swapDetails are the details of a task that swaps indexes.
-type swapDetails struct {
-	Swaps []shownSwap `json:"swaps"`
-}
-
-type shownSwap struct {
-	Indexes [2]string `json:"indexes"`
-	Rename  bool      `json:"rename"`
 }
 
 // showNames gives a task's names as later flips have changed them. A batch keeps those in its details.
@@ -81,4 +79,14 @@ func (r *taskReader) showNames(task *Task) error {
 		task.Details = text
 	}
 	return err
+}
+
+// swapDetails are the details of a task that swaps indexes.
+type swapDetails struct {
+	Swaps []shownSwap `json:"swaps"`
+}
+
+type shownSwap struct {
+	Indexes [2]string `json:"indexes"`
+	Rename  bool      `json:"rename"`
 }

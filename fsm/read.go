@@ -174,7 +174,7 @@ func (r *taskReader) match(f TaskFilter) (uidSet, error) {
 	set := r.withStatus(f.Statuses)
 	r.narrowUIDs(set, f.UIDs)
 	r.narrow(set, dimKind, f.Kinds)
-	r.narrow(set, dimIndex, f.IndexUIDs)
+	r.narrowIndexes(set, f.IndexUIDs)
 	r.narrow(set, dimCanceledBy, uidTexts(f.CanceledBy))
 	r.narrowBatches(set, f.BatchUIDs)
 	r.narrowTime(set, timeEnqueued, f.AfterEnqueuedAt, f.BeforeEnqueuedAt)

@@ -291,6 +291,11 @@ func (s uidSet) get(chunk uint32) words {
 	return words{}
 }
 
+func (s uidSet) has(uid uint32) bool {
+	w := s[uid/chunkBits]
+	return w != nil && w.has(uid%chunkBits)
+}
+
 func (s uidSet) add(uid uint32) {
 	w := s[uid/chunkBits]
 	if w == nil {

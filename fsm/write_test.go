@@ -303,7 +303,7 @@ func TestSwapWaitsForEarlierTasks(t *testing.T) {
 		t.Errorf("a later task shows as %s", name)
 	}
 	list, err := m.fsm.Tasks(TaskFilter{IndexUIDs: []string{"b"}}, TaskPage{Limit: 10, Reverse: true})
-	if err != nil || list.Total != 3 || list.Tasks[0].UID != 0 || list.Tasks[1].UID != open.TaskUID || list.Tasks[2].UID != flip.TaskUID {
+	if err != nil || list.Total != 2 || list.Tasks[0].UID != 0 || list.Tasks[1].UID != open.TaskUID { // and not the swap
 		t.Errorf("tasks of b: %+v, %v", list, err)
 	}
 }

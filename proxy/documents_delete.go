@@ -92,6 +92,9 @@ func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
 	if err := r.checkUID(); err != nil {
 		return err
 	}
+	if raw == nil {
+		return meili.Errorf(meili.CodeInvalidDocumentFilter, "Invalid syntax for the filter parameter: `expected String, Array, found: null`.")
+	}
 	filter, err := r.documentFilter(raw)
 	if err != nil {
 		return err

@@ -71,6 +71,7 @@ func (a *addition) plan(v *fsm.View, ix *fsm.Index) splitPlan {
 	plan := splitPlan{indexUID: a.uid, shards: max(v.Config.Shards, 1)}
 	if ix != nil {
 		plan.shards, plan.primaryKey, plan.emptyKey, plan.settings = ix.Shards, ix.NextPrimaryKey, ix.NextEmptyKey, ix.NextSettings
+		plan.nodesJudge = a.params.SkipCreation && ix.Whole()
 	}
 	if plan.primaryKey == "" && !plan.emptyKey && a.params.PrimaryKey != nil {
 		plan.primaryKey, plan.emptyKey = *a.params.PrimaryKey, *a.params.PrimaryKey == ""

@@ -138,6 +138,11 @@ func (s *Server) handleUpdateIndex(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	update, problem := meili.DecodeIndexUpdate(body)
+	if problem != nil && problem.Code == meili.CodeInvalidIndexUID { // the new name, after which the other is looked at first
+		if err := r.checkUID(); err != nil {
+			return err
+		}
+	}
 	if problem != nil {
 		return problem
 	}

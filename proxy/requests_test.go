@@ -45,6 +45,13 @@ func TestNamesOfIndexesAreCheckedLast(t *testing.T) {
 	if got := c.get("/tasks")["total"]; fmt.Sprint(got) != "0" {
 		t.Errorf("%v tasks, want none", got)
 	}
+	f("PATCH", "/indexes/a%20b", `{"uid":"c d"}`, "invalid_index_uid")
+	if answer := c.call("PATCH", "/indexes/a%20b", `{"uid":"c d"}`); !strings.Contains(answer.Body.String(), "`a b`") {
+		t.Errorf("both names are bad: %s", answer.Body)
+	}
+	if answer := c.call("POST", "/indexes/a/documents/delete", `{"filter":null}`); !strings.Contains(answer.Body.String(), "found: null") {
+		t.Errorf("no filter: %s", answer.Body)
+	}
 	f("PATCH", "/webhooks/x", `{"url":1}`, "invalid_webhook_url")
 	f("PATCH", "/webhooks/x", `{}`, "invalid_webhook_uuid")
 }
@@ -122,7 +129,7 @@ func TestEmptyPrimaryKey(t *testing.T) {
 	succeeded(t, c.do("POST", "/indexes/b/documents", `[{"id":1}]`))
 }
 
-// Tasks go by the names that indexes have now, and by all that they were given; batches by the names of then.
+// Tasks go by the names that indexes have now, and by all that they were given; batches by the names of then. Swaps go by none.
 func TestTasksAndBatchesAfterASwap(t *testing.T) {
 	c := newWriteCluster(t, twoCopies)
 	succeeded(t, c.do("POST", "/indexes", `{"uid":"a"}`)) // 0
@@ -146,21 +153,26 @@ func TestTasksAndBatchesAfterASwap(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
-	f("/tasks?indexUids=a", "[3 2 0]")
+	f("/tasks?indexUids=a", "[2 0]")
 	f("/tasks?indexUids=b", "[2 1]")
-	f("/tasks?indexUids=c", "[3]")
-	f("/batches?indexUids=a", "[3 2 0]")
+	f("/tasks?indexUids=c", "[]")
+	f("/batches?indexUids=a", "[2 0]")
 	f("/batches?indexUids=b", "[2 1]")
 	succeeded(t, c.do("POST", "/swap-indexes", `[{"indexes":["a","b"]}]`)) // 4
-	f("/tasks?indexUids=a", "[4 2 1]")
-	f("/tasks?indexUids=b", "[4 3 2 0]")
-	f("/batches?indexUids=a", "[4 3 2 0]")
-	f("/batches?indexUids=b", "[4 2 1]")
-	f("/batches?indexUids=c", "[3]")
+	f("/tasks?indexUids=a", "[2 1]")
+	f("/tasks?indexUids=b", "[2 0]")
+	f("/batches?indexUids=a", "[2 0]")
+	f("/batches?indexUids=b", "[2 1]")
+	f("/batches?indexUids=c", "[]")
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"c"}`))    // 5
+	succeeded(t, c.do("PATCH", "/indexes/c", `{"uid":"d"}`)) // 6
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"c"}`))    // 7
+	f("/batches?indexUids=c", "[7 6 5]")
+	f("/batches?indexUids=d", "[6]")
 	if got := fmt.Sprint(c.get("/batches/3")["details"]); got != "map[swaps:[map[indexes:[a c] rename:false]]]" {
 		t.Errorf("the batch of a swap that was refused: %s", got)
 	}
-	if got := fmt.Sprint(c.get("/tasks/3")["details"], c.get("/batches/0")["stats"].(map[string]any)["indexUids"]); got != "map[swaps:[map[indexes:[b c] rename:false]]] map[a:1]" {
+	if got := fmt.Sprint(c.get("/tasks/3")["details"], c.get("/batches/0")["stats"].(map[string]any)["indexUids"]); got != "map[swaps:[map[indexes:[b d] rename:false]]] map[a:1]" {
 		t.Errorf("a swap that was refused, and a batch of before: %s", got)
 	}
 }
@@ -174,6 +186,21 @@ func TestEmptyIDFailsADeletion(t *testing.T) {
 	}
 	if got := c.get("/indexes/m/stats")["numberOfDocuments"]; fmt.Sprint(got) != "1" {
 		t.Errorf("%v documents, want 1", got)
+	}
+}
+
+// Documents that would be created are passed over before they are looked at.
+func TestSkippedDocumentsMayBeBad(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["_geo"]}`))
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	task := c.do("POST", "/indexes/m/documents?skipCreation=true", `[{"id":1,"v":2},{"id":9,"_geo":"x"}]`)
+	succeeded(t, task)
+	if got := c.get("/indexes/m/documents/1")["v"]; fmt.Sprint(got) != "2" {
+		t.Errorf("the known document was not written: %v", got)
+	}
+	if task := c.do("POST", "/indexes/m/documents?skipCreation=true", `[{"id":1,"_geo":"x"}]`); task["status"] != "failed" {
+		t.Errorf("a known document with a bad field: %v", task)
 	}
 }
 

@@ -17,6 +17,8 @@ type splitPlan struct {
 	indexUID   string
 	primaryKey string // "": inferred from the first document
 	emptyKey   bool   // the primary key has the empty name, so that no document has it
+	// nodesJudge leaves faults of single documents to the node that has the whole index: it passes over documents that are new.
+	nodesJudge bool
 	shards     uint32
 	settings   json.RawMessage // as the batch will find them; nil: defaults
 }
@@ -82,7 +84,7 @@ func (s *splitter) finish(err error) (*batch, error) {
 		s.batch.close()
 		return nil, err
 	}
-	if s.batch.failure == nil {
+	if s.batch.failure == nil && !s.batch.plan.nodesJudge {
 		s.batch.failure = s.late
 	}
 	slices.Sort(s.ids)
@@ -143,7 +145,7 @@ func hasField(document []byte, field string) bool {
 
 // fits reports whether the batch was split as plan demands, so that its shards and ids are the right ones.
 func (b *batch) fits(plan splitPlan) bool {
-	if b.plan.shards != plan.shards || b.plan.emptyKey != plan.emptyKey || !bytes.Equal(b.plan.settings, plan.settings) {
+	if b.plan.shards != plan.shards || b.plan.emptyKey != plan.emptyKey || b.plan.nodesJudge != plan.nodesJudge || !bytes.Equal(b.plan.settings, plan.settings) {
 		return false
 	}
 	return b.plan.primaryKey == plan.primaryKey || b.failure == nil && b.primaryKey == plan.primaryKey

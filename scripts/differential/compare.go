@@ -16,7 +16,7 @@ import (
 var masked = []string{
 	"processingTimeMs", "requestUid", "enqueuedAt", "startedAt", "finishedAt", "createdAt", "updatedAt", "duration", "lastUpdate",
 	"databaseSize", "usedDatabaseSize", "rawDocumentDbSize", "avgDocumentSize", "progressTrace", "writeChannelCongestion",
-	"internalDatabaseSizes", "batchStrategy", "dumpUid", "commitSha", "commitDate", "preCompactionSize", "postCompactionSize",
+	"internalDatabaseSizes", "batchStrategy", "dumpUid", "version", "commitSha", "commitDate", "preCompactionSize", "postCompactionSize",
 }
 
 // leaf is one value of an answer with the way to it.
