@@ -28,11 +28,11 @@ var mutants = []mutant{
 	},
 	{
 		name: "a write may overtake an earlier one of its index on the way to the nodes", file: "proxy/write.go",
-		old: "	w, err := wr.start(ctx, propose, names)\n	unlock()\n", new: "	unlock()\n	w, err := wr.start(ctx, propose, names)\n", plan: "busy moves",
+		old: "	w, err = wr.start(ctx, propose, names)\n	unlock()\n", new: "	unlock()\n	w, err = wr.start(ctx, propose, names)\n", plan: "busy moves",
 	},
 	{
 		name: "a node that cannot be asked for a write counts as not having it", file: "proxy/fanout.go",
-		old: "	if !asked {\n", new: "	if !asked && f == nil {\n", plan: "only copy",
+		old: "	if denied < 2 {\n", new: "	if denied < 2 && f == nil {\n", plan: "only copy",
 	},
 	{
 		name: "an answer that names no task counts as a refusal", file: "proxy/fanout.go",
@@ -44,7 +44,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a new leader takes nodes that cannot be asked for such that do not have the write", file: "workers/intents.go",
-		old: "ack.Unknown = !errors.Is(err, errNotThere) && !errors.As(err, &refused)", new: "ack.Unknown = errors.As(err, &refused) && false", plan: "only copy",
+		old: "ack.Err, ack.Unknown = err.Error(), !answered", new: "ack.Err, ack.Unknown = err.Error(), false", plan: "only copy",
 	},
 	{
 		name: "an earlier write is decided although it takes the only holder of a later one out of sync", file: "workers/intents.go",
@@ -52,10 +52,37 @@ var mutants = []mutant{
 		plan: "faults", pods: 3, test: "./proxy TestANodeThatAloneMayHaveALaterWriteStaysInSync",
 	},
 	{
+		name: "a new leader believes a node that has just come back and says that it does not have the write", file: "workers/intents.go",
+		old: "const lateArrival = 500 * time.Millisecond", new: "const lateArrival = 0 * time.Millisecond", plan: "faults", pods: 3,
+		test: "./proxy TestAWriteThatArrivesWhileANewLeaderAsksIsFound",
+	},
+	{
+		name: "a write is done once a replica that is being filled has done it", file: "tasks/merge.go",
+		old: " && !slices.Contains(r.Unsynced, shard)", new: "", plan: "faults", test: "./tasks TestMerge",
+	},
+	{
+		name: "what a node failed shows in reads until the slowest node is done", file: "workers/taskwatch.go",
+		old: "		w.leaveBehind(ctx, task, result.Behind)\n", new: "", plan: "faults", test: "./proxy TestANodeThatFailedAWriteIsStaleBeforeAllAreDone",
+	},
+	{
 		name: "a task ends as soon as one node has done it", file: "tasks/merge.go",
 		old: "case m.verdicts[i] == waiting && r.InSync:", new: "case m.verdicts[i] == waiting && r.InSync && false:", plan: "faults",
 	},
 	// Names
+	{
+		name: "a write does not wait for the creation of its index", file: "proxy/write.go",
+		old: "	if ix == nil || ix.Visible {\n		return false, nil\n", new: "	if ix == nil || true {\n		return false, nil\n", plan: "names",
+		test: "./proxy TestWriteWaitsForTheCreationOfItsIndex",
+	},
+	{
+		name: "an index is forgotten with the task that was to create it", file: "proxy/documents_write.go",
+		old: "begin.Effect.CreateIndex = ix != nil && !ix.Visible && a.mayCreate", new: "begin.Effect.CreateIndex = false", plan: "names",
+		test: "./proxy TestIndexThatALaterTaskCreates",
+	},
+	{
+		name: "a deletion that one of two parts did fails", file: "tasks/merge.go",
+		old: "	case m.deleted():\n", new: "	case m.deleted() && m == nil:\n", plan: "names", test: "./proxy TestDeletionThatOneOfTwoNodesDidIsFinished",
+	},
 	{
 		name: "a deletion that half the nodes did is refused", file: "fsm/end.go",
 		old: "if t.deletes(in) && slices.ContainsFunc", new: "if t == nil && slices.ContainsFunc", plan: "names",
@@ -153,7 +180,7 @@ var mutants = []mutant{
 	// Disks
 	{
 		name: "a disk that was lost or is older goes unnoticed", file: "workers/health.go",
-		old: "	if newest >= n.LastTaskUID {", new: "	if newest >= n.LastTaskUID || true {", plan: "destroy",
+		old: "	if !lostDisk(h.opts.Cluster.View(), n, newest) {", new: "	if !lostDisk(h.opts.Cluster.View(), n, newest) || true {", plan: "destroy",
 	},
 	{
 		name: "task uids that a wiped node gives anew are taken for new ones", file: "proxy/fanout.go",
