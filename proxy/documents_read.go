@@ -87,6 +87,11 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 	if refused := checkGates(query.UseNetwork, query.Filter, r.View); refused != nil {
 		return refused
 	}
+	if !ix.Whole() { // nodes get another filter, and would quote that
+		if _, err := r.documentFilter(query.Filter); err != nil {
+			return err
+		}
+	}
 	if err := s.foreignFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidDocumentFilter); err != nil {
 		return err
 	}

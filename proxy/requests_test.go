@@ -56,6 +56,21 @@ func TestNamesOfIndexesAreCheckedLast(t *testing.T) {
 	f("PATCH", "/webhooks/x", `{}`, "invalid_webhook_uuid")
 }
 
+// Nodes with parts of an index get another filter than the client's, which errors must not quote.
+func TestListsQuoteTheClientsFilter(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 8, spread: fsm.SpreadAll})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1},{"id":2},{"id":3}]`))
+	for filter, want := range map[string]string{
+		`true`:   "Invalid syntax for the filter parameter: `expected String, Array, found: true`.",
+		`"id ="`: "Was expecting a value but instead got nothing.\\n5:5 id =",
+	} {
+		answer := c.call("POST", "/indexes/m/documents/fetch", `{"ids":[1,2],"filter":`+filter+`}`)
+		if got := string(memberOf(answer.Body.Bytes(), "message")); got != `"`+want+`"` || string(memberOf(answer.Body.Bytes(), "code")) != `"invalid_document_filter"` {
+			t.Errorf("%s: %s", filter, answer.Body)
+		}
+	}
+}
+
 func TestEscapedSlashesAreParts(t *testing.T) {
 	c := newWriteCluster(t, twoCopies)
 	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
