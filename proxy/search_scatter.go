@@ -221,17 +221,27 @@ func (q *search) nodePaging(reach int) (offset, limit, page, hitsPerPage *int) {
 	return nil, nil, new(1), &reach
 }
 
+// score reads what a hit is merged by, in one pass: hits are long.
 func (q *search) score(h *hit, f searchForm) {
-	if q.ix.PrimaryKey != "" {
-		h.key = memberOf(h.raw, q.ix.PrimaryKey)
-	}
-	h.order = orderOf(h.raw)
+	var details, federation []byte
+	eachMember(h.raw, 0, func(m member) bool {
+		value := h.raw[m.value:m.end]
+		switch string(m.key) {
+		case orderField:
+			h.order = value
+		case "_rankingScoreDetails":
+			details = value
+		case "_federation":
+			federation = value
+		case q.ix.PrimaryKey: // no field has an empty name where there is none
+			h.key = value
+		}
+		return true
+	})
 	if !f.federated {
-		details := memberOf(h.raw, "_rankingScoreDetails")
 		h.score, h.pin = detailsScore(details), pinOf(details, nil)
 		return
 	}
-	federation := memberOf(h.raw, "_federation")
 	h.pin = pinOf(nil, federation)
 	h.score = weightedScore(memberOf(federation, "weightedScoreValues"))
 	h.extra = memberOf(federation, "extra_document")
