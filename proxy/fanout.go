@@ -29,6 +29,8 @@ type fanout struct {
 	// leads reports whether this pod is sure to lead. One that was stopped for a while is not: another may have looked for
 	// its writes meanwhile, and what it still has to send would come after that.
 	leads func() bool
+	// hangs reports a node that the health check missed and that answers nothing.
+	hangs func(fsm.NodeID) bool
 	// retries says whether what may be sent twice is sent again after a node had all its time.
 	retries func() bool
 
@@ -86,7 +88,7 @@ func newFanout(s *Server) *fanout {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &fanout{
 		limit: s.opts.MaxNodeQueue, timeout: s.opts.WriteTimeout, pauses: settlePauses, log: s.opts.Logger, step: s.step,
-		newest: s.newestTask, lost: s.MarkDiskLost, leads: s.leads, missed: s.newCatchUp(),
+		newest: s.newestTask, lost: s.MarkDiskLost, leads: s.leads, hangs: s.hangs, missed: s.newCatchUp(),
 		retries: func() bool { return !s.cluster.View().Config.Reads.NoRetryOnTimeout },
 		ctx:     ctx, cancel: cancel, lanes: map[laneKey]*lane{}, acked: map[fsm.NodeID]int64{},
 	}
@@ -211,6 +213,15 @@ func (f *fanout) attempt(sub *subWrite, s *step) (int64, error) {
 func (f *fanout) request(client *node.Client, r node.Request) (int64, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, f.timeout)
 	defer cancel()
+	watch := time.AfterFunc(hangAfter, func() { // ends with ctx at the latest
+		for !f.hangs(client.ID()) {
+			if !sleep(ctx, hangLook) {
+				return
+			}
+		}
+		cancel()
+	})
+	defer watch.Stop()
 	response, err := client.Do(ctx, r)
 	if err != nil {
 		return 0, err
@@ -226,6 +237,20 @@ func (f *fanout) request(client *node.Client, r node.Request) (int64, error) {
 		return 0, &node.Error{Node: client.ID(), Outcome: node.Unknown, Err: err} // it was accepted, by whoever answered
 	}
 	return *summary.TaskUID, nil
+}
+
+// A request that a node has had for hangAfter is given up once the node hangs: all writes of the index would wait for it, up
+// to writes.node_timeout_ms and longer. Its fate is not known then, as after a timeout.
+const (
+	hangAfter = 2 * time.Second
+	hangLook  = 250 * time.Millisecond
+)
+
+// hangs reports a node that the health check has missed and that has not answered this pod since.
+func (s *Server) hangs(id fsm.NodeID) bool {
+	view := s.cluster.View()
+	n := view.Node(id)
+	return n != nil && (n.State == fsm.NodeDegraded || n.State == fsm.NodeFailed) && !s.alive(view, id)
 }
 
 // refusalOf is the error a node answered with.
@@ -246,7 +271,7 @@ var settlePauses = []time.Duration{0, 100 * time.Millisecond, 400 * time.Millise
 func (f *fanout) settle(sub *subWrite, cause error) (int64, error) {
 	denied := 0
 	for _, pause := range f.pauses {
-		if !sleep(f.ctx, pause) {
+		if !sleep(f.ctx, pause) || f.hangs(sub.client.ID()) {
 			break
 		}
 		ctx, cancel := context.WithTimeout(f.ctx, min(f.timeout, 5*time.Second))

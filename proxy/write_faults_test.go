@@ -481,3 +481,46 @@ func TestAWriteThatNobodyCanTakeIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// A node hangs with a write in its hands. Once the health check has missed it nobody waits for it any longer: the others have
+// the write, its copy is stale, and the client is answered long before the node's time for a write is over.
+func TestAHungNodeIsGivenUp(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 4, spread: fsm.SpreadAll, writeTimeout: 5 * time.Minute})
+	c.fill("m", oracle{}, 10)
+	release := make(chan struct{})
+	defer close(release)
+	hung := make(chan struct{}, 100)
+	c.nodes["n0-1"].Delay(func(r *http.Request) time.Duration {
+		select {
+		case hung <- struct{}{}:
+		default:
+		}
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		return 0
+	})
+	answered := make(chan int, 1)
+	go func() { answered <- c.call("POST", "/indexes/m/documents", `[{"id":1,"v":"x"}]`).Code }()
+	<-hung
+	node := c.state.View().Node("n0-1")
+	missed := fsm.SetNodeState{Now: time.Now(), Node: "n0-1", State: fsm.NodeDegraded, Error: "no answer"}
+	if _, err := fsm.Do(t.Context(), c.state, missed); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.After(time.Minute)
+	for {
+		c.server.Nodes().Get(node).ReportGarbage()
+		select {
+		case code := <-answered:
+			if code != http.StatusAccepted || c.replicas("m")[fsm.Stale] == 0 {
+				t.Errorf("answered %d, replicas %v", code, c.replicas("m"))
+			}
+			return
+		case <-time.After(50 * time.Millisecond):
+		case <-limit:
+			t.Fatal("the write still waits for the node")
+		}
+	}
+}
