@@ -93,6 +93,9 @@ func (s *Server) addNodeStats(ctx context.Context, v *fsm.View, batches []fsm.Ba
 	for i, batch := range batches {
 		stats := &views[i].Stats
 		for _, task := range batch.Tasks {
+			if wroteNothing(task) {
+				stats.add(nodeBatchStats{Congestion: &congestion{}})
+			}
 			for _, share := range task.NodeTasks {
 				if known, ok := told[share.Node][share.UID]; ok {
 					stats.add(known)
@@ -116,6 +119,11 @@ func sharesOf(batches []fsm.Batch) map[fsm.NodeID][]uint32 {
 		}
 	}
 	return shares
+}
+
+// wroteNothing tells additions of no documents, which no node needs to know of.
+func wroteNothing(task *fsm.Task) bool {
+	return meili.TaskKind(task.Kind) == meili.TaskDocumentAdditionOrUpdate && task.Status == fsm.StatusSucceeded && len(task.NodeTasks) == 0
 }
 
 // indexes tells tasks that may make a node index.

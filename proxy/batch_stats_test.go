@@ -46,6 +46,17 @@ func TestBatchesTellWhatNodesKnow(t *testing.T) {
 	}
 }
 
+func TestBatchesOfNoDocumentsTellThatNothingWasWritten(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"m"}`))
+	task := c.do("POST", "/indexes/m/documents", `[]`)
+	succeeded(t, task)
+	stats := c.get(fmt.Sprintf("/batches/%v", task["batchUid"]))["stats"].(map[string]any)
+	if got, want := fmt.Sprint(stats["writeChannelCongestion"]), "map[attempts:0 blocking_attempts:0 blocking_ratio:<nil>]"; got != want {
+		t.Errorf("congestion %s, want %s", got, want)
+	}
+}
+
 func TestCongestionAddsUp(t *testing.T) {
 	var sum nodeBatchStats
 	sum.add(nodeBatchStats{})
