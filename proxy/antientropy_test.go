@@ -16,6 +16,7 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/meili"
 	"miroir/tasks"
 	"miroir/workers"
 )
@@ -305,6 +306,47 @@ func TestForeignTaskUnderRepairIsComparedAfterIt(t *testing.T) {
 	c.until("the difference to be repaired", func() bool { return counted(set, "miroir_antientropy_docs_repaired_total") == 1 })
 	c.repaired("m")
 	c.equalEverywhere("m", want)
+}
+
+// A write is refused because nobody has one of its shards. Both copies of the other shard accept it, and one fails its task: nobody
+// follows that any more. Red when the copies stay different.
+func TestCopiesAreComparedAfterARefusedWrite(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 2, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	want := oracle{}
+	c.fill("m", want, 40)
+	c.audit(nil)
+	written, lost := "", ""
+	for id := range 40 {
+		held := 0
+		for _, node := range []string{"n0-0", "n1-0"} {
+			held += len(c.holding(node, []int{id}))
+		}
+		switch held {
+		case 0:
+			lost = fmt.Sprint(id)
+		case 2:
+			written = fmt.Sprint(id)
+		}
+	}
+	if written == "" || lost == "" {
+		t.Skip("no two shards lie on different nodes")
+	}
+	c.nodes["n0-1"].Stop()
+	c.nodes["n1-1"].Stop()
+	var failed atomic.Bool
+	c.nodes["n1-0"].FailTasks(func(meili.TaskKind) *meili.Error {
+		if !failed.CompareAndSwap(false, true) {
+			return nil
+		}
+		return meili.Errorf(meili.CodeInternal, "no space left")
+	})
+	answer := c.call("POST", "/indexes/m/documents", `[{"id":`+written+`,"v":"refused"},{"id":`+lost+`,"v":"refused"}]`)
+	if answer.Code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+	c.until("the copies to be equal", func() bool { // of two that were always in sync the first counts
+		return failed.Load() && c.documentsOn("n0-0", "m")[written]["v"] == "refused" && c.documentsOn("n1-0", "m")[written]["v"] == "refused"
+	})
 }
 
 // auto_repair off: what differs is reported, and nothing changes.

@@ -29,6 +29,17 @@ func (s *Server) foreignTasks() []tasks.ForeignTasks {
 	return nil
 }
 
+// compareAfter has the copies compared that a refused write went to.
+func (s *Server) compareAfter(w *write) {
+	a := s.auditor.Load()
+	if a == nil {
+		return
+	}
+	if _, err := (*a).RunAntiEntropy(tasks.AuditRequest{Index: w.begun.Index.ID, Shards: w.begin.Shards}); err != nil {
+		s.log.Warn("index not compared after a refused write", "write_id", w.id, "error", err)
+	}
+}
+
 // auditRoutes are the endpoints of the comparison of replicas.
 func (s *Server) auditRoutes() []adminRoute {
 	return []adminRoute{

@@ -399,6 +399,9 @@ func (wr *writer) commitResult(w *write, end fsm.EndWrite) (fsm.EndWriteResult, 
 	if ended.Accepted {
 		return ended, nil
 	}
+	if tasks.InDoubt(end.Acks) {
+		wr.server.compareAfter(w)
+	}
 	if w.refusal != nil && w.refusal.Status < http.StatusInternalServerError {
 		return ended, w.refusal
 	}

@@ -21,6 +21,18 @@ type AuditRequest struct {
 	Repair bool // copies that are found wrong become stale, and ordinary repair makes them equal
 }
 
+// InDoubt reports that copies of a shard may differ after a write that was refused as a whole: several nodes accepted their share,
+// and nobody follows how their tasks end.
+func InDoubt(acks []fsm.Ack) bool {
+	accepted := 0
+	for _, ack := range acks {
+		if ack.Err == "" && !ack.Unknown {
+			accepted++
+		}
+	}
+	return accepted > 1
+}
+
 // Audit is a comparison of replicas, as operators see it.
 type Audit struct {
 	ID         string     `json:"id"`

@@ -196,10 +196,15 @@ func (a *auditor) enqueue(job *audit) string {
 
 var errTooManyAudits = errors.New("too many comparisons wait already")
 
-// startPass enqueues a pass out of turn over the shards asked for; startVerify a verification.
+// startPass enqueues a pass out of turn over the shards asked for, unless the same waits already; startVerify a verification.
 func (a *auditor) startPass(request tasks.AuditRequest) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for _, job := range a.queue {
+		if request.Index != 0 && job.clean && job.request.Index == request.Index && slices.Equal(job.request.Shards, request.Shards) {
+			return job.status.ID, nil
+		}
+	}
 	if len(a.queue) >= maxQueued {
 		return "", errTooManyAudits
 	}

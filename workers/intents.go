@@ -30,6 +30,10 @@ type settler struct {
 	silent map[fsm.NodeID]bool // guarded by mu: they did not answer in time during this look, and are not asked again
 	// heard is since when nodes have answered every question; guarded by mu.
 	heard map[fsm.NodeID]time.Time
+
+	// compare has replicas compared; doubts are those that are to be once it can.
+	compare func(tasks.AuditRequest) (string, error)
+	doubts  []tasks.AuditRequest
 }
 
 func newSettler(o Options, settled func(), timeout time.Duration) *settler {
@@ -69,6 +73,7 @@ func (s *settler) keep(ctx context.Context) {
 		if s.opts.Cluster.View().NumOpenIntents > 0 {
 			s.run(ctx)
 		}
+		s.compareDoubts()
 	}
 }
 
@@ -130,8 +135,25 @@ func (s *settler) settle(ctx context.Context, intent *fsm.Intent, later []*fsm.I
 		s.accepted.Inc()
 	default:
 		s.refused.Inc()
+		if tasks.InDoubt(end.Acks) && len(s.doubts) < maxQueued {
+			s.doubts = append(s.doubts, tasks.AuditRequest{Index: intent.Index, Shards: intent.Shards})
+		}
 	}
 	return nil
+}
+
+// compareDoubts has the copies compared of shards in which refused writes happened: nobody follows the tasks of these.
+func (s *settler) compareDoubts() {
+	for len(s.doubts) > 0 {
+		_, err := s.compare(s.doubts[0])
+		if errors.Is(err, ErrNotLeading) {
+			return // the auditor is not there yet
+		}
+		if err != nil {
+			s.opts.Logger.Warn("index not compared after a refused write", "index_id", s.doubts[0].Index, "error", err)
+		}
+		s.doubts = s.doubts[1:]
+	}
 }
 
 // spare refuses to put a node out of sync that cannot be asked and may be the only one that has a later write: clients may

@@ -196,6 +196,7 @@ func (w *Workers) lead(ctx context.Context) {
 	opts.crashes = newCrashWatch()
 	watch := newTaskWatch(opts)
 	settler := newSettler(w.opts, watch.poke, firstAskTimeout)
+	settler.compare = w.RunAntiEntropy
 	settler.begin(ctx)
 	if ctx.Err() != nil {
 		return

@@ -53,7 +53,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a new leader believes a node that has just come back and says that it does not have the write", file: "workers/intents.go",
-		old: "const lateArrival = 500 * time.Millisecond", new: "const lateArrival = 0 * time.Millisecond", plan: "faults", pods: 3,
+		old: "asked.Before(since.Add(lateArrival)) {", new: "since.IsZero() {", plan: "faults", pods: 3,
 		test: "./proxy TestAWriteThatArrivesWhileANewLeaderAsksIsFound",
 	},
 	{
