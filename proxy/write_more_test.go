@@ -388,6 +388,7 @@ func TestGateHoldsWritesBack(t *testing.T) {
 func loneFanout(timeout time.Duration) *fanout {
 	f := newFanout(&Server{opts: Options{MaxNodeQueue: 10, WriteTimeout: timeout, Logger: discard}.withDefaults()})
 	f.newest = func(fsm.NodeID) int64 { return -1 }
+	f.hangs = func(fsm.NodeID) bool { return false }
 	return f
 }
 
