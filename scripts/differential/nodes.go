@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"time"
 
 	"miroir/devnode"
 	"miroir/scripts/cluster"
@@ -78,7 +79,8 @@ func (n *nodes) Close() error {
 
 func newServer(url string) *server {
 	return &server{url: url, webhook: "88888888-8888-4888-8888-888888888888", client: &http.Client{
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 8, DisableCompression: true},
+		// Meilisearch ends connections that were idle for five seconds.
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: 2 * time.Second, DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
