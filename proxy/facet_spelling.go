@@ -74,6 +74,13 @@ func (q *search) respellAll(ctx context.Context, calls []Call, parts []*facets, 
 	all.respell(ctx, calls, counted, merged)
 }
 
+// spelledVariously reports that nodes spell some value differently. With distinct only the documents that are left count, which
+// filters do not tell one by one.
+func (q *search) spelledVariously(parts []*facets) bool {
+	sum := sumFacets(parts)
+	return sum != nil && len(q.spellings(parts, sum)) > 0
+}
+
 // spellings are the values of merged lists that nodes spell differently.
 func (q *search) spellings(parts []*facets, merged *facets) []spelling {
 	var doubts []spelling

@@ -30,3 +30,25 @@ func TestFacetValuesAreSpelledAsInTheFirstCandidate(t *testing.T) {
 		t.Errorf("facet search: %s, want %s", got, want)
 	}
 }
+
+// With distinct, only documents that no other one stands for count for a value's spelling.
+func TestSpellingOfDistinctHits(t *testing.T) {
+	one := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 8})
+	spread := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	var documents []string
+	for id := range 60 {
+		brand := []string{"Acme", "acme", "ACME", "Été", "été"}[id*7%5]
+		documents = append(documents, fmt.Sprintf(`{"id":%d,"brand":%q,"price":%d,"name":"shoes %s"}`, id, brand, id*3%11, strings.Repeat("running ", id*5%4)))
+	}
+	for _, c := range []*writeCluster{one, spread} {
+		succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["brand","price"],"sortableAttributes":["price"]}`))
+		succeeded(t, c.do("POST", "/indexes/m/documents", "["+strings.Join(documents, ",")+"]"))
+	}
+	for _, body := range []string{`"q":"running shoes"`, `"q":"running","limit":3`, `"q":"shoes","filter":"price > 4","limit":100`} {
+		body = `{"distinct":"price","facets":["brand"],` + body + `}`
+		want := memberOf(one.call("POST", "/indexes/m/search", body).Body.Bytes(), "facetDistribution")
+		if got := memberOf(spread.call("POST", "/indexes/m/search", body).Body.Bytes(), "facetDistribution"); string(got) != string(want) {
+			t.Errorf("%s: %s, want %s", body, got, want)
+		}
+	}
+}
