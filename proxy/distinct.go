@@ -93,7 +93,7 @@ func (q *search) fillWindow(ctx context.Context, answers []answered[*nodeAnswer]
 // removes. What is left to be counted by nodes is so by those of the calls returned.
 func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) ([]hit, counts, []Call) {
 	c, certain := q.countSimply(ctx, answers, f, m)
-	if !certain || f.distinct != "" && q.spelledVariously(c.parts) {
+	if !certain || f.distinct != "" && q.spelledVariously(append(facetsOfAnswers(answers), c.parts...)) {
 		if hits, counted := q.countByCensus(ctx, answers, f, m.from); counted != nil {
 			return hits, *counted, nil
 		}

@@ -44,7 +44,8 @@ func TestSpellingOfDistinctHits(t *testing.T) {
 		succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["brand","price"],"sortableAttributes":["price"]}`))
 		succeeded(t, c.do("POST", "/indexes/m/documents", "["+strings.Join(documents, ",")+"]"))
 	}
-	for _, body := range []string{`"q":"running shoes"`, `"q":"running","limit":3`, `"q":"shoes","filter":"price > 4","limit":100`} {
+	for at := range 30 {
+		body := fmt.Sprintf(`"q":%q,"limit":%d,"filter":"price > %d"`, []string{"running", "running shoes", "shoes"}[at%3], 1+at*7%25, at%9)
 		body = `{"distinct":"price","facets":["brand"],` + body + `}`
 		want := memberOf(one.call("POST", "/indexes/m/search", body).Body.Bytes(), "facetDistribution")
 		if got := memberOf(spread.call("POST", "/indexes/m/search", body).Body.Bytes(), "facetDistribution"); string(got) != string(want) {
