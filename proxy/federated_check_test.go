@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"testing"
 
 	"miroir/fsm"
@@ -41,6 +42,11 @@ func TestErrorsOfFederatedSearchesComeInOrder(t *testing.T) {
 	succeeded(t, c.do("POST", "/swap-indexes", `[{"indexes":["a","b"]}]`))
 	f(`{"federation":{},"queries":[{"indexUid":"b","q":"x","sort":["n:asc"]},{"indexUid":"a","filter":"x EXISTS","sort":["n:asc"]}]}`, "invalid_search_filter",
 		"Inside `.queries[1]`: Index `a`: Attribute `x` is not filterable. Available filterable attribute patterns are: `genre`.\\n2:3 \\\"x\\\" EXISTS")
+
+	answer := c.call("POST", "/multi-search", `{"federation":{},"queries":[{"indexUid":"a","q":"x"},{"indexUid":"a","sort":["n:asc"]}]}`)
+	if message := answer.Body.String(); !strings.Contains(message, "`a.rankingRules") || strings.Contains(message, "`b.rankingRules") {
+		t.Errorf("ranking rules of the name that clients know: %s", message)
+	}
 
 	c.do("PATCH", "/experimental-features", `{"foreignKeys":true}`)
 	f(`{"federation":{},"queries":[{"indexUid":"a","filter":"x ="},{"indexUid":"zzz"},{"indexUid":"none"}]}`, "index_not_found", "Index `zzz` not found.")

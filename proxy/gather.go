@@ -29,6 +29,7 @@ func clientError(err *meili.Error, ix *fsm.Index) *meili.Error {
 	shown := *err
 	if ix.NodeUID != ix.UID {
 		shown.Message = strings.ReplaceAll(shown.Message, "`"+ix.NodeUID+"`", "`"+ix.UID+"`")
+		shown.Message = strings.ReplaceAll(shown.Message, "`"+ix.NodeUID+".rankingRules", "`"+ix.UID+".rankingRules")
 		shown.Message = strings.ReplaceAll(shown.Message, "."+ix.NodeUID+"`", "."+ix.UID+"`")
 		shown.Message = strings.ReplaceAll(shown.Message, "."+ix.NodeUID+":", "."+ix.UID+":")
 	}
