@@ -66,6 +66,24 @@ func (ix *Index) Whole() bool {
 	return true
 }
 
+// Divided reports whether some node of the index holds only some of the shards.
+func (ix *Index) Divided() bool {
+	held := map[NodeID]int{}
+	for _, slots := range ix.Placement {
+		for _, replicas := range slots {
+			for _, r := range replicas {
+				held[r.Node]++
+			}
+		}
+	}
+	for _, shards := range held {
+		if shards < ix.NumSlots() {
+			return true
+		}
+	}
+	return false
+}
+
 // NumSlots is the number of placement entries per group: 1 for a whole index, else Shards.
 func (ix *Index) NumSlots() int {
 	for _, slots := range ix.Placement {

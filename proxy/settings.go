@@ -241,7 +241,7 @@ func (c *settingsChange) propose(view *fsm.View, ix *fsm.Index) (*proposal, erro
 	switch {
 	case ix != nil && !ix.Whole():
 		request.Settings = settingsForSpread(c.delta, after)
-		if ix.Visible && forgetsWords(settings, after) {
+		if ix.Visible && ix.Divided() && forgetsWords(settings, after) {
 			request.Before, request.Settings = rebuildingPrefixes(c.delta, after)
 		}
 	case ix == nil && view.Config.Spread != fsm.SpreadAuto:
@@ -254,7 +254,8 @@ func (c *settingsChange) propose(view *fsm.View, ix *fsm.Index) (*proposal, erro
 
 // forgetsWords reports that a change can leave prefixes of a node with fewer words. Meilisearch 1.50 keeps what it knows of a prefix
 // that was the beginning of 100 words and is of fewer after a change of settings, and then loses documents that it finds by it
-// (library o: 94 of 354). The small part of an index that a node has gets there sooner than the whole.
+// (library o: 94 of 354). The small part of an index that a node has gets there sooner than the whole; a node that has all of it does
+// what one server does.
 func forgetsWords(before, after *meili.Settings) bool {
 	if before == nil {
 		before = &meili.Settings{}
