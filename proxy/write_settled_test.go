@@ -208,3 +208,62 @@ func TestANodeThatAloneMayHaveALaterWriteStaysInSync(t *testing.T) {
 		}
 	}
 }
+
+// A node that has failed has not said what became of a task that another node did. Meanwhile it alone has a later write, which
+// is undecided and which clients may have read there. Red when the task's end puts the node out of sync: then the write counts
+// as never done.
+func TestATaskPutsNoNodeOutOfSyncThatAloneMayHaveALaterWrite(t *testing.T) {
+	shape := twoCopies
+	shape.writeTimeout = 200 * time.Millisecond
+	c := newWriteCluster(t, shape)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	var silent atomic.Bool
+	var looks atomic.Int32
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		switch {
+		case r.URL.Path == "/tasks":
+			return &devnode.Fault{DropBefore: true}
+		case isDocumentWrite(r) && silent.Load():
+			return &devnode.Fault{DropAfter: true}
+		}
+		return nil
+	})
+	first := c.accepted(c.call("POST", "/indexes/m/documents", `[{"id":2}]`))
+	c.nodes["n0-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if r.URL.Query().Get("types") != "" && looks.Add(1) > 0 || isDocumentWrite(r) {
+			return &devnode.Fault{DropBefore: true}
+		}
+		return nil
+	})
+	silent.Store(true)
+	if answer := c.call("POST", "/indexes/m/documents", `[{"id":3}]`); answer.Code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+	if c.documentsOn("n1-0", "m")["3"] == nil {
+		t.Fatal("the document is not on the node that took it")
+	}
+	state := func(state fsm.NodeState) {
+		if _, err := fsm.Do(t.Context(), c.state, fsm.SetNodeState{Now: time.Now(), Node: "n1-0", State: state}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state(fsm.NodeFailed)
+	before := looks.Load()
+	c.until("the nodes to be asked again for the later write", func() bool { return looks.Load() >= before+2 })
+	if got := c.replicas("m"); got[fsm.Active] != 2 {
+		t.Errorf("replicas: %v", got)
+	}
+	state(fsm.NodeActive)
+	for _, node := range c.nodes {
+		node.Fail(nil)
+	}
+	succeeded(t, c.await(first))
+	succeeded(t, c.await(first+1))
+	c.repair(workers.Repair{})
+	c.repaired("m")
+	for node := range c.nodes {
+		if c.documentsOn(node, "m")["3"] == nil {
+			t.Errorf("node %s lacks the document that was visible", node)
+		}
+	}
+}

@@ -157,7 +157,7 @@ func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task,
 		return false, result.Started
 	}
 	result.FailedNodes = without(result.FailedNodes, w.behind[task.UID]) // they may be repaired by now
-	if !w.verifier.verified(ctx, view, task, &result) {
+	if !w.verifier.verified(ctx, view, task, &result) || w.mayHoldOpenWrite(ix, task, unheard(view, task, result.FailedNodes, answers)) {
 		return false, result.Started
 	}
 	return w.finish(ctx, task, result), result.Started
@@ -177,6 +177,37 @@ func (w *taskWatch) leaveBehind(ctx context.Context, task *fsm.Task, nodes []fsm
 	}
 	w.behind[task.UID] = append(w.behind[task.UID], nodes...)
 	w.logStale(task, result.Stale)
+}
+
+// unheard are those of the nodes that have not said what became of a task there, and did not answer now.
+func unheard(view *fsm.View, task *fsm.Task, nodes []fsm.NodeID, said answers) (silent []fsm.NodeID) {
+	for _, share := range task.NodeTasks {
+		_, known := said.tasks[nodeTaskKey{task.UID, share.Node, share.UID}]
+		if !known && !said.asked[share.Node] && slices.Contains(nodes, share.Node) && view.Nodes[share.Node] != nil {
+			silent = append(silent, share.Node)
+		}
+	}
+	return silent
+}
+
+// mayHoldOpenWrite reports whether an open write to shards of the task was to go to one of the nodes, none of which can be
+// asked. It may be the only one that has the write, and clients may have read it there: out of sync it would have no say when
+// the write is decided. Once that is, the write itself has made the node stale or nothing speaks against it.
+func (w *taskWatch) mayHoldOpenWrite(ix *fsm.Index, task *fsm.Task, nodes []fsm.NodeID) bool {
+	if len(nodes) == 0 || w.opts.Cluster.View().NumOpenIntents == 0 {
+		return false
+	}
+	intents, err := w.opts.Cluster.Tasks().OpenIntents()
+	if err != nil {
+		w.opts.Logger.Error("open writes not read", "error", err)
+		return true // looked at again
+	}
+	slots := ix.Slots(task.Shards)
+	return slices.ContainsFunc(intents, func(in *fsm.Intent) bool {
+		return in.Index == ix.ID &&
+			slices.ContainsFunc(ix.Slots(in.Shards), func(slot int) bool { return slices.Contains(slots, slot) }) &&
+			slices.ContainsFunc(in.Targets, func(to fsm.Target) bool { return slices.Contains(nodes, to.Node) })
+	})
 }
 
 func without(nodes, gone []fsm.NodeID) []fsm.NodeID {
