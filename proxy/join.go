@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -48,6 +49,9 @@ func (s *Server) join(ctx context.Context, index fsm.IndexID, to fsm.NodeID, cli
 	defer unlock()
 	ix := s.cluster.View().Indexes[index]
 	requests, err := found.prepare(ix, to)
+	if errors.Is(err, errForeignKey) {
+		err = s.leaveForeignKey(ctx, ix, to)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +68,36 @@ func (s *Server) join(ctx context.Context, index fsm.IndexID, to fsm.NodeID, cli
 		err = s.WaitEverywhere(ctx, s.cluster.View().AppliedIndex)
 	}
 	return sub, err
+}
+
+// leaveForeignKey takes all of an index on a node out of sync that has another primary key there, as after a first write that
+// this node did and the cluster did not. The next try then finds nothing that is read there and makes the node's index anew.
+// It returns errForeignKey, also when that cannot be done: because the key is about to change, because the node may be the only
+// one that has an open write, or because some shard is in sync nowhere else.
+func (s *Server) leaveForeignKey(ctx context.Context, ix *fsm.Index, to fsm.NodeID) error {
+	if ix.PrimaryKey != ix.NextPrimaryKey {
+		return errForeignKey
+	}
+	intents, err := s.cluster.Tasks().OpenIntents()
+	if err != nil || slices.ContainsFunc(intents, func(in *fsm.Intent) bool { return in.Index == ix.ID }) {
+		return errors.Join(errForeignKey, err)
+	}
+	mark := fsm.MarkReplicas{Now: s.opts.Now()}
+	for group, slots := range ix.Placement {
+		for shard, replicas := range slots {
+			for _, r := range replicas {
+				if r.Node == to && r.State == fsm.Active {
+					ref := fsm.ReplicaRef{Index: ix.ID, Group: group, Shard: fsm.ShardID(shard), Node: to}
+					mark.Changes = append(mark.Changes, fsm.ReplicaChange{ReplicaRef: ref, From: fsm.Active, To: fsm.Stale})
+				}
+			}
+		}
+	}
+	if _, err := fsm.Do(ctx, s.cluster, mark); err != nil {
+		return fmt.Errorf("%w: %w", errForeignKey, err)
+	}
+	s.log.Warn("replicas are stale: their node's index has another primary key", "index", ix.UID, "node_id", to, "replicas", len(mark.Changes))
+	return errors.Join(errForeignKey, s.WaitEverywhere(ctx, s.cluster.View().AppliedIndex))
 }
 
 // WaitEverywhere returns once no pod reads by a picture older than the Raft index.

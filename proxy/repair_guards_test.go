@@ -254,3 +254,21 @@ func TestTaskUIDsOfALostDiskAreNotTakenForOldOnes(t *testing.T) {
 	succeeded(t, c.await(newest))
 	c.equalEverywhere("m", want)
 }
+
+// A node's index has another primary key, so that the node failed a write to one shard; its others are in sync. Red when only
+// the shard that is stale is repaired: the node's index cannot be made anew while others are read there.
+func TestAnIndexWithAnotherPrimaryKeyIsMadeAnew(t *testing.T) {
+	c := newRepairCluster(t, clusterShape{groups: 2, perGroup: 1, rf: 1, shards: 4, spread: fsm.SpreadAll}, workers.Repair{})
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"m"}`))
+	nodeUID := c.state.View().Route("m").NodeUID
+	c.on("n1-0", "PATCH", "/indexes/"+nodeUID, `{"primaryKey":"other"}`)
+	want := oracle{}
+	succeeded(t, c.do("POST", "/indexes/m/documents?primaryKey=id", want.put(1, nil)))
+	c.until("the node's index to be made anew", func() bool {
+		return c.on("n1-0", "GET", "/indexes/"+nodeUID, "")["primaryKey"] == "id"
+	})
+	c.repaired("m")
+	c.equalEverywhere("m", want)
+	succeeded(t, c.do("POST", "/indexes/m/documents", want.put(2, nil)))
+	c.equalEverywhere("m", want)
+}
