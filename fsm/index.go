@@ -238,7 +238,7 @@ func (t *txn) createIndex(c BeginWrite, placement map[GroupID][][]NodeID, id Ind
 }
 
 // forgetIfDone forgets an index that nothing refers to any more: no name, no unfinished task, no pending change. Nodes
-// that may still hold it are remembered.
+// that may still hold it are remembered, and those that are being filled: what is on its way there makes the index anew.
 func (t *txn) forgetIfDone(id IndexID) {
 	ix := t.view.Indexes[id]
 	if ix == nil || ix.Visible || len(ix.Pending) > 0 {
@@ -247,7 +247,7 @@ func (t *txn) forgetIfDone(id IndexID) {
 	if _, open := t.firstOpen(id); open {
 		return
 	}
-	for _, node := range ix.nodesWhere(func(r Replica) bool { return !ix.Deleting || r.State == Stale }) {
+	for _, node := range ix.nodesWhere(func(r Replica) bool { return !ix.Deleting || r.State != Active }) {
 		t.addLeftover(Leftover{Node: node, NodeUID: ix.NodeUID})
 	}
 	t.dropIndex(id)

@@ -9,6 +9,7 @@ import (
 	"miroir/devnode"
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/workers"
 )
 
 // How indexes come and go while nodes are away or fail to do it.
@@ -153,4 +154,53 @@ func TestDeletionThatNobodyDidLeavesNothingOver(t *testing.T) {
 	}
 	c.nodes["n0-0"].Start()
 	c.equalEverywhere("m", want)
+}
+
+// The node that fails the documents has not created their index either. Red when the index counts as created: it would be read
+// from a node that does not have it.
+func TestIndexThatNobodyMadeGoesWithItsTask(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4})
+	c.nodes["n0-0"].FailTasks(func(meili.TaskKind) *meili.Error { return meili.Errorf(meili.CodeInternal, "no space left") })
+	if task := c.await(c.accepted(c.call("POST", "/indexes/m/documents", `[{"id":1}]`))); task["status"] != "failed" {
+		t.Errorf("the task: %v", task)
+	}
+	c.nodes["n0-0"].FailTasks(nil)
+	if got := c.call("GET", "/indexes/m", ""); got.Code != http.StatusNotFound {
+		t.Errorf("status %d: %s", got.Code, got.Body)
+	}
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":2}]`))
+	if got := c.call("GET", "/indexes/m/documents/2", ""); got.Code != http.StatusOK {
+		t.Errorf("status %d: %s", got.Code, got.Body)
+	}
+}
+
+// Documents are on their way to a copy that is being filled when the index is deleted. Red when the node is asked to drop the
+// index before they have come: they make it anew.
+func TestIndexDeletedWhileACopyIsFilledIsDroppedThere(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"other"}`))
+	c.do("POST", "/indexes/m/documents", `[{"id":1}]`)
+	c.nodes["n1-0"].Stop()
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":2}]`))
+	onTheWay, gone := make(chan struct{}, 100), make(chan struct{})
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if isDocumentWrite(r) {
+			onTheWay <- struct{}{}
+			<-gone
+		}
+		return nil
+	})
+	c.nodes["n1-0"].Start()
+	c.repair(workers.Repair{})
+	<-onTheWay
+	succeeded(t, c.do("DELETE", "/indexes/m", ""))
+	c.until("the index to be forgotten", func() bool { return len(c.state.View().Indexes) == 1 })
+	c.failDrops("n1-0", 1)
+	succeeded(t, c.do("DELETE", "/indexes/other", ""))
+	c.until("all leftovers to be looked at", func() bool { return len(c.state.View().Leftovers) <= 1 })
+	close(gone)
+	c.until("the leftover to go", func() bool { return len(c.state.View().Leftovers) == 0 })
+	if got := c.on("n1-0", "GET", "/indexes/m", "")["code"]; got != "index_not_found" {
+		t.Errorf("the node still has the index: %v", got)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -14,6 +15,7 @@ import (
 // leftoverDrop deletes indexes from nodes that were away, or failed to do it, when they were deleted.
 type leftoverDrop struct {
 	opts     Options
+	repairer *atomic.Pointer[repairer]
 	dropping map[fsm.Leftover]uint32 // the node task that deletes each
 }
 
@@ -30,6 +32,9 @@ func (d *leftoverDrop) look(ctx context.Context) {
 		n := view.Node(left.Node)
 		inUse := slices.ContainsFunc(indexesOf(view), func(ix *fsm.Index) bool { return ix.NodeUID == left.NodeUID })
 		if n == nil || n.State == fsm.NodeFailed || inUse {
+			continue
+		}
+		if r := d.repairer.Load(); r != nil && r.isFilling(left) {
 			continue
 		}
 		if err := d.drop(ctx, n, left); err != nil {

@@ -258,6 +258,18 @@ func needsRepair(view *fsm.View, replica fsm.Replica) bool {
 	return out && !(replica.Fresh && view.Rebalance != fsm.RebalanceOn)
 }
 
+// isFilling reports that documents may still be on their way to an index that is left over.
+func (r *repairer) isFilling(left fsm.Leftover) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, job := range r.jobs {
+		if job.isFilling(left) {
+			return true
+		}
+	}
+	return false
+}
+
 // ready lists the jobs that may run now, oldest first.
 func (r *repairer) ready() []*repairJob {
 	r.mu.Lock()

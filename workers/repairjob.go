@@ -20,6 +20,7 @@ type repairJob struct {
 
 	mu        sync.Mutex
 	index     string // client name
+	nodeUID   string // the index on nodes
 	slots     []*slot
 	running   bool
 	finishing bool
@@ -37,7 +38,8 @@ type repairJob struct {
 func (j *repairJob) place(view *fsm.View, slots []*slot) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.slots, j.index = slots, view.Indexes[j.key.index].UID
+	ix := view.Indexes[j.key.index]
+	j.slots, j.index, j.nodeUID = slots, ix.UID, ix.NodeUID
 	j.fresh = !slices.ContainsFunc(slots, func(s *slot) bool { return !s.fresh })
 }
 
@@ -52,6 +54,13 @@ func (j *repairJob) isRunning() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.running
+}
+
+// isFilling reports that an attempt may still send documents to an index that is left over.
+func (j *repairJob) isFilling(left fsm.Leftover) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.running && j.key.node == left.Node && j.nodeUID == left.NodeUID
 }
 
 func (j *repairJob) start(now time.Time) {

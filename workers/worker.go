@@ -206,7 +206,9 @@ func (w *Workers) lead(ctx context.Context) {
 	duties.Go(func() { settler.keep(ctx) })
 	duties.Go(func() { watch.run(ctx) })
 	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
-	duties.Go(func() { (&leftoverDrop{opts: w.opts, dropping: map[fsm.Leftover]uint32{}}).run(ctx) })
+	duties.Go(func() {
+		(&leftoverDrop{opts: w.opts, repairer: &w.repairer, dropping: map[fsm.Leftover]uint32{}}).run(ctx)
+	})
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
 	duties.Go(func() { newDriftCheck(w.opts).run(ctx) })
 	duties.Go(func() { (&retention{w.opts}).run(ctx) })
