@@ -15,6 +15,7 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/meili"
 	"miroir/proxy/node"
 	"miroir/workers"
 )
@@ -270,5 +271,27 @@ func TestAnIndexWithAnotherPrimaryKeyIsMadeAnew(t *testing.T) {
 	c.repaired("m")
 	c.equalEverywhere("m", want)
 	succeeded(t, c.do("POST", "/indexes/m/documents", want.put(2, nil)))
+	c.equalEverywhere("m", want)
+}
+
+// The node that a copy would be filled from has failed to take the settings by which documents are listed by shard. Red when that
+// waits for the next check of all settings.
+func TestASourceWithoutItsSettingsIsPutRight(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 4, spread: fsm.SpreadAll})
+	c.nodes["n0-0"].FailTasks(func(kind meili.TaskKind) *meili.Error {
+		if kind != meili.TaskSettingsUpdate {
+			return nil
+		}
+		return meili.Errorf(meili.CodeInternal, "no space left")
+	})
+	want := oracle{}
+	c.fill("m", want, 20)
+	c.nodes["n0-0"].FailTasks(nil)
+	c.nodes["n0-1"].Wipe()
+	if _, err := fsm.Do(t.Context(), c.state, fsm.MarkNodeStale{Now: time.Now(), Node: "n0-1"}); err != nil {
+		t.Fatal(err)
+	}
+	c.repair(workers.Repair{})
+	c.repaired("m")
 	c.equalEverywhere("m", want)
 }

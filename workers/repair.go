@@ -61,6 +61,7 @@ type repairer struct {
 	opts   Options
 	repair *Repair
 	bells  moveBells
+	drift  *driftCheck // of sources that fail: without Miroir's settings no document can be listed by shard
 	meter  repairMeter
 	rate   *rate.Limiter // of documents that are copied
 
@@ -95,9 +96,9 @@ const (
 
 type repairOutcomes struct{ repaired, failed *metrics.Counter }
 
-func newRepairer(o Options, bells moveBells) *repairer {
+func newRepairer(o Options, drift *driftCheck, bells moveBells) *repairer {
 	set := o.Repair.Metrics
-	r := &repairer{opts: o, repair: o.Repair, bells: bells, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
+	r := &repairer{opts: o, repair: o.Repair, drift: drift, bells: bells, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
 		active:    set.GetOrCreateGauge("miroir_repair_active", nil),
 		outcomes:  map[repairReason]repairOutcomes{},
 		documents: set.GetOrCreateCounter("miroir_repair_documents_copied_total"),
@@ -299,6 +300,11 @@ func (r *repairer) work(ctx context.Context, job *repairJob) {
 	began := r.opts.Now()
 	a := &attempt{opts: r.opts, repair: repair, rate: r.rate, job: job, meter: &r.meter, mayCopy: r.mayCopy}
 	err := a.run(attempting)
+	if err != nil {
+		for source := range job.failedSources {
+			r.drift.check(attempting, driftKey{job.key.index, source})
+		}
+	}
 	log := r.opts.Logger.With("index", job.indexUID(), "node_id", job.key.node, "replicas", len(a.synced), "left", len(a.slots), "copied", job.copiedDocuments(),
 		"took", r.opts.Now().Sub(began))
 	r.account(a, err != nil && ctx.Err() == nil && !errors.Is(err, errNotAsked))

@@ -15,7 +15,7 @@ type repairJob struct {
 	key   jobKey
 	meter *repairMeter
 	since time.Time
-	// failedSources are nodes that failed as a source in the last attempt. Only the attempt uses it.
+	// failedSources are nodes that failed as a source in the last attempt. Only who makes the attempt uses it.
 	failedSources map[fsm.NodeID]bool
 
 	mu        sync.Mutex

@@ -210,10 +210,11 @@ func (w *Workers) lead(ctx context.Context) {
 		(&leftoverDrop{opts: w.opts, repairer: &w.repairer, dropping: map[fsm.Leftover]uint32{}}).run(ctx)
 	})
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
-	duties.Go(func() { newDriftCheck(w.opts).run(ctx) })
+	drift := newDriftCheck(w.opts)
+	duties.Go(func() { drift.run(ctx) })
 	duties.Go(func() { (&retention{w.opts}).run(ctx) })
 	moves := moveBells{repair: newBell(), rebalance: newBell()}
-	w.heal(ctx, opts, &duties, moves)
+	w.heal(ctx, opts, &duties, drift, moves)
 	if w.opts.Repair != nil {
 		duties.Go(func() { newRebalancer(w.opts, moves).run(ctx) })
 	}
@@ -222,10 +223,10 @@ func (w *Workers) lead(ctx context.Context) {
 }
 
 // heal brings replicas in sync, compares them and looks for foreign writes until ctx ends.
-func (w *Workers) heal(ctx context.Context, opts Options, duties *sync.WaitGroup, moves moveBells) {
+func (w *Workers) heal(ctx context.Context, opts Options, duties *sync.WaitGroup, drift *driftCheck, moves moveBells) {
 	var r *repairer
 	if w.opts.Repair != nil {
-		r = newRepairer(opts, moves)
+		r = newRepairer(opts, drift, moves)
 		w.repairer.Store(r)
 		duties.Go(func() {
 			defer w.repairer.Store(nil)
