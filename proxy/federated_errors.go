@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -85,8 +86,8 @@ func firstLine(text string) string {
 
 // shownError maps node-side names of all indexes back.
 func (f *federated) shownError(err error) error {
-	for _, ix := range f.indexes {
-		err = shownError(err, ix)
+	if known, ok := err.(*meili.Error); ok {
+		return clientError(known, slices.Collect(maps.Values(f.indexes))...)
 	}
 	return err
 }

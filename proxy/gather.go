@@ -22,18 +22,18 @@ func errorOf(status int, body []byte) *meili.Error {
 }
 
 // clientError is a node's error as the client may see it: with the index's own name and without the hidden names.
-func clientError(err *meili.Error, ix *fsm.Index) *meili.Error {
-	if ix == nil {
-		return err
-	}
+func clientError(err *meili.Error, indexes ...*fsm.Index) *meili.Error {
 	shown := *err
-	if ix.NodeUID != ix.UID {
-		shown.Message = strings.ReplaceAll(shown.Message, "`"+ix.NodeUID+"`", "`"+ix.UID+"`")
-		shown.Message = strings.ReplaceAll(shown.Message, "`"+ix.NodeUID+".rankingRules", "`"+ix.UID+".rankingRules")
-		shown.Message = strings.ReplaceAll(shown.Message, "."+ix.NodeUID+"`", "."+ix.UID+"`")
-		shown.Message = strings.ReplaceAll(shown.Message, "."+ix.NodeUID+":", "."+ix.UID+":")
+	var names []string // all at once: swapped indexes have each other's
+	for _, ix := range indexes {
+		if ix == nil || ix.NodeUID == ix.UID {
+			continue
+		}
+		for _, around := range [][2]string{{"`", "`"}, {"`", ".rankingRules"}, {".", "`"}, {".", ":"}} {
+			names = append(names, around[0]+ix.NodeUID+around[1], around[0]+ix.UID+around[1])
+		}
 	}
-	shown.Message = tasks.WithoutHidden(shown.Message)
+	shown.Message = tasks.WithoutHidden(strings.NewReplacer(names...).Replace(shown.Message))
 	return &shown
 }
 
