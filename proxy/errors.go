@@ -17,44 +17,46 @@ const errorDocs = "docs/errors.md#"
 
 // Miroir's own error codes: situations a single server cannot be in. See docs/errors.md.
 const (
-	codeNoQuorum            meili.Code = "miroir_no_quorum"
-	codeNoLeader            meili.Code = "miroir_no_leader"
-	codeShardUnavailable    meili.Code = "miroir_shard_unavailable"
-	codeOverloaded          meili.Code = "miroir_overloaded"
-	codeReservedField       meili.Code = "miroir_reserved_field"
-	codeTooManyQueries      meili.Code = "miroir_too_many_queries"
-	codeTopologyConflict    meili.Code = "miroir_topology_conflict"
-	codeOperationInProgress meili.Code = "miroir_operation_in_progress"
-	codePreconditionFailed  meili.Code = "miroir_precondition_failed"
-	codeInvalidAuth         meili.Code = "miroir_invalid_auth"
-	codeJWTInvalid          meili.Code = "miroir_jwt_invalid"
-	codeJWTScopeDenied      meili.Code = "miroir_jwt_scope_denied"
-	codeNotFound            meili.Code = "miroir_not_found"
-	codeFeatureDisabled     meili.Code = "miroir_feature_disabled"
-	codeInvalidArgument     meili.Code = "miroir_invalid_argument"
-	codeUnsupported         meili.Code = "miroir_unsupported"
+	codeNoQuorum             meili.Code = "miroir_no_quorum"
+	codeNoLeader             meili.Code = "miroir_no_leader"
+	codeShardUnavailable     meili.Code = "miroir_shard_unavailable"
+	codeOverloaded           meili.Code = "miroir_overloaded"
+	codeSettingsVersionStale meili.Code = "miroir_settings_version_stale"
+	codeReservedField        meili.Code = "miroir_reserved_field"
+	codeTooManyQueries       meili.Code = "miroir_too_many_queries"
+	codeTopologyConflict     meili.Code = "miroir_topology_conflict"
+	codeOperationInProgress  meili.Code = "miroir_operation_in_progress"
+	codePreconditionFailed   meili.Code = "miroir_precondition_failed"
+	codeInvalidAuth          meili.Code = "miroir_invalid_auth"
+	codeJWTInvalid           meili.Code = "miroir_jwt_invalid"
+	codeJWTScopeDenied       meili.Code = "miroir_jwt_scope_denied"
+	codeNotFound             meili.Code = "miroir_not_found"
+	codeFeatureDisabled      meili.Code = "miroir_feature_disabled"
+	codeInvalidArgument      meili.Code = "miroir_invalid_argument"
+	codeUnsupported          meili.Code = "miroir_unsupported"
 )
 
 var miroirCodes = map[meili.Code]struct {
 	status int
 	kind   string
 }{
-	codeNoQuorum:            {http.StatusServiceUnavailable, "system"},
-	codeNoLeader:            {http.StatusServiceUnavailable, "system"},
-	codeShardUnavailable:    {http.StatusServiceUnavailable, "system"},
-	codeOverloaded:          {http.StatusServiceUnavailable, "system"},
-	codeReservedField:       {http.StatusBadRequest, "invalid_request"},
-	codeTooManyQueries:      {http.StatusBadRequest, "invalid_request"},
-	codeTopologyConflict:    {http.StatusConflict, "invalid_request"},
-	codeOperationInProgress: {http.StatusConflict, "invalid_request"},
-	codePreconditionFailed:  {http.StatusPreconditionFailed, "invalid_request"},
-	codeInvalidAuth:         {http.StatusUnauthorized, "auth"},
-	codeJWTInvalid:          {http.StatusUnauthorized, "auth"},
-	codeJWTScopeDenied:      {http.StatusForbidden, "auth"},
-	codeNotFound:            {http.StatusNotFound, "invalid_request"},
-	codeFeatureDisabled:     {http.StatusNotFound, "invalid_request"},
-	codeInvalidArgument:     {http.StatusBadRequest, "invalid_request"},
-	codeUnsupported:         {http.StatusNotImplemented, "invalid_request"},
+	codeNoQuorum:             {http.StatusServiceUnavailable, "system"},
+	codeNoLeader:             {http.StatusServiceUnavailable, "system"},
+	codeShardUnavailable:     {http.StatusServiceUnavailable, "system"},
+	codeOverloaded:           {http.StatusServiceUnavailable, "system"},
+	codeSettingsVersionStale: {http.StatusServiceUnavailable, "system"},
+	codeReservedField:        {http.StatusBadRequest, "invalid_request"},
+	codeTooManyQueries:       {http.StatusBadRequest, "invalid_request"},
+	codeTopologyConflict:     {http.StatusConflict, "invalid_request"},
+	codeOperationInProgress:  {http.StatusConflict, "invalid_request"},
+	codePreconditionFailed:   {http.StatusPreconditionFailed, "invalid_request"},
+	codeInvalidAuth:          {http.StatusUnauthorized, "auth"},
+	codeJWTInvalid:           {http.StatusUnauthorized, "auth"},
+	codeJWTScopeDenied:       {http.StatusForbidden, "auth"},
+	codeNotFound:             {http.StatusNotFound, "invalid_request"},
+	codeFeatureDisabled:      {http.StatusNotFound, "invalid_request"},
+	codeInvalidArgument:      {http.StatusBadRequest, "invalid_request"},
+	codeUnsupported:          {http.StatusNotImplemented, "invalid_request"},
 }
 
 // miroirError builds one of Miroir's own errors in Meilisearch's shape.

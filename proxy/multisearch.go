@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -53,6 +54,9 @@ func (s *Server) handleMultiSearch(w http.ResponseWriter, r *request) error {
 		if pins[uid], err = s.pinSession(r, uid); err != nil {
 			return err
 		}
+	}
+	if err := s.holdFloor(w, r, slices.Sorted(maps.Keys(pins))...); err != nil {
+		return err
 	}
 	if multi.Federation != nil {
 		return s.federatedSearch(w, r, multi, pins)

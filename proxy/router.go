@@ -214,6 +214,11 @@ func (s *Server) authorized(rt route) handler {
 		if err := s.joinSession(w, r, !rt.changes()); err != nil {
 			return err
 		}
+		if uid := r.uid(); uid != "" && !rt.changes() {
+			if err := s.holdFloor(w, r, uid); err != nil {
+				return err
+			}
+		}
 		err = rt.handle(w, r)
 		if refused, ok := err.(*meili.Error); ok && lookedUpLate(refused.Code) && rt.path != fieldsPath {
 			// What is wrong with the rest of a request comes before what is wrong with the name of the index.

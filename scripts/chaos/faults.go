@@ -84,8 +84,11 @@ func (t *trial) awaitAnswers(ctx context.Context) bool {
 	return true
 }
 
-// resumeTime is what the report calls the time without writes after a leader's death.
-const resumeTime = "until writes go on after the leader's death"
+// What the report calls the time without writes after a leader's death: while nothing else was wrong, and otherwise.
+const (
+	resumeTime      = "until writes go on after the leader's death"
+	mixedResumeTime = "the same while more was wrong"
+)
 
 // suffer lets a fault happen to a machine for a time, then undoes it.
 func (t *trial) suffer(ctx context.Context, m *machine, f fault, hold time.Duration) {
@@ -160,12 +163,21 @@ func (t *trial) probeWrites(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second) // beyond the end of the phase
 	defer cancel()
 	start := time.Now()
+	suffering, before := t.weather.suffering()
 	var resumed sync.Once
 	var probes sync.WaitGroup
 	for n := uint64(0); sleep(ctx, 50*time.Millisecond); n++ {
 		probes.Go(func() {
 			if t.probe(n, fmt.Sprintf("probe-%d-%d", start.UnixNano(), n)) {
-				resumed.Do(func() { t.report.took(resumeTime, time.Since(start)); cancel() })
+				resumed.Do(func() {
+					what := resumeTime
+					if _, ever := t.weather.suffering(); suffering > 1 || ever != before {
+						what = mixedResumeTime
+					}
+					fmt.Println(time.Now().Format("15:04:05.000"), what, round(time.Since(start)))
+					t.report.took(what, time.Since(start))
+					cancel()
+				})
 			}
 		})
 	}

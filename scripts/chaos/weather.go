@@ -19,6 +19,7 @@ type weather struct {
 	whole  bool              // guarded by mu: every replica that there should be is in sync
 	copies int               // guarded by mu: of each shard, over all groups
 	change int               // guarded by mu: rises with every change
+	ever   int               // guarded by mu: faults so far
 	status status            // guarded by mu
 	leads  string            // guarded by mu: who led when all pods were last seen to agree, none with a fault; "" since a fault
 }
@@ -54,6 +55,7 @@ func (w *weather) begin(machine, fault string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults[machine] = fault
+	w.ever++
 	w.change++
 }
 
@@ -62,6 +64,13 @@ func (w *weather) end(machine string) {
 	defer w.mu.Unlock()
 	delete(w.faults, machine)
 	w.change++
+}
+
+// suffering is how many machines do now, and how many faults there have been.
+func (w *weather) suffering() (now, ever int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.faults), w.ever
 }
 
 // isDown reports a machine that cannot answer clients.
