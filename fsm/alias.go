@@ -136,23 +136,25 @@ func (t *txn) flipReady(p Pending) bool {
 // have done their part of a rename: such a task can not be canceled any more.
 func (t *txn) givenAway(task *Task) bool {
 	var mine *Pending
-	names := map[string]bool{}
 	for _, ix := range t.view.Indexes {
 		if i := ix.pendingOf(task.UID); i >= 0 && (ix.Pending[i].Delete || ix.Pending[i].Swaps != nil) {
 			mine = &ix.Pending[i]
-			names[ix.UID] = true
 		}
 	}
 	if mine == nil {
 		return false
 	}
-	if t.awaitsName(task) {
+	if mine.Firm || t.awaitsName(task) {
 		return true
+	}
+	names := map[string]bool{}
+	if task.IndexUID != nil {
+		names[*task.IndexUID] = true
 	}
 	for _, s := range mine.Swaps {
 		names[s.A], names[s.B] = true, true
 	}
-	for _, c := range t.pendingNames() {
+	for _, c := range t.view.pendingNames() {
 		if c.task <= task.UID {
 			continue
 		}
@@ -303,18 +305,8 @@ type nameChange struct {
 // folded in, in order of the log.
 func (t *txn) refoldRoutes() {
 	routes := maps.Clone(t.view.Names)
-	for _, c := range t.pendingNames() {
-		switch {
-		case c.what.Swaps != nil:
-			for _, s := range c.what.Swaps {
-				foldSwap(routes, s)
-			}
-		case c.what.Create && !c.index.Visible:
-			routes[c.index.UID] = c.index.ID
-		}
-		if c.what.Delete {
-			maps.DeleteFunc(routes, func(_ string, id IndexID) bool { return id == c.index.ID })
-		}
+	for _, c := range t.view.pendingNames() {
+		c.fold(routes)
 	}
 	for uid := range maps.Clone(t.view.Routes) {
 		if _, ok := routes[uid]; !ok {
@@ -325,6 +317,21 @@ func (t *txn) refoldRoutes() {
 		if t.view.Routes[uid] != id {
 			t.setRoute(uid, id)
 		}
+	}
+}
+
+// fold makes of routes what the change makes of them.
+func (c nameChange) fold(routes map[string]IndexID) {
+	switch {
+	case c.what.Swaps != nil:
+		for _, s := range c.what.Swaps {
+			foldSwap(routes, s)
+		}
+	case c.what.Create && !c.index.Visible:
+		routes[c.index.UID] = c.index.ID
+	}
+	if c.what.Delete {
+		maps.DeleteFunc(routes, func(_ string, id IndexID) bool { return id == c.index.ID })
 	}
 }
 
@@ -340,9 +347,9 @@ func foldSwap(routes map[string]IndexID, s BoundSwap) {
 }
 
 // pendingNames lists the pending changes of names in order of the log, each once.
-func (t *txn) pendingNames() []nameChange {
+func (v *View) pendingNames() []nameChange {
 	var list []nameChange
-	for _, ix := range t.view.Indexes {
+	for _, ix := range v.Indexes {
 		for _, p := range ix.Pending {
 			if p.Swaps != nil || p.Create || p.Delete {
 				list = append(list, nameChange{p.Task, ix, p})
@@ -353,4 +360,28 @@ func (t *txn) pendingNames() []nameChange {
 		return cmp.Or(cmp.Compare(a.task, b.task), cmp.Compare(a.index.ID, b.index.ID))
 	})
 	return slices.CompactFunc(list, func(a, b nameChange) bool { return a.task == b.task })
+}
+
+// Lead is the index that a name leads to, 0 for none.
+type Lead struct {
+	Task  uint32 // that makes it so; 0 in the first of a list, which holds already
+	Index IndexID
+}
+
+// Leads lists what a name leads to now, and what each accepted change that has not taken effect will make of it, in order of
+// the log. A write was sent to the last index before its task.
+func (v *View) Leads(uid string) []Lead {
+	leads := []Lead{{Index: v.Names[uid]}}
+	changes := v.pendingNames()
+	if len(changes) == 0 {
+		return leads
+	}
+	routes := maps.Clone(v.Names)
+	for _, c := range changes {
+		c.fold(routes)
+		if id := routes[uid]; id != leads[len(leads)-1].Index {
+			leads = append(leads, Lead{c.task, id})
+		}
+	}
+	return leads
 }

@@ -117,6 +117,7 @@ func (c BeginWrite) store(t *txn, ix *Index, created bool, renamed []IndexID) Be
 	if ix == nil {
 		t.enqueue(task)
 		c.decide(t, task)
+		c.relyOnDeletions(t)
 		return BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt}
 	}
 	task.Index = ix.ID
@@ -153,6 +154,27 @@ func (c BeginWrite) newTask(t *txn) *Task {
 func (c BeginWrite) decide(t *txn, task *Task) {
 	if c.Outcome != nil {
 		t.finish(task, finish{Status: c.Outcome.Status, Details: c.Outcome.Details, Error: c.Outcome.Error, Now: c.Now})
+	}
+}
+
+// relyOnDeletions makes sure that the deletions happen because of which a task has failed when it was enqueued.
+func (c BeginWrite) relyOnDeletions(t *txn) {
+	names := slices.Clone(c.Names)
+	if c.IndexUID != nil {
+		names = append(names, *c.IndexUID)
+	}
+	for _, name := range names {
+		if !c.fails() || t.view.Route(name) != nil {
+			continue
+		}
+		leads := t.view.Leads(name)
+		for i := 1; i < len(leads); i++ {
+			if ix := t.view.Indexes[leads[i-1].Index]; ix != nil && leads[i].Index == 0 {
+				if at := ix.pendingOf(leads[i].Task); at >= 0 && ix.Pending[at].Delete {
+					t.editIndex(ix.ID).Pending[at].Firm = true
+				}
+			}
+		}
 	}
 }
 

@@ -118,8 +118,8 @@ func (c FinishTask) apply(t *txn) (any, error) {
 		return FinishTaskResult{Already: true}, nil
 	case c.Status != StatusSucceeded && c.Status != StatusFailed && c.Status != StatusCanceled:
 		return nil, refuse(CodeInvalid, "a task cannot end %q", c.Status)
-	case c.Status == StatusCanceled && t.givenAway(task):
-		return nil, refuse(CodeOperationBusy, "task %d cannot be canceled: later tasks use the names it frees", c.TaskUID)
+	case (c.Status == StatusCanceled || c.Status == StatusFailed && task.Effect.DeleteIndex) && t.givenAway(task):
+		return nil, refuse(CodeOperationBusy, "task %d cannot be taken back: later tasks use the names it frees", c.TaskUID)
 	}
 	var result FinishTaskResult
 	if ix := t.view.Indexes[task.Index]; ix != nil {

@@ -521,3 +521,75 @@ func TestPrimaryKeyAndNameChangeTogether(t *testing.T) {
 		t.Fatalf("the rename is %s", task.Status)
 	}
 }
+
+// A name is given away by a deletion, and a task has failed because of it. Red when the deletion can be taken back.
+func TestADeletionThatOthersRelyOnStands(t *testing.T) {
+	for name, later := range map[string]func(m *machine){
+		"a new index": func(m *machine) { m.begin("a", "indexCreation", Effect{CreateIndex: true}) },
+		"another index renamed": func(m *machine) {
+			rename := swap("c", "a")
+			rename.Effect.Swaps[0].Rename = true
+			do(m, rename)
+		},
+		"a failure": func(m *machine) {
+			do(m, BeginWrite{Now: m.tick(), Kind: "documentDeletion", IndexUID: ptr("a"), Outcome: &Outcome{Status: StatusFailed}})
+		},
+		"a swap that failed": func(m *machine) {
+			do(m, BeginWrite{Now: m.tick(), Kind: "indexSwap", Names: []string{"a", "c"}, Outcome: &Outcome{Status: StatusFailed}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.bootstrap(1, 1, 1, SpreadAuto)
+			for _, uid := range []string{"a", "b", "c"} {
+				m.create(uid)
+			}
+			open, openID := m.begin("b", "documentAdditionOrUpdate", Effect{})
+			do(m, swap("a", "b")) // is not done yet when index b is deleted by the name it will have
+			r, id := m.begin("a", "indexDeletion", Effect{DeleteIndex: true})
+			m.ackAll(r, id)
+			later(m)
+			for _, status := range []string{StatusFailed, StatusCanceled} {
+				m.refused(FinishTask{Now: m.tick(), TaskUID: r.TaskUID, Status: status}, ErrOperationBusy)
+			}
+			m.ackAll(open, openID)
+			m.finish(open.TaskUID, StatusSucceeded)
+			do(m, FinishTask{Now: m.tick(), TaskUID: r.TaskUID, Status: StatusSucceeded, FailedNodes: []NodeID{nodeID(0, 0)}})
+			want := Leftover{nodeID(0, 0), "b"}
+			if v := m.fsm.View(); len(v.Leftovers) != 1 || v.Leftovers[0] != want || v.Indexes[2] != nil || v.Names["b"] != 1 {
+				t.Errorf("leftovers %v, names %v, indexes %v", v.Leftovers, v.Names, v.Indexes)
+			}
+		})
+	}
+	m := newMachine(t)
+	m.bootstrap(1, 1, 1, SpreadAuto)
+	m.create("a")
+	r, id := m.begin("a", "indexDeletion", Effect{DeleteIndex: true})
+	m.ackAll(r, id)
+	m.finish(r.TaskUID, StatusFailed)
+	m.wantNames(map[string]IndexID{"a": 1})
+}
+
+// TestLeads: what a name leads to, change by change.
+func TestLeads(t *testing.T) {
+	m := newMachine(t)
+	m.bootstrap(1, 1, 1, SpreadAuto)
+	m.create("a")
+	m.create("b")
+	open, _ := m.begin("a", "documentAdditionOrUpdate", Effect{})
+	first := do(m, swap("a", "b"))
+	deletion, _ := m.begin("a", "indexDeletion", Effect{DeleteIndex: true})
+	heir, _ := m.begin("a", "indexCreation", Effect{CreateIndex: true})
+	for uid, want := range map[string][]Lead{
+		"a":    {{0, 1}, {first.TaskUID, 2}, {deletion.TaskUID, 0}, {heir.TaskUID, 3}},
+		"b":    {{0, 2}, {first.TaskUID, 1}},
+		"none": {{0, 0}},
+	} {
+		if got := m.fsm.View().Leads(uid); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s leads to %v, want %v", uid, got, want)
+		}
+	}
+	if id := open.Index.ID; id != 1 {
+		t.Errorf("the first write goes to index %d", id)
+	}
+}

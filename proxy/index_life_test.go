@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -202,5 +203,118 @@ func TestIndexDeletedWhileACopyIsFilledIsDroppedThere(t *testing.T) {
 	c.until("the leftover to go", func() bool { return len(c.state.View().Leftovers) == 0 })
 	if got := c.on("n1-0", "GET", "/indexes/m", "")["code"]; got != "index_not_found" {
 		t.Errorf("the node still has the index: %v", got)
+	}
+}
+
+// No node does a deletion, and its name has led elsewhere since. Red when the deletion fails: the documents it was to delete
+// would come back beside those of the new index, or under a name that nobody knows.
+func TestDeletionHappensOnceItsNameIsUsedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		later  func(c *writeCluster) // is accepted because the name is free
+		undone func(c *writeCluster, deletion int)
+		status int // of the name in the end
+	}{
+		"a new index, nodes fail": {
+			func(c *writeCluster) { c.accepted(c.call("POST", "/indexes/m/documents", `[{"id":99}]`)) },
+			func(c *writeCluster, _ int) { c.failDrops("n0-0", 2); c.failDrops("n1-0", 2) }, http.StatusOK,
+		},
+		"a new index, nodes cancel": {
+			func(c *writeCluster) { c.accepted(c.call("POST", "/indexes/m/documents", `[{"id":99}]`)) },
+			func(c *writeCluster, deletion int) {
+				c.accepted(c.call("POST", fmt.Sprintf("/tasks/cancel?uids=%d", deletion), ""))
+				c.until("the nodes to be told", func() bool {
+					told := c.on("n0-0", "GET", "/tasks?types=taskCancelation", "")["total"] == 1.0
+					return told && c.on("n1-0", "GET", "/tasks?types=taskCancelation", "")["total"] == 1.0
+				})
+			}, http.StatusOK,
+		},
+		"nothing": {
+			func(c *writeCluster) { c.accepted(c.call("DELETE", "/indexes/m/documents/1", "")) },
+			func(c *writeCluster, _ int) { c.failDrops("n0-0", 2); c.failDrops("n1-0", 2) }, http.StatusNotFound,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newWriteCluster(t, twoCopies)
+			c.fill("m", oracle{}, 20)
+			for _, n := range c.nodes {
+				n.PauseTasks()
+			}
+			deletion := c.accepted(c.call("DELETE", "/indexes/m", ""))
+			test.later(c)
+			test.undone(c, deletion)
+			for _, n := range c.nodes {
+				n.ResumeTasks()
+			}
+			succeeded(t, c.await(deletion))
+			c.until("the leftovers to go", func() bool { return len(c.state.View().Leftovers) == 0 })
+			c.until("all tasks to end", func() bool { return c.state.View().NumOpenTasks == 0 })
+			if got := c.call("GET", "/indexes/m", ""); got.Code != test.status {
+				t.Errorf("the index answers with status %d", got.Code)
+			}
+			if test.status == http.StatusOK {
+				c.equalEverywhere("m", oracle{"99": map[string]any{"id": 99.0}})
+			}
+			for node := range c.nodes {
+				if got := c.on(node, "GET", "/indexes", "")["total"]; got != map[int]any{http.StatusOK: 1.0, http.StatusNotFound: 0.0}[test.status] {
+					t.Errorf("node %s has %v indexes", node, got)
+				}
+			}
+		})
+	}
+}
+
+// A write comes to a name while the nodes are asked to delete its index, which they refuse. Red when the write does not wait
+// for what they say: it would make another index.
+func TestWriteWaitsForTheFateOfADeletion(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	waits := func() bool { // with the lock, or behind the deletion
+		c.server.writer.locks.mu.Lock()
+		defer c.server.writer.locks.mu.Unlock()
+		intents, err := c.state.OpenIntents()
+		return err == nil && (len(intents) == 2 || c.server.writer.locks.locks["m"] != nil)
+	}
+	second := make(chan *httptest.ResponseRecorder, 1)
+	c.nodes["n0-0"].Fail(func(r *http.Request) *devnode.Fault {
+		if r.Method != http.MethodDelete {
+			return nil
+		}
+		go func() { second <- c.call("POST", "/indexes/m/documents", `[{"id":2}]`) }()
+		c.until("the second write to come", waits)
+		return &devnode.Fault{Status: http.StatusInternalServerError, Body: `{"message":"broken","code":"internal","type":"internal","link":""}`}
+	})
+	if first := c.call("DELETE", "/indexes/m", ""); first.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d: %s", first.Code, first.Body)
+	}
+	succeeded(t, c.await(c.accepted(<-second)))
+	if got := c.get("/indexes/m/documents")["total"]; got != 2.0 {
+		t.Errorf("%v documents are in the index", got)
+	}
+}
+
+// An index gets another name and primary key, which its nodes refuse. Red when writes to either name do not wait for them.
+func TestWriteWaitsForARenameThatNodesMayRefuse(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	c.nodes["n0-0"].PauseTasks()
+	rename := c.accepted(c.call("PATCH", "/indexes/m", `{"uid":"n","primaryKey":"isbn"}`))
+	answers := make(chan *httptest.ResponseRecorder, 2)
+	for _, name := range []string{"m", "n"} {
+		go func() { answers <- c.call("POST", "/indexes/"+name+"/documents", `[{"id":2}]`) }()
+	}
+	c.until("the writes to come", func() bool {
+		c.server.writer.locks.mu.Lock()
+		defer c.server.writer.locks.mu.Unlock()
+		return c.server.writer.locks.locks["m"] != nil && c.server.writer.locks.locks["n"] != nil || c.state.View().NextTaskUID == uint32(rename+3)
+	})
+	c.nodes["n0-0"].ResumeTasks()
+	if task := c.await(rename); task["status"] != "failed" {
+		t.Errorf("the rename: %v", task)
+	}
+	for range 2 {
+		succeeded(t, c.await(c.accepted(<-answers)))
+	}
+	if m, n := c.get("/indexes/m/documents")["total"], c.get("/indexes/n/documents")["total"]; m != 2.0 || n != 1.0 {
+		t.Errorf("%v documents are in the one, %v in the other", m, n)
 	}
 }

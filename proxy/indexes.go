@@ -56,6 +56,9 @@ func (s *Server) handleListIndexes(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) handleGetIndex(w http.ResponseWriter, r *request) error {
+	if _, err := s.pinSession(r, r.uid()); err != nil {
+		return err
+	}
 	ix := r.View.Index(r.uid())
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())

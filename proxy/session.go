@@ -114,7 +114,7 @@ func (s *Server) pinSession(r *request, uid string) (*sessionPin, error) {
 			return nil, err
 		}
 		blocks := config.WaitStrategy != "route_pin"
-		if !blocks || !slices.ContainsFunc(writes, func(w fsm.SessionWrite) bool { return mustEnd(r.View, w) }) {
+		if !blocks || !slices.ContainsFunc(writes, func(w fsm.SessionWrite) bool { return !showsEarly(r.View.Index(uid), w) }) {
 			s.sessionMeter().enforced.Inc()
 			p := &sessionPin{s: s, deadline: deadline, began: began, ready: map[fsm.NodeID]bool{}}
 			for _, w := range writes {
@@ -135,23 +135,41 @@ func (s *Server) pinSession(r *request, uid string) (*sessionPin, error) {
 	}
 }
 
-// sessionWrites are the unfinished writes of the session that concern an index by its name, for reads or for writes.
+// sessionWrites are the unfinished writes of the session that were sent to a name, or change what it leads to.
 func (s *Server) sessionWrites(r *request, uid string) ([]fsm.SessionWrite, error) {
+	if r.View.NumSessionWrites == 0 {
+		return nil, nil
+	}
+	leads := r.View.Leads(uid)
 	var ids []fsm.IndexID
-	for _, ix := range []*fsm.Index{r.View.Index(uid), r.View.Route(uid)} {
-		if ix != nil && !slices.Contains(ids, ix.ID) {
-			ids = append(ids, ix.ID)
+	for _, lead := range leads {
+		if lead.Index != 0 && !slices.Contains(ids, lead.Index) {
+			ids = append(ids, lead.Index)
 		}
 	}
 	writes, err := s.cluster.Tasks().SessionWrites(r.session, ids...)
 	r.View = s.cluster.View() // at least as new as the writes
-	return writes, err
+	return slices.DeleteFunc(writes, func(w fsm.SessionWrite) bool { return !concerns(leads, w) }), err
 }
 
-// mustEnd reports whether a write shows only once its task has ended, and not when nodes have done it.
-func mustEnd(view *fsm.View, w fsm.SessionWrite) bool {
-	ix := view.Indexes[w.Index]
-	return ix == nil || !ix.Visible || slices.ContainsFunc(ix.Pending, func(p fsm.Pending) bool { return p.Task == w.TaskUID })
+// concerns reports whether a name led to the index of a write when that was accepted, or does because of it.
+func concerns(leads []fsm.Lead, w fsm.SessionWrite) bool {
+	before, after := leads[0].Index, leads[0].Index
+	for _, lead := range leads[1:] {
+		if lead.Task < w.TaskUID {
+			before = lead.Index
+		}
+		if lead.Task <= w.TaskUID {
+			after = lead.Index
+		}
+	}
+	return w.Index == 0 || w.Index == before || w.Index == after
+}
+
+// showsEarly reports whether reads of an index show a write once nodes have done it. Others show only when its task has ended:
+// the name does not lead to what it wrote to before, or the write changes the index itself.
+func showsEarly(ix *fsm.Index, w fsm.SessionWrite) bool {
+	return ix != nil && ix.ID == w.Index && !slices.ContainsFunc(ix.Pending, func(p fsm.Pending) bool { return p.Task == w.TaskUID })
 }
 
 // sleepUntil pauses, at most until a deadline. It returns false when that is reached or ctx has ended.

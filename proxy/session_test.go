@@ -190,3 +190,100 @@ func TestSessionsWaitNoLongerThanTheyMay(t *testing.T) {
 		}
 	})
 }
+
+// A session writes to a name that is on its way from one index to another. Red when its reads do not wait until the name leads
+// to the index it wrote to.
+func TestSessionsFollowNamesThatMove(t *testing.T) {
+	const slow = 300 * time.Millisecond
+	for name, test := range map[string]struct {
+		before func(c *writeCluster)
+		after  func(c *writeCluster)
+		shows  string // "" for nothing of the old index
+	}{
+		"a deletion": {
+			func(c *writeCluster) { c.accepted(c.call("DELETE", "/indexes/a", "")) },
+			func(*writeCluster) {}, `"id":9`,
+		},
+		"a deletion, and the new index is deleted too": {
+			func(c *writeCluster) { c.accepted(c.call("DELETE", "/indexes/a", "")) },
+			func(c *writeCluster) { c.accepted(c.call("DELETE", "/indexes/a", "")) }, "",
+		},
+		"a swap": {
+			func(c *writeCluster) {
+				c.accepted(c.call("POST", "/indexes/b/documents", `[{"id":3}]`))
+				c.accepted(c.call("POST", "/swap-indexes", `[{"indexes":["a","b"]}]`))
+			},
+			func(*writeCluster) {}, `"id":9`,
+		},
+		"a swap and another": {
+			func(c *writeCluster) {
+				c.accepted(c.call("POST", "/indexes/b/documents", `[{"id":3}]`))
+				c.accepted(c.call("POST", "/swap-indexes", `[{"indexes":["a","b"]}]`))
+				c.accepted(c.call("POST", "/swap-indexes", `[{"indexes":["a","c"]}]`))
+			},
+			func(*writeCluster) {}, `"id":9`,
+		},
+		"a new name": {
+			func(c *writeCluster) {
+				c.accepted(c.call("POST", "/indexes/a/documents", `[{"id":4}]`))
+				c.accepted(c.call("PATCH", "/indexes/a", `{"uid":"d"}`))
+			},
+			func(*writeCluster) {}, `"id":9`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 4, spread: fsm.SpreadAll})
+				defer c.stop()
+				for i, uid := range []string{"a", "b", "c"} {
+					succeeded(t, c.do("POST", "/indexes/"+uid+"/documents", fmt.Sprintf(`{"id":%d}`, i)))
+				}
+				for _, n := range c.nodes {
+					n.TaskDelay(slow)
+				}
+				test.before(c)
+				if write := c.inSession("s", "POST", "/indexes/a/documents", `{"id":9}`); write.Code != http.StatusAccepted {
+					t.Fatalf("write: %d %s", write.Code, write.Body)
+				}
+				test.after(c)
+				for _, path := range []string{"/indexes/a/documents", "/indexes/a/search"} {
+					read := c.inSession("s", "GET", path, "")
+					if shown := read.Body.String(); strings.Contains(shown, `"id":0`) || !strings.Contains(shown, test.shows) {
+						t.Errorf("%s: %d %s", path, read.Code, shown)
+					}
+				}
+				if n := c.server.sessionMeter().timeouts.Get(); n != 0 {
+					t.Errorf("%d timeouts are counted", n)
+				}
+			})
+		})
+	}
+}
+
+// A session changes an index and looks at what it is. Red when the index and its settings are shown as they were.
+func TestSessionsSeeTheIndexTheyChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 4, spread: fsm.SpreadAll})
+		defer c.stop()
+		for _, n := range c.nodes {
+			n.TaskDelay(200 * time.Millisecond)
+		}
+		expect := func(method, path, body string, code int, shows string) {
+			t.Helper()
+			got := c.inSession("s", method, path, body)
+			if got.Code != code || !strings.Contains(got.Body.String(), shows) {
+				t.Fatalf("%s %s %s: %d %s", method, path, body, got.Code, got.Body)
+			}
+		}
+		expect("POST", "/indexes", `{"uid":"m","primaryKey":"id"}`, 202, "")
+		expect("GET", "/indexes/m", ``, 200, `"primaryKey":"id"`)
+		expect("PATCH", "/indexes/m/settings", `{"stopWords":["the"]}`, 202, "")
+		expect("GET", "/indexes/m/settings", ``, 200, `"stopWords":["the"]`)
+		expect("PUT", "/indexes/m/settings/stop-words", `["of"]`, 202, "")
+		expect("GET", "/indexes/m/settings/stop-words", ``, 200, `["of"]`)
+		expect("PATCH", "/indexes/m", `{"uid":"n"}`, 202, "")
+		expect("GET", "/indexes/n", ``, 200, `"uid":"n"`)
+		expect("DELETE", "/indexes/n", ``, 202, "")
+		expect("GET", "/indexes/n", ``, 404, "index_not_found")
+	})
+}

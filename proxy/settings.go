@@ -114,7 +114,7 @@ func checkReservedTokens(delta *meili.Settings) *meili.Error {
 }
 
 func (s *Server) handleGetSettings(w http.ResponseWriter, r *request) error {
-	settings, err := r.settings()
+	settings, err := s.settingsOf(r)
 	if err != nil {
 		return err
 	}
@@ -126,8 +126,11 @@ func (s *Server) handleGetSettings(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// settings are those that finished tasks gave the index of the path. Error: index_not_found.
-func (r *request) settings() (*meili.Settings, error) {
+// settingsOf are those that finished tasks gave the index of the path. Error: index_not_found.
+func (s *Server) settingsOf(r *request) (*meili.Settings, error) {
+	if _, err := s.pinSession(r, r.uid()); err != nil {
+		return nil, err
+	}
 	ix := r.View.Index(r.uid())
 	if ix == nil {
 		return nil, meili.IndexNotFound(r.uid())
@@ -137,7 +140,7 @@ func (r *request) settings() (*meili.Settings, error) {
 
 func (s *Server) handleGetSetting(name string) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		settings, err := r.settings()
+		settings, err := s.settingsOf(r)
 		if err != nil {
 			return err
 		}

@@ -133,6 +133,14 @@ func (wr *writer) start(ctx context.Context, propose proposer, names []string) (
 			}
 			continue
 		}
+		if undecided, err := wr.undecidedName(view, names); err != nil {
+			return nil, err
+		} else if undecided != "" {
+			if !sleepUntil(ctx, firstSessionPause, deadline) {
+				return nil, miroirError(codeOverloaded, "It is not certain yet what an earlier write makes of the name `%s`. Retry later.", undecided)
+			}
+			continue
+		}
 		p, err := propose(view, ix)
 		if err != nil {
 			return nil, err
@@ -181,6 +189,56 @@ func (wr *writer) beingCreated(ix *fsm.Index) (bool, error) {
 	return slices.ContainsFunc(intents, func(in *fsm.Intent) bool {
 		return in.Index == ix.ID && in.Created && wr.server.WriteInFlight(in.WriteID)
 	}), err
+}
+
+// undecidedName is a name of which nobody knows yet what it leads to: an earlier write is to free it, by a deletion that nodes
+// have not accepted or a rename that waits for them. What is accepted on the strength of that cannot be taken back.
+func (wr *writer) undecidedName(view *fsm.View, names []string) (string, error) {
+	for _, name := range names {
+		if ix := view.Route(name); ix != nil {
+			if slices.ContainsFunc(ix.Pending, func(p fsm.Pending) bool { return p.AwaitsNodes && movesName(p, name) }) {
+				return name, nil
+			}
+			continue
+		}
+		for _, ix := range view.Indexes {
+			if slices.ContainsFunc(ix.Pending, func(p fsm.Pending) bool { return p.AwaitsNodes && movesName(p, name) }) {
+				return name, nil
+			}
+		}
+		if deleting, err := wr.beingDeleted(view, name); err != nil || deleting {
+			return name, err
+		}
+	}
+	return "", nil
+}
+
+func movesName(p fsm.Pending, name string) bool {
+	return slices.ContainsFunc(p.Swaps, func(s fsm.BoundSwap) bool { return s.A == name || s.B == name })
+}
+
+// beingDeleted reports that the fate of a deletion is open that was sent to a name.
+func (wr *writer) beingDeleted(view *fsm.View, name string) (bool, error) {
+	if view.NumOpenIntents == 0 {
+		return false, nil
+	}
+	intents, err := wr.server.cluster.Tasks().OpenIntents()
+	if err != nil {
+		return false, err
+	}
+	for _, intent := range intents {
+		if intent.Kind != string(meili.TaskIndexDeletion) {
+			continue
+		}
+		task, err := wr.server.cluster.Tasks().Task(intent.TaskUID)
+		if errors.Is(err, fsm.ErrNotFound) {
+			continue // canceled and deleted
+		}
+		if err != nil || *task.IndexUID == name {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // unborn is an index that swaps would give another name before it is sure to be created. Later writes to its old name would

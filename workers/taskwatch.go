@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math"
 	"slices"
@@ -285,9 +286,11 @@ func (w *taskWatch) finish(ctx context.Context, task *fsm.Task, result tasks.Res
 		StartedAt: result.StartedAt, FinishedAt: result.FinishedAt, FailedNodes: result.FailedNodes,
 		NodeTasks: result.NodeTasks, IndexExists: result.IndexExists,
 	}
-	stale, err := w.staleFirst(ctx, task, end)
-	if err == nil {
-		_, err = fsm.Do(ctx, w.opts.Cluster, end)
+	stale, err := w.end(ctx, task, end)
+	if ix := w.opts.Cluster.View().Indexes[task.Index]; ix != nil && task.Effect.DeleteIndex && errors.Is(err, fsm.ErrOperationBusy) {
+		w.opts.Logger.Warn("no node has deleted an index whose name is used again; they are asked until they have", "task_uid", task.UID)
+		end.Status, end.Details, end.Error, end.FailedNodes = fsm.StatusSucceeded, nil, nil, ix.Nodes()
+		stale, err = w.end(ctx, task, end)
 	}
 	if err != nil {
 		w.opts.Logger.Warn("end of a task not committed", "task_uid", task.UID, "error", err)
@@ -300,6 +303,15 @@ func (w *taskWatch) finish(ctx context.Context, task *fsm.Task, result tasks.Res
 		}
 	}
 	return true
+}
+
+// end commits the end of a task.
+func (w *taskWatch) end(ctx context.Context, task *fsm.Task, end fsm.FinishTask) ([]fsm.ReplicaRef, error) {
+	stale, err := w.staleFirst(ctx, task, end)
+	if err == nil {
+		_, err = fsm.Do(ctx, w.opts.Cluster, end)
+	}
+	return stale, err
 }
 
 // staleFirst makes the replicas stale that failed a task, and returns once no pod reads stale replicas of its index any
