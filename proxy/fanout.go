@@ -226,6 +226,9 @@ func (f *fanout) request(client *node.Client, r node.Request) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := response.Refused(client.ID()); err != nil {
+		return 0, err
+	}
 	if !response.OK() {
 		return 0, refusalOf(response)
 	}

@@ -135,6 +135,9 @@ func (s *Server) patchFeatures(ctx context.Context, n *fsm.Node, body []byte) er
 	if err != nil {
 		return err
 	}
+	if err := answer.Refused(n.ID); err != nil {
+		return err
+	}
 	if !answer.OK() {
 		return fmt.Errorf("set experimental features of node %s: status %d: %s", n.ID, answer.Status, answer.Body)
 	}

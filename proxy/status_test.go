@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"miroir/fsm"
+	"miroir/proxy/node"
 	"miroir/tasks"
 	"miroir/workers"
 )
@@ -144,6 +145,29 @@ func TestAnyPodTellsTheLeadersStatus(t *testing.T) {
 		text = c.call(leader, "GET", "/_miroir/status", "").Body.String()
 		if !strings.Contains(text, fmt.Sprintf(`"silent_pods":[%q]`, follower)) || !strings.Contains(text, "miroir cluster remove "+follower) {
 			t.Errorf("with a pod away: %s", text)
+		}
+	})
+}
+
+// TestANodeThatRefusesTheKeyIsNotWell: an operator gave the wrong key. The client is not told that its own key is wrong, and
+// the node's state says what is.
+func TestANodeThatRefusesTheKeyIsNotWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 4, spread: fsm.SpreadAuto})
+		c.stop()
+		c.options.NodeKey = "wrong"
+		c.start()
+		defer c.stop()
+		c.until("the nodes are not well", func() bool {
+			for _, n := range c.state.View().Nodes {
+				if n.State != fsm.NodeDegraded || !strings.Contains(n.Error, node.ErrKeyRefused.Error()) {
+					return false
+				}
+			}
+			return true
+		})
+		if got := c.call("POST", "/indexes/docs/documents", `{"id":1}`); got.Code != http.StatusServiceUnavailable || !strings.Contains(got.Body.String(), string(codeNoQuorum)) {
+			t.Errorf("%d %s", got.Code, got.Body)
 		}
 	})
 }

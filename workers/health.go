@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -87,11 +88,18 @@ func (h *healthCheck) check(ctx context.Context, n *fsm.Node) error {
 
 // conclude commits a change of state. A node that comes back is read again only after a look at its task history.
 func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) {
-	run, state := h.opts.next(h.runs[n.ID], n.State, checked == nil)
+	before := h.runs[n.ID]
+	run, state := h.opts.next(before, n.State, checked == nil)
 	h.runs[n.ID] = run
 	if checked == nil && run.good == 1 {
 		h.cancelStopped(ctx, n)
-		if err := h.opts.Coordinator.PrepareNode(ctx, n); err != nil {
+		err := h.opts.Coordinator.PrepareNode(ctx, n)
+		if errors.Is(err, node.ErrKeyRefused) { // it lives, and is of no use
+			h.runs[n.ID] = before
+			h.conclude(ctx, n, err)
+			return
+		}
+		if err != nil {
 			h.opts.Logger.Warn("node not prepared", "node_id", n.ID, "error", err)
 			h.runs[n.ID] = checkRun{} // the next good check is the first again
 			return

@@ -51,6 +51,14 @@ type Response struct {
 // OK reports a status of the 200 class.
 func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 
+// Refused is ErrKeyRefused, with the node's name, where that is what the node answered.
+func (r *Response) Refused(id fsm.NodeID) error {
+	if r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden {
+		return fmt.Errorf("node %s: %w", id, ErrKeyRefused)
+	}
+	return nil
+}
+
 // Client talks to one node. Safe for concurrent use.
 type Client struct {
 	id     fsm.NodeID

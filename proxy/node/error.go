@@ -56,6 +56,10 @@ func OutcomeOf(err error) Outcome {
 	return 0
 }
 
+// ErrKeyRefused is the cause when a node answers 401 or 403.
+var ErrKeyRefused = errors.New("the node does not accept the key that Miroir sends: give its master key, or a key with all rights " +
+	"(node_master_key, or the key the node was added with)")
+
 // ErrBodyTooLarge is the cause of an Error whose answer passed Request.MaxAnswerBytes.
 var ErrBodyTooLarge = errors.New("the answer is larger than allowed")
 
