@@ -243,7 +243,10 @@ func newLiarCluster(t *testing.T, host string) (*writeCluster, *liar, *metrics.S
 	}
 	rt := &liar{RoundTripper: devnode.Transport(nodes), host: host}
 	c := newWriteClusterOver(t, clusterShape{groups: 3, perGroup: 1, rf: 1, shards: 4}, rt, addresses)
-	return c, rt, c.watchDrift(workers.Drift{})
+	set := c.watchDrift(workers.Drift{})
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"m"}`))
+	rt.asked.Store(0)
+	return c, rt, set
 }
 
 // One node goes on showing another value: it is asked three times more, and once it has nothing left to do; then its replicas are stale and the task

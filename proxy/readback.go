@@ -226,6 +226,24 @@ func sortSet(object map[string]any, name string) {
 // RepairSettings sends a node the settings that check found different, in the order of the index's writes. It returns
 // once the node has accepted them. Errors: tasks.ErrSettingsMove when the index has changed since the check.
 func (s *Server) RepairSettings(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck) error {
+	return s.putRight(ctx, index, id, check, func(ix *fsm.Index) ([]json.RawMessage, error) { return repairBodies(ix, check) })
+}
+
+// RestoreShardRule gives a node's index the rule of the shard field, beside what it has. It returns once the node has accepted
+// that. Errors: tasks.ErrSettingsMove when the index has changed since the check.
+func (s *Server) RestoreShardRule(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck) error {
+	return s.putRight(ctx, index, id, check, func(*fsm.Index) ([]json.RawMessage, error) {
+		var rules []any
+		if err := json.Unmarshal(check.Present["filterableAttributes"], &rules); err != nil {
+			return nil, fmt.Errorf("read the node's filterableAttributes: %w", err)
+		}
+		body, err := marshal(map[string]any{"filterableAttributes": append(rules, shardRule)})
+		return []json.RawMessage{body}, err
+	})
+}
+
+// putRight sends a node changes of an index's settings, in the order of the index's writes, unless it has changed since check.
+func (s *Server) putRight(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck, bodiesFor func(*fsm.Index) ([]json.RawMessage, error)) error {
 	unlock, err := s.lockIndex(ctx, index)
 	if err != nil {
 		return err
@@ -236,7 +254,7 @@ func (s *Server) RepairSettings(ctx context.Context, index fsm.IndexID, id fsm.N
 		unlock()
 		return tasks.ErrSettingsMove
 	}
-	bodies, err := repairBodies(ix, check)
+	bodies, err := bodiesFor(ix)
 	if err != nil || len(bodies) == 0 {
 		unlock()
 		return err

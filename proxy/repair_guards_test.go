@@ -15,7 +15,6 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
-	"miroir/meili"
 	"miroir/proxy/node"
 	"miroir/workers"
 )
@@ -274,19 +273,16 @@ func TestAnIndexWithAnotherPrimaryKeyIsMadeAnew(t *testing.T) {
 	c.equalEverywhere("m", want)
 }
 
-// The node that a copy would be filled from has failed to take the settings by which documents are listed by shard. Red when that
-// waits for the next check of all settings.
+// Somebody has taken the setting away by which documents are listed by shard, on the node that a copy would be filled from. Red when
+// that waits for the next check of all settings.
 func TestASourceWithoutItsSettingsIsPutRight(t *testing.T) {
 	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 4, spread: fsm.SpreadAll})
-	c.nodes["n0-0"].FailTasks(func(kind meili.TaskKind) *meili.Error {
-		if kind != meili.TaskSettingsUpdate {
-			return nil
-		}
-		return meili.Errorf(meili.CodeInternal, "no space left")
-	})
 	want := oracle{}
 	c.fill("m", want, 20)
-	c.nodes["n0-0"].FailTasks(nil)
+	c.on("n0-0", "PUT", "/indexes/m/settings/filterable-attributes", `[]`)
+	c.until("it to be gone", func() bool {
+		return len(c.on("n0-0", "GET", "/indexes/m/settings", "")["filterableAttributes"].([]any)) == 0
+	})
 	c.nodes["n0-1"].Wipe()
 	if _, err := fsm.Do(t.Context(), c.state, fsm.MarkNodeStale{Now: time.Now(), Node: "n0-1"}); err != nil {
 		t.Fatal(err)

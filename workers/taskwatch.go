@@ -27,6 +27,7 @@ type taskWatch struct {
 	wake   chan struct{} // of the workers' own; requests signal through the Coordinator
 	// verifier reads settings back before their task ends.
 	verifier *verifier
+	births   *births
 	crashes  *crashWatch
 	goesOn   bool // a deletion of tasks has more to do
 }
@@ -40,7 +41,7 @@ type nodeTaskKey struct {
 
 func newTaskWatch(o Options) *taskWatch {
 	w := &taskWatch{opts: o, seen: map[nodeTaskKey]node.Task{}, behind: map[uint32][]fsm.NodeID{}, wake: make(chan struct{}, 1), crashes: o.crashes}
-	w.verifier = newVerifier(o, w.poke)
+	w.verifier, w.births = newVerifier(o, w.poke), newBirths(o, w.poke)
 	return w
 }
 
@@ -54,6 +55,7 @@ func (w *taskWatch) poke() {
 
 // run watches until ctx ends.
 func (w *taskWatch) run(ctx context.Context) {
+	defer w.births.running.Wait()
 	defer w.verifier.running.Wait()
 	pause := w.opts.PollMin
 	for ctx.Err() == nil {
@@ -119,6 +121,7 @@ func (w *taskWatch) look(ctx context.Context) (open, progress bool) {
 			finished++
 			progress = true
 			delete(w.behind, task.UID)
+			w.births.forget(task.UID)
 			for _, share := range task.NodeTasks {
 				delete(w.seen, nodeTaskKey{task.UID, share.Node, share.UID})
 			}
@@ -158,11 +161,14 @@ func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task,
 		return false, result.Started
 	}
 	result.FailedNodes = without(result.FailedNodes, w.behind[task.UID]) // they may be repaired by now
-	if !w.verifier.verified(ctx, view, task, &result) || w.mayHoldOpenWrite(ix, task, unheard(view, task, result.FailedNodes, answers)) {
+	if w.mayHoldOpenWrite(ix, task.Shards, unheard(view, task, result.FailedNodes, answers)) {
 		return false, result.Started
 	}
 	if result.IndexExists {
 		result.IndexExists = w.isMade(ctx, view, ix)
+	}
+	if !w.isReadable(ctx, ix, task, &result) || !w.verifier.verified(ctx, view, task, &result) {
+		return false, result.Started
 	}
 	return w.finish(ctx, task, result), result.Started
 }
@@ -212,10 +218,10 @@ func unheard(view *fsm.View, task *fsm.Task, nodes []fsm.NodeID, said answers) (
 	return silent
 }
 
-// mayHoldOpenWrite reports whether an open write to shards of the task was to go to one of the nodes, none of which can be
+// mayHoldOpenWrite reports whether an open write to one of the shards (nil for all) was to go to one of the nodes, none of which can be
 // asked. It may be the only one that has the write, and clients may have read it there: out of sync it would have no say when
 // the write is decided. Once that is, the write itself has made the node stale or nothing speaks against it.
-func (w *taskWatch) mayHoldOpenWrite(ix *fsm.Index, task *fsm.Task, nodes []fsm.NodeID) bool {
+func (w *taskWatch) mayHoldOpenWrite(ix *fsm.Index, shards []fsm.ShardID, nodes []fsm.NodeID) bool {
 	if len(nodes) == 0 || w.opts.Cluster.View().NumOpenIntents == 0 {
 		return false
 	}
@@ -224,7 +230,7 @@ func (w *taskWatch) mayHoldOpenWrite(ix *fsm.Index, task *fsm.Task, nodes []fsm.
 		w.opts.Logger.Error("open writes not read", "error", err)
 		return true // looked at again
 	}
-	slots := ix.Slots(task.Shards)
+	slots := ix.Slots(shards)
 	return slices.ContainsFunc(intents, func(in *fsm.Intent) bool {
 		return in.Index == ix.ID &&
 			slices.ContainsFunc(ix.Slots(in.Shards), func(slot int) bool { return slices.Contains(slots, slot) }) &&

@@ -88,6 +88,10 @@ var mutants = []mutant{
 		test: "./proxy TestIndexThatANodeFailsToDropIsAskedForAgain",
 	},
 	{
+		name: "a new index is seen before every copy of it can be read", file: "workers/birth.go",
+		old: "	if !makes(ix, task, result) {", new: "	if !makes(ix, task, result) || true {", plan: "faults", test: "./proxy TestNewIndexThatANodeCouldNotBeReadBy",
+	},
+	{
 		name: "tasks end before the name they were sent to leads to their index", file: "workers/taskwatch.go",
 		old: "return moving && mover < task.UID", new: "return moving && mover < task.UID && false", plan: "names", test: "./proxy TestTaskEndsAfterTheSwapItWasRoutedBy",
 	},
