@@ -37,7 +37,7 @@ func editDocuments(q *request) (answer, *meili.Error) {
 		return answer{}, meili.Errorf(meili.CodeBadRequest, "%s", failed)
 	}
 	if request.Filter != nil {
-		if err := checkDocumentFilter(request.Filter, features); err != nil {
+		if err := checkDocumentFilter(request.Filter, features, uid); err != nil {
 			return answer{}, err
 		}
 	}

@@ -193,10 +193,6 @@ func deleteDocument(q *request) (answer, *meili.Error) {
 }
 
 func deleteBatch(q *request) (answer, *meili.Error) {
-	metadata, err := meili.DecodeCustomMetadata(q.URL.RawQuery)
-	if err != nil {
-		return answer{}, err
-	}
 	body, err := q.jsonBody()
 	if err != nil {
 		return answer{}, err
@@ -208,6 +204,10 @@ func deleteBatch(q *request) (answer, *meili.Error) {
 		return nil
 	}), &refused) {
 		return answer{}, refused
+	}
+	metadata, err := meili.DecodeCustomMetadata(q.URL.RawQuery)
+	if err != nil {
+		return answer{}, err
 	}
 	return q.deleteIDs(ids, metadata)
 }
@@ -250,7 +250,7 @@ func deleteByFilter(q *request) (answer, *meili.Error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := checkDocumentFilter(filter, q.store.currentFeatures()); err != nil {
+	if err := checkDocumentFilter(filter, q.store.currentFeatures(), ""); err != nil {
 		return answer{}, err
 	}
 	details := object{{"providedIds", 0}, {"deletedDocuments", nil}, {"originalFilter", string(filter)}}
@@ -277,20 +277,23 @@ func (j *job) context() engine.SearchContext {
 }
 
 // checkDocumentFilter refuses filters of a deletion that are empty, malformed or need a feature that is off.
-// Errors: invalid_document_filter, feature_not_enabled.
-func checkDocumentFilter(filter json.RawMessage, features meili.Features) *meili.Error {
+// Where indexUID is not empty, they name it. Errors: invalid_document_filter, feature_not_enabled.
+func checkDocumentFilter(filter json.RawMessage, features meili.Features, indexUID string) *meili.Error {
 	if string(filter) == "null" {
 		return meili.Errorf(meili.CodeInvalidDocumentFilter,
 			"Invalid syntax for the filter parameter: `expected String, Array, found: null`.")
 	}
 	parsed, err := meili.ParseFilter(filter)
 	if err != nil {
-		return documentFilterError(err)
+		return meili.InIndex(indexUID, documentFilterError(err))
 	}
 	if parsed == nil {
 		return meili.EmptyFilter()
 	}
-	return meili.CheckFilterFeatures(parsed, features)
+	if err := meili.CheckFilterFeatures(parsed, features); err != nil {
+		return meili.InIndex(indexUID, err)
+	}
+	return nil
 }
 
 // documentFilterError is a filter's error as the documents routes report it.

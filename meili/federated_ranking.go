@@ -9,11 +9,19 @@ import (
 // whose hits do not compare. The zero value is ready.
 type FederatedRanking struct{ longest *rankedQuery }
 
-// rankedQuery is a query with the kinds of rules it ranks by, relevancy rules in a row as one.
+// rankedQuery is a query with what it ranks by, relevancy rules in a row as one.
 type rankedQuery struct {
 	position int
 	indexUID string
-	kinds    []rankingKind
+	rules    *canonicalRules
+	levels   []rankingLevel
+}
+
+// rankingLevel is what hits are compared by at one level: relevancy rules in a row, a custom rule, or a criterion of the sort.
+type rankingLevel struct {
+	kind        rankingKind
+	first, last int // rules, as positions in the canonical ones
+	sort        int // position in the canonical sort, -1 for other rules
 }
 
 // rankingKind is a kind of ranking rule, as messages name it.
@@ -30,42 +38,41 @@ const (
 // Add takes the query at position on an index with these ranking rules. Its kinds of rules must agree with those of the
 // query before it that has most, as far as both go. Error: invalid_multi_search_query_ranking_rules.
 func (f *FederatedRanking) Add(position int, indexUID string, rules []string, query *SearchQuery) *Error {
-	current := &rankedQuery{position, indexUID, rankingKinds(rules, query)}
+	canonical := canonicalize(rules, query)
+	current := &rankedQuery{position, indexUID, canonical, canonical.levels()}
 	if f.longest == nil {
 		f.longest = current
 		return nil
 	}
-	for n := range min(len(f.longest.kinds), len(current.kinds)) {
-		if f.longest.kinds[n] != current.kinds[n] {
+	for n := range min(len(f.longest.levels), len(current.levels)) {
+		if f.longest.levels[n].kind != current.levels[n].kind {
 			return incomparable(f.longest, current, n)
 		}
 	}
-	if len(current.kinds) >= len(f.longest.kinds) {
+	if len(current.levels) >= len(f.longest.levels) {
 		f.longest = current
 	}
 	return nil
 }
 
-func rankingKinds(rules []string, query *SearchQuery) []rankingKind {
-	relevancy := !query.IsPlaceholder() || query.Vector != nil
-	var kinds []rankingKind
-	sorted := false
-	for _, rule := range rules {
+// levels are what hits are compared by, in this order.
+func (c *canonicalRules) levels() []rankingLevel {
+	var levels []rankingLevel
+	for i, rule := range c.rules {
 		switch {
-		case rule == "sort":
-			if query.Sort != nil && !sorted {
-				for _, criterion := range *query.Sort {
-					kinds = append(kinds, kindOfSort(criterion))
-				}
-				sorted = true
+		case rule == ruleSort:
+			for j, criterion := range c.sort {
+				levels = append(levels, rankingLevel{kindOfSort(criterion), i, i, j})
 			}
-		case strings.HasSuffix(rule, ":asc"), strings.HasSuffix(rule, ":desc"):
-			kinds = append(kinds, kindOfSort(rule))
-		case relevancy && (len(kinds) == 0 || kinds[len(kinds)-1] != rankRelevancy):
-			kinds = append(kinds, rankRelevancy)
+		case isCustomRule(rule):
+			levels = append(levels, rankingLevel{kindOfSort(rule), i, i, -1})
+		case len(levels) > 0 && levels[len(levels)-1].kind == rankRelevancy:
+			levels[len(levels)-1].last = i
+		default:
+			levels = append(levels, rankingLevel{rankRelevancy, i, i, -1})
 		}
 	}
-	return kinds
+	return levels
 }
 
 func kindOfSort(criterion string) rankingKind {
@@ -81,13 +88,40 @@ func kindOfSort(criterion string) rankingKind {
 	return rankDescending
 }
 
-func incomparable(a, b *rankedQuery, n int) *Error {
-	line := func(q *rankedQuery) string {
-		return fmt.Sprintf("`queries[%d]`, `%s.rankingRules`: %s rule", q.position, q.indexUID, q.kinds[n])
+// describe is a line about the level n.
+func (q *rankedQuery) describe(n int) string {
+	level := q.levels[n]
+	switch {
+	case level.sort >= 0:
+		rule := "default"
+		if field, _, isField := sortField(q.rules.sort[level.sort]); isField {
+			rule = fmt.Sprintf("on field `%s`", field)
+		}
+		return fmt.Sprintf("`queries[%d].sort[%d]`, `%s.rankingRules[%d]`: %s rule(s) %s", q.position, level.sort, q.indexUID, level.first, level.kind, rule)
+	case level.first == level.last:
+		return fmt.Sprintf("`queries[%d]`, `%s.rankingRules[%d]`: %s rule(s) %s", q.position, q.indexUID, level.first, level.kind, q.rules.rules[level.first])
 	}
-	return Errorf(CodeInvalidMultiSearchQueryRankingRules,
-		"The results of queries #%d and #%d are incompatible: \n  1. %s\n  2. %s\n  - %s\n",
-		a.position, b.position, line(a), line(b), whyIncomparable(a.kinds[n], b.kinds[n]))
+	return fmt.Sprintf("`queries[%d]`, `%s.rankingRules[%d..=%d]`: %s rule(s) %s", q.position, q.indexUID, level.first, level.last, level.kind,
+		strings.Join(q.rules.rules[level.first:level.last+1], ", "))
+}
+
+func incomparable(a, b *rankedQuery, n int) *Error {
+	var text strings.Builder
+	fmt.Fprintf(&text, "The results of queries #%d and #%d are incompatible: \n  1. %s\n  2. %s\n  - %s\n",
+		a.position, b.position, a.describe(n), b.describe(n), whyIncomparable(a.levels[n].kind, b.levels[n].kind))
+	for _, q := range []*rankedQuery{a, b} {
+		for i, change := range q.rules.changes {
+			if i == 0 {
+				fmt.Fprintf(&text, "  - note: The ranking rules of query #%d were modified during canonicalization:\n", q.position)
+			}
+			indent := "    "
+			if change.unsorted {
+				indent = "   " // as Meilisearch prints it
+			}
+			fmt.Fprintf(&text, "%s%d. %s\n", indent, i+1, change.text)
+		}
+	}
+	return Errorf(CodeInvalidMultiSearchQueryRankingRules, "%s", text.String())
 }
 
 func whyIncomparable(a, b rankingKind) string {

@@ -98,6 +98,9 @@ func CheckFilterable(f *Filter, rules []FilterableRule, indexUID string) *Error 
 	return newError(CodeInvalidSearchFilter, indexPrefix(indexUID)+text)
 }
 
+// InIndex is err with a message that names the index it was met in.
+func InIndex(uid string, err *Error) *Error { return err.WithPrefix(indexPrefix(uid)) }
+
 // indexPrefix starts the messages of errors met inside an index.
 func indexPrefix(uid string) string {
 	if uid == "" {

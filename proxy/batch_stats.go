@@ -121,9 +121,14 @@ func sharesOf(batches []fsm.Batch) map[fsm.NodeID][]uint32 {
 	return shares
 }
 
-// wroteNothing tells additions of no documents, which no node needs to know of.
+// wroteNothing tells tasks that one server indexes for and no node: additions of no documents, and changes of dynamic
+// search rules.
 func wroteNothing(task *fsm.Task) bool {
-	return meili.TaskKind(task.Kind) == meili.TaskDocumentAdditionOrUpdate && task.Status == fsm.StatusSucceeded && len(task.NodeTasks) == 0
+	switch meili.TaskKind(task.Kind) {
+	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDSRUpdate, meili.TaskDSRClear:
+		return task.Status == fsm.StatusSucceeded && len(task.NodeTasks) == 0
+	}
+	return false
 }
 
 // indexes tells tasks that may make a node index.

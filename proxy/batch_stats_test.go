@@ -72,3 +72,14 @@ func TestCongestionAddsUp(t *testing.T) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
+
+func TestBatchesOfRulesNameTheirIndex(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	c.do("PATCH", "/experimental-features", `{"dynamicSearchRules":true}`)
+	task := c.do("PATCH", "/dynamic-search-rules/r", `{"active":true,"actions":[{"selector":{"id":"1"},"action":{"type":"pin","position":1}}]}`)
+	succeeded(t, task)
+	stats := c.get(fmt.Sprintf("/batches/%v", task["batchUid"]))["stats"].(map[string]any)
+	if fmt.Sprint(stats["indexUids"]) != "map[.meili_dsr:1]" || stats["writeChannelCongestion"] == nil {
+		t.Errorf("%v", stats)
+	}
+}

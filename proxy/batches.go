@@ -97,6 +97,8 @@ func statsOfBatch(list []*fsm.Task) batchStats {
 		stats.Types[t.Kind]++
 		if t.IndexUID != nil {
 			stats.IndexUIDs[t.EnqueuedAs]++
+		} else if shown := meili.TaskKind(t.Kind).ShownIndex(nil); shown != nil {
+			stats.IndexUIDs[*shown]++
 		}
 	}
 	return stats

@@ -171,8 +171,14 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	filter, err := r.documentFilter(edit.Filter)
-	if err != nil {
+	known, refused := err.(*meili.Error)
+	switch {
+	case refused:
+		return meili.InIndex(r.uid(), known)
+	case err != nil:
 		return err
+	case filter == nil && edit.Filter != nil:
+		return meili.EmptyFilter()
 	}
 	if problem := edit.CheckContext(); problem != nil {
 		return problem

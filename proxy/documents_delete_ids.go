@@ -39,6 +39,9 @@ func (s *Server) handleDeleteBatch(w http.ResponseWriter, r *request) error {
 func (s *Server) deleteDocuments(w http.ResponseWriter, r *request, each func(visit func(id string) error) error) error {
 	metadata, problem := meili.DecodeCustomMetadata(r.URL.RawQuery)
 	if problem != nil {
+		if err := each(func(string) error { return nil }); err != nil { // Meilisearch reads the body first
+			return err
+		}
 		return problem
 	}
 	d := &deletion{writer: s.writer, uid: r.uid(), metadata: metadata}

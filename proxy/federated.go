@@ -73,6 +73,9 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	if refused := f.checkBetween(); refused != nil {
 		return refused
 	}
+	if refused := f.checkHiddenFacets(); refused != nil {
+		return refused
+	}
 	if err := f.checkUnusedFacets(r); err != nil {
 		return err
 	}

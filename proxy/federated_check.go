@@ -110,14 +110,35 @@ func (f *federated) checkUnusedFacets(r *request) error {
 	return nil
 }
 
+// checkHiddenFacets refuses facets that nodes accept because only fields which clients do not see are filterable there.
+func (f *federated) checkHiddenFacets() *meili.Error {
+	for _, uid := range slices.Sorted(maps.Keys(f.multi.Federation.FacetsByIndex)) {
+		ix, patterns := f.indexes[uid], f.multi.Federation.FacetsByIndex[uid]
+		if ix == nil || patterns == nil {
+			continue
+		}
+		if refused := meili.CheckFacets(*patterns, settingsOf(ix).Filterable()); refused != nil {
+			first := slices.IndexFunc(f.multi.Queries, func(q meili.MultiQuery) bool { return q.IndexUID == uid })
+			return meili.InQuery(first, refused.WithPrefix(inFacetsOf(uid)))
+		}
+	}
+	return nil
+}
+
+// inFacetsOf starts the messages of errors about the facets of an index.
+func inFacetsOf(uid string) string { return "Inside `.federation.facetsByIndex." + uid + "`: " }
+
 // refusedFacets is the error of asking for the facets of an index, nil for none. A node finds it.
 func (f *federated) refusedFacets(r *request, uid string) error {
 	ix, patterns := f.view.Index(uid), f.multi.Federation.FacetsByIndex[uid]
 	if ix == nil {
-		return meili.IndexNotFound(uid).WithStatus(http.StatusBadRequest).WithPrefix("Inside `.federation.facetsByIndex." + uid + "`: ")
+		return meili.IndexNotFound(uid).WithStatus(http.StatusBadRequest).WithPrefix(inFacetsOf(uid))
 	}
 	if patterns == nil {
 		return nil
+	}
+	if refused := meili.CheckFacets(*patterns, settingsOf(ix).Filterable()); refused != nil {
+		return refused.WithPrefix(inFacetsOf(uid))
 	}
 	body, err := marshal(meili.SearchQuery{Facets: patterns, Limit: new(0), Filter: json.RawMessage("[]")})
 	if err != nil {
@@ -125,7 +146,7 @@ func (f *federated) refusedFacets(r *request, uid string) error {
 	}
 	_, err = f.s.askAnyNode(r, ix, node.Request{Method: "POST", Path: "/indexes/" + ix.NodeUID + "/search", Body: body, ContentType: "application/json"})
 	if known, ok := err.(*meili.Error); ok && known.Status < 500 {
-		return clientError(known, ix).WithPrefix("Inside `.federation.facetsByIndex." + uid + "`: ")
+		return clientError(known, ix).WithPrefix(inFacetsOf(uid))
 	}
 	return err
 }

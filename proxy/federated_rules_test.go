@@ -9,6 +9,40 @@ import (
 	"miroir/meili"
 )
 
+// The texts are those of one server, over the same indexes.
+func TestMessagesOfRulesThatDoNotCompare(t *testing.T) {
+	for _, test := range []struct{ name, body, rules, want string }{
+		{"sorts", `{"federation":{},"queries":[{"indexUid":"a","sort":["p:asc"]},{"indexUid":"b","q":"x","sort":["p:desc"]}]}`, `["sort","typo","words","p:asc"]`, "Inside `.queries[1]`: " +
+			"The results of queries #0 and #1 are incompatible: \n" +
+			"  1. `queries[0].sort[0]`, `a.rankingRules[0]`: ascending sort rule(s) on field `p`\n" +
+			"  2. `queries[1].sort[0]`, `b.rankingRules[0]`: descending sort rule(s) on field `p`\n" +
+			"  - cannot compare two sort rules in opposite directions\n" +
+			"  - note: The ranking rules of query #0 were modified during canonicalization:\n" +
+			"    1. Removed relevancy rule `typo` at position #1 in ranking rules because the query is a placeholder search (`q`: \"\")\n" +
+			"    2. Removed relevancy rule `words` at position #2 in ranking rules because the query is a placeholder search (`q`: \"\")\n" +
+			"    3. Removed duplicate rule `p:asc` at position #3 in ranking rules as it already appears at position #0 in `query.sort` (as `sort` is #0 in ranking rules)\n" +
+			"  - note: The ranking rules of query #1 were modified during canonicalization:\n" +
+			"    1. Prepended rule `words` before first relevancy rule `typo` at position #1 in ranking rules\n" +
+			"    2. Removed rule `words` at position #2 in ranking rules because it was previously prepended\n" +
+			"    3. Removed duplicate rule `p:desc` at position #3 in ranking rules as it already appears at position #0 in `query.sort` (as `sort` is #0 in ranking rules)\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			multi, refused := meili.DecodeMultiSearch([]byte(test.body))
+			if refused != nil {
+				t.Fatal(refused)
+			}
+			f := &federated{multi: multi, indexes: map[string]*fsm.Index{}}
+			for i, uid := range []string{"a", "b"} {
+				f.indexes[uid] = &fsm.Index{ID: fsm.IndexID(2000 + i), UID: uid, NodeUID: uid, Settings: json.RawMessage(`{"rankingRules":` + test.rules + `}`)}
+			}
+			got := f.checkBetween()
+			if got == nil || got.Message != test.want {
+				t.Errorf("%v\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
 func TestQueriesOfDifferentNodesMustCompare(t *testing.T) {
 	check := func(body string, settings map[string]string) *meili.Error {
 		t.Helper()

@@ -32,16 +32,11 @@ func (s *Server) handleRenderTemplate(w http.ResponseWriter, r *request) error {
 	}
 	render, refused := decodeRender(body)
 	if refused != nil {
-		return refused
+		return s.refusedRender(r, body, refused)
 	}
 	route := gated{"calling the /render-template route", "renderRoute", func(f meili.Features) bool { return f.RenderRoute }, ""}
 	if err := route.check(r.View); err != nil {
-		// A node looks at the rest of the body before it refuses for the same reason.
-		_, refused := s.askAnyNode(r, nil, node.Request{Method: "POST", Path: "/render-template", Body: body, ContentType: "application/json"})
-		if known, ok := refused.(*meili.Error); ok && known.Status < 500 {
-			return known
-		}
-		return err
+		return s.refusedRender(r, body, err) // a node looks at the rest of the body first
 	}
 	for _, part := range []map[string]json.RawMessage{render.Template, render.Input} {
 		if uid := textOf(part["indexUid"]); uid != "" && !r.Grant.IndexAllowed(uid) {
@@ -73,6 +68,16 @@ func (s *Server) handleRenderTemplate(w http.ResponseWriter, r *request) error {
 	}
 	writeRawJSON(w, http.StatusOK, body)
 	return nil
+}
+
+// refusedRender is the error of a node that gets a body which Miroir refuses: it reads more of it. otherwise is what it is
+// when no node refuses.
+func (s *Server) refusedRender(r *request, body []byte, otherwise error) error {
+	_, err := s.askAnyNode(r, nil, node.Request{Method: "POST", Path: "/render-template", Body: body, ContentType: "application/json"})
+	if known, ok := err.(*meili.Error); ok && known.Status < 500 {
+		return known
+	}
+	return otherwise
 }
 
 func decodeRender(body []byte) (*renderRequest, *meili.Error) {

@@ -248,3 +248,35 @@ func tenantToken(t *testing.T, c *writeCluster, rule string) string {
 	}
 	return token
 }
+
+// Of two faults in a request one server tells that which it reads first.
+func TestFaultsAreToldInOrder(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1,"genre":"x"}]`))
+	c.do("PATCH", "/experimental-features", `{"editDocumentsByFunction":true,"renderRoute":true}`)
+	f := func(method, path, body, code, message string) {
+		t.Helper()
+		answer := c.call(method, path, body)
+		if got := string(memberOf(answer.Body.Bytes(), "message")); got != `"`+message+`"` || string(memberOf(answer.Body.Bytes(), "code")) != `"`+code+`"` {
+			t.Errorf("%s %s %s: %s, want %s", method, path, body, answer.Body, message)
+		}
+	}
+	const unknown = "Unknown parameter `x`: expected one of `customMetadata`"
+	f("POST", "/indexes/m/documents/delete-batch?x=1", `{}`, "bad_request", "Json deserialize error: invalid type: map, expected a sequence at line 1 column 0")
+	f("POST", "/indexes/m/documents/delete-batch?x=1", `[1]`, "bad_request", unknown)
+	f("POST", "/indexes/m/documents/delete?x=1", `{}`, "bad_request", unknown)
+	f("POST", "/indexes/m/documents/edit?x=1", `{}`, "bad_request", unknown)
+	f("POST", "/indexes/m/documents/edit", `{"function":"doc.a = 1","filter":"a >"}`, "invalid_document_filter", "Index `m`: Was expecting a value but instead got nothing.\\n4:4 a >")
+	f("POST", "/indexes/m/documents/edit", `{"function":"doc.a = 1","filter":[]}`, "invalid_document_filter", "Sending an empty filter is forbidden.")
+	f("POST", "/indexes/m/search", `{"facets":["*"]}`, "invalid_search_facets", "Invalid facet distribution: Pattern `*` is not filterable. This index does not have configured filterable attributes.")
+	f("POST", "/multi-search", `{"queries":[{"indexUid":"m"},{"indexUid":"m","facets":["_m*"]}]}`, "invalid_search_facets", "Inside `.queries[1]`: Invalid facet distribution: Pattern `_m*` is not filterable. This index does not have configured filterable attributes.")
+	f("POST", "/multi-search", `{"federation":{"facetsByIndex":{"m":["*"]}},"queries":[{"indexUid":"m"}]}`, "invalid_search_facets",
+		"Inside `.queries[0]`: Inside `.federation.facetsByIndex.m`: Invalid facet distribution: Pattern `*` is not filterable. This index does not have configured filterable attributes.")
+	succeeded(t, c.do("PUT", "/indexes/m/settings/filterable-attributes", `["genre","none"]`))
+	if answer := c.call("POST", "/indexes/m/search", `{"facets":["*"]}`); string(memberOf(answer.Body.Bytes(), "facetDistribution")) != `{"genre":{"x":1}}` {
+		t.Errorf("%s", answer.Body)
+	}
+	if answer := c.call("GET", "/indexes/m/search?facets=none", ""); string(memberOf(answer.Body.Bytes(), "facetDistribution")) != `{}` {
+		t.Errorf("%s", answer.Body)
+	}
+}

@@ -111,7 +111,7 @@ func (s *Server) clientRoutes() []route {
 		{"PUT", "/indexes/:uid/documents", meili.ActionDocumentsAdd, s.handleUpdateDocuments},
 		{"DELETE", "/indexes/:uid/documents", meili.ActionDocumentsDelete, s.handleClearDocuments},
 		{"DELETE", "/indexes/:uid/documents/:id", meili.ActionDocumentsDelete, s.handleDeleteDocument},
-		{"POST", "/indexes/:uid/documents/delete-batch", meili.ActionDocumentsDelete, parametersFirst(s.handleDeleteBatch)},
+		{"POST", "/indexes/:uid/documents/delete-batch", meili.ActionDocumentsDelete, s.handleDeleteBatch},
 		{"POST", "/indexes/:uid/documents/delete", meili.ActionDocumentsDelete, parametersFirst(s.handleDeleteByFilter)},
 		{"POST", "/indexes/:uid/documents/edit", meili.ActionDocumentsAll, parametersFirst(s.handleEditDocuments)},
 

@@ -47,6 +47,9 @@ func (s *Server) handleSearch(w http.ResponseWriter, r *request) error {
 	case err != nil:
 		return err
 	}
+	if refused := raw.checkFacets(body, ix); refused != nil {
+		return refused
+	}
 	writeRawJSON(w, http.StatusOK, body)
 	return nil
 }
@@ -72,6 +75,18 @@ func (raw rawSearch) decode() (*meili.SearchQuery, *meili.Error) {
 		return meili.DecodeSearchParams(raw.query)
 	}
 	return meili.DecodeSearch(raw.body)
+}
+
+// checkFacets is checkFacets for an answer whose facets are empty.
+func (raw rawSearch) checkFacets(answer []byte, ix *fsm.Index) *meili.Error {
+	if !bytes.Contains(answer, []byte(`"facetDistribution":{}`)) {
+		return nil
+	}
+	query, refused := raw.decode()
+	if refused != nil {
+		return refused
+	}
+	return checkFacets(query, ix)
 }
 
 // gated reports that the search may use what nodes accept but the cluster has not enabled, so it must be looked at.

@@ -57,7 +57,18 @@ func (q *search) run(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) 
 	if err != nil {
 		return nil, nil, err
 	}
+	if refused := checkFacets(q.query, q.ix); refused != nil {
+		return nil, nil, refused
+	}
 	return answer, missing, q.joinForeign(ctx, answer)
+}
+
+// checkFacets refuses facets that nodes accept because only fields which clients do not see are filterable there.
+func checkFacets(query *meili.SearchQuery, ix *fsm.Index) *meili.Error {
+	if query.Facets == nil {
+		return nil
+	}
+	return meili.CheckFacets(*query.Facets, settingsOf(ix).Filterable())
 }
 
 func (q *search) find(ctx context.Context) (*searchAnswer, []fsm.ShardID, error) {

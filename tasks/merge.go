@@ -26,6 +26,9 @@ type Report struct {
 	// Inherited: each shard of the share has an in-sync replica on a node without a share, which came in sync after the
 	// write and so has what it did.
 	Inherited bool
+	// Part is which part of what the node keeps of the index counts where each shard is counted once: 1 for the only copy,
+	// ½ for one of two.
+	Part float64
 }
 
 // Result is what the reports make of a client task.

@@ -10,7 +10,7 @@ import (
 	"miroir/meili"
 )
 
-// compaction are the details of a compaction: what the files of all nodes took before and after, all copies together.
+// compaction are the details of a compaction: what the files of one copy of the index took before and after.
 func (m *merger) compaction(status string) json.RawMessage {
 	var details meili.TaskDetails
 	if status == fsm.StatusSucceeded {
@@ -20,7 +20,7 @@ func (m *merger) compaction(status string) json.RawMessage {
 	return details.JSON()
 }
 
-// sumSizes adds a size over the nodes that succeeded; nil when none tells it.
+// sumSizes adds a size over the nodes that succeeded, what is there several times once; nil when none tells it.
 func (m *merger) sumSizes(name string) *string {
 	total, known := 0.0, false
 	for i, r := range m.reports {
@@ -33,7 +33,7 @@ func (m *merger) sumSizes(name string) *string {
 			continue
 		}
 		if size, ok := parseSize(text); ok {
-			total, known = total+size, true
+			total, known = total+size*r.Part, true
 		}
 	}
 	if !known {

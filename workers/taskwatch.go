@@ -415,6 +415,9 @@ func (w *taskWatch) reportsOf(view *fsm.View, ix *fsm.Index, task *fsm.Task, sai
 	reports := make([]tasks.Report, len(task.NodeTasks))
 	for i, share := range task.NodeTasks {
 		report := tasks.Report{NodeTask: share, InSync: inSync(ix, task, share), Unsynced: unsynced(ix, share), Inherited: inherited(ix, task, share)}
+		if meili.TaskKind(task.Kind) == meili.TaskIndexCompaction {
+			report.Part = partOf(ix, share.Node)
+		}
 		if answer, ok := said.tasks[nodeTaskKey{task.UID, share.Node, share.UID}]; ok {
 			report.Task = &answer
 		} else {
@@ -445,6 +448,28 @@ func inSync(ix *fsm.Index, task *fsm.Task, share fsm.NodeTask) bool {
 		}
 	}
 	return false
+}
+
+// partOf is which part of what a node has of an index counts where each shard is counted once, over all groups.
+func partOf(ix *fsm.Index, node fsm.NodeID) float64 {
+	copies, held := map[int]int{}, map[int]bool{}
+	for group, slots := range ix.Placement {
+		for slot := range slots {
+			for _, replica := range ix.Replicas(group, fsm.ShardID(slot)) {
+				if replica.State == fsm.Active {
+					copies[slot]++
+					held[slot] = held[slot] || replica.Node == node
+				}
+			}
+		}
+	}
+	part, slots := 0.0, 0
+	for slot, here := range held {
+		if here {
+			part, slots = part+1/float64(copies[slot]), slots+1
+		}
+	}
+	return part / float64(max(slots, 1))
 }
 
 // unsynced are the shards of a share of which the node's replica is not read.

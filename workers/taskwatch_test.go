@@ -41,3 +41,35 @@ func TestInheritedShares(t *testing.T) {
 		})
 	}
 }
+
+// The parts that count add up to one copy, however the shards lie.
+func TestPartsOfACopy(t *testing.T) {
+	active := func(nodes ...fsm.NodeID) (replicas []fsm.Replica) {
+		for _, id := range nodes {
+			replicas = append(replicas, fsm.Replica{Node: id, State: fsm.Active})
+		}
+		return replicas
+	}
+	whole, cut := fsm.Index{Spread: 1}, fsm.Index{Spread: fsm.SpreadAll, Shards: 2}
+	for name, test := range map[string]struct {
+		ix        fsm.Index
+		placement map[fsm.GroupID][][]fsm.Replica
+		want      map[fsm.NodeID]float64
+	}{
+		"whole":            {whole, map[fsm.GroupID][][]fsm.Replica{0: {active("a")}}, map[fsm.NodeID]float64{"a": 1, "b": 0}},
+		"whole, twice":     {whole, map[fsm.GroupID][][]fsm.Replica{0: {active("a", "b")}}, map[fsm.NodeID]float64{"a": 0.5, "b": 0.5}},
+		"in two groups":    {whole, map[fsm.GroupID][][]fsm.Replica{0: {active("a", "b")}, 1: {active("c", "d")}}, map[fsm.NodeID]float64{"a": 0.25, "c": 0.25}},
+		"one is not read":  {whole, map[fsm.GroupID][][]fsm.Replica{0: {append(active("a"), fsm.Replica{Node: "b", State: fsm.Stale})}}, map[fsm.NodeID]float64{"a": 1, "b": 0}},
+		"cut, each once":   {cut, map[fsm.GroupID][][]fsm.Replica{0: {active("a"), active("b")}}, map[fsm.NodeID]float64{"a": 1, "b": 1}},
+		"cut, one is both": {cut, map[fsm.GroupID][][]fsm.Replica{0: {active("a", "b"), active("a")}}, map[fsm.NodeID]float64{"a": 0.75, "b": 0.5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.ix.Placement = test.placement
+			for id, want := range test.want {
+				if got := partOf(&test.ix, id); got != want {
+					t.Errorf("%s: %v, want %v", id, got, want)
+				}
+			}
+		})
+	}
+}

@@ -33,7 +33,7 @@ type facetResult struct {
 
 // facetDistribution counts the values of all fields that match a pattern.
 func (st *state) facetDistribution(patterns []string, candidates *roaring.Bitmap) (*facetResult, *meili.Error) {
-	if err := st.checkFacets(patterns); err != nil {
+	if err := meili.CheckFacets(patterns, st.cfg.filterable); err != nil {
 		return nil, err
 	}
 	selected := st.facetFields(patterns)
@@ -68,35 +68,6 @@ func (st *state) facetFields(patterns []string) []string {
 func (st *state) isFilterable(field string) bool {
 	_, rule := meili.MatchFilterable(st.cfg.filterable, field)
 	return rule != nil && rule.IsFilterable()
-}
-
-// checkFacets refuses patterns that cannot match a filterable field. Error: invalid_search_facets.
-func (st *state) checkFacets(patterns []string) *meili.Error {
-next:
-	for _, pattern := range patterns {
-		for i := range st.cfg.filterable {
-			rule := &st.cfg.filterable[i]
-			if rule.IsFilterable() && slices.ContainsFunc(rule.Patterns, func(p string) bool {
-				return matchPattern(p, pattern) != noMatch || matchPattern(pattern, p) != noMatch ||
-					rule.Legacy && matchLegacy(p, pattern) != noMatch
-			}) {
-				continue next
-			}
-		}
-		var valid []string
-		for i := range st.cfg.filterable {
-			if st.cfg.filterable[i].IsFilterable() {
-				valid = append(valid, st.cfg.filterable[i].Patterns...)
-			}
-		}
-		slices.Sort(valid)
-		text := "This index does not have configured filterable attributes."
-		if len(valid) > 0 {
-			text = "Available filterable attributes patterns are: `" + strings.Join(slices.Compact(valid), ", ") + "`."
-		}
-		return meili.Errorf(meili.CodeInvalidSearchFacets, "Invalid facet distribution: Pattern `%s` is not filterable. %s", pattern, text)
-	}
-	return nil
 }
 
 // facetCounts lists the values of a field with their counts: numbers, then strings.

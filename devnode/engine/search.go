@@ -46,7 +46,7 @@ func (st *state) search(ctx SearchContext, q *meili.SearchQuery) (*Result, *meil
 	}
 	var facets *facetResult
 	if q.Facets != nil {
-		if err := st.checkFacets(*q.Facets); err != nil {
+		if err := meili.CheckFacets(*q.Facets, st.cfg.filterable); err != nil {
 			return nil, err
 		}
 	}

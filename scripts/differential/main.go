@@ -36,7 +36,9 @@ type options struct {
 	Seeds   int    `help:"Seeds." default:"6"`
 	Queries int    `help:"Requests per seed, beside those that load it." default:"150"`
 
-	Conversations int `help:"Dialogues about the whole API, each from a seed of its own, before the searches." default:"3"`
+	Conversations int      `help:"Dialogues about the whole API, each from a seed of its own, before the searches." default:"3"`
+	Retellings    int      `help:"Recorded dialogues told again with changes, each from a seed of its own, before the searches." default:"0"`
+	Recorded      []string `help:"Files of recorded dialogues." default:"testdata/conformance/api-*.json" sep:","`
 
 	Shapes    []string `help:"Only these kinds of documents: words, products, articles, packages, cities."`
 	Kinds     []string `help:"Only these kinds of requests, see the table that is printed."`
@@ -81,6 +83,9 @@ func run(ctx context.Context, o options) (err error) {
 		if err := c.run(ctx); err != nil {
 			return fmt.Errorf("conversation %d: %w", c.seed, err)
 		}
+	}
+	if err := retell(ctx, o, alone, miroir, report); err != nil {
+		return err
 	}
 	for i := range o.Seeds {
 		t := &trial{

@@ -31,6 +31,7 @@ type step struct {
 	encoding  string            // of the body: gzip, deflate, br, "" for none
 	headers   map[string]string // more of them
 	unordered bool              // documents are told, the order of whose members says nothing
+	masked    []string          // members that the servers choose
 }
 
 // noContentType sends a body without its content type.

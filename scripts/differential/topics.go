@@ -192,6 +192,10 @@ func (c *conversation) aboutDocuments() step {
 			"function": c.text("doc.n += 1", "doc.title = doc.title.to_upper()", "doc = ()", "doc.x =", "doc.id = 3", "doc.c = context.k", "throw 1"),
 			"context":  c.pick(generate.Object{"k": 2}, nil, 3), "filter": filter,
 		})},
+		{method: "POST", path: c.index("/documents/edit"), body: generate.Object{"function": c.text("doc.n = context.k * 2", "doc.remove(\"title\")", "doc.new = [1, #{a: 2}]", "doc = #{id: doc.id}", "doc.id = 99", "let x = doc.n; if x > 500 { doc = () }", "doc.title = 1/0", "doc.n = \"x\".len", "", "x.y", "doc._vectors = ()", "doc._miroir = 1", "loop {}x"),
+			"context": c.pick(generate.Object{"k": 2}, generate.Object{}, nil, []any{}), "filter": c.pick(nil, filter, "n > 300", "genre = drama")}},
+		{method: c.text("DELETE", "POST"), path: c.index(c.text("/documents", "/documents/delete-batch", "/documents/1")) + "?" + c.text("customMetadata=m%C3%A9ta", "customMetadata=", "customMetadata=a&customMetadata=b", "primaryKey=x", "skipCreation=true"), body: []any{1}},
+		{method: "GET", path: c.index("/documents") + "?" + c.text("fields=", "fields=*", "fields=title&fields=id", "ids=", "ids=a%20b", "ids=1&ids=2", "filter=", "filter=[[%22n%3E1%22]]", "filter=[1]", "sort=", "sort=n", "sort=n:asc,title:desc", "sort=_geoPoint(1,2):asc", "sort=_geoPoint(48.8,2.3):desc", "sort=_geo:asc", "retrieveVectors=yes", "retrieveVectors=", "useNetwork=true", "limit=9223372036854775807", "limit=18446744073709551616", "offset=9223372036854775807", "limit=+3", "limit=03", "limit=1e1", "filter=_geoRadius(48,2,1000000)"), unordered: true},
 		{method: "GET", path: c.index("/stats")},
 		{method: "GET", path: "/tasks/" + fmt.Sprint(c.g.IntN(40)) + "/documents"},
 	})
@@ -229,34 +233,6 @@ func (c *conversation) aboutPayloads() step {
 	return s
 }
 
-func (c *conversation) aboutSearch() step {
-	q := c.some(30, generate.Object{
-		"q": c.text("moon", "red sun", "\"red sun\"", "mooon", "", "-red", "日本"), "limit": 4, "offset": 1, "filter": generate.Pick(c.g, conversationFilters),
-		"facets": c.pick([]string{"genre"}, []string{"*"}, []string{"title"}, "genre"), "sort": c.pick([]string{"n:asc"}, []string{"title:asc"}, []string{"n"}),
-		"attributesToRetrieve": c.pick([]string{"id"}, []string{"*"}, "id"), "showRankingScore": true, "hitsPerPage": c.pick(2, 0), "page": c.pick(1, 0, 2),
-		"vector": c.pick([]float64{1, 0}, []float64{1}, "x", nil), "hybrid": c.pick(generate.Object{"embedder": "mine"}, generate.Object{"embedder": "no"}, generate.Object{"semanticRatio": 2}, nil),
-	})
-	q["sort"] = []string{"n:asc"}
-	federated := generate.Object{"federation": c.some(30, generate.Object{"limit": 3, "offset": 1, "facetsByIndex": generate.Object{c.name(): []string{"genre"}}, "mergeFacets": generate.Object{}, "distinct": "genre"}),
-		"queries": []any{generate.Object{"indexUid": c.name(), "q": "moon", "sort": []string{"n:asc"}}, generate.Object{"indexUid": c.name(), "filter": generate.Pick(c.g, conversationFilters), "sort": []string{"n:asc"}}}}
-	withIndex := func(q generate.Object) generate.Object {
-		copied := generate.Object{"indexUid": c.name()}
-		for name, value := range q {
-			copied[name] = value
-		}
-		return copied
-	}
-	return generate.Pick(c.g, []step{
-		{method: "POST", path: c.index("/search"), body: q, unordered: true},
-		{method: "GET", path: c.index("/search") + c.query(25, "q=moon", "limit=2", "sort=n:asc", "filter=n%20%3E%2010", "facets=genre", "page=1", "q=", "limit=", "vector=1,0", "hybridEmbedder=mine", "hybridSemanticRatio=0.5", "showRankingScore=true", "attributesToRetrieve=id,n"), unordered: true},
-		{method: "POST", path: "/multi-search", body: generate.Object{"queries": []any{withIndex(q), withIndex(generate.Object{"q": "sun"})}}, unordered: true},
-		{method: "POST", path: "/multi-search", body: federated, unordered: true},
-		{method: "POST", path: c.index("/facet-search"), body: c.some(60, generate.Object{"facetName": c.text("genre", "title", "n"), "facetQuery": c.pick("dr", "", nil, 3), "filter": generate.Pick(c.g, conversationFilters), "q": "moon", "exhaustiveFacetCount": true})},
-		{method: "POST", path: c.index("/similar"), body: c.some(80, generate.Object{"id": c.id(), "embedder": c.text("mine", "mine", "no"), "limit": 3}), unordered: true},
-		{method: "GET", path: c.index("/similar") + c.query(70, "id="+escaped(fmt.Sprint(c.id())), "embedder=mine", "limit=2"), unordered: true},
-	})
-}
-
 func (c *conversation) aboutSettings() step {
 	values := generate.Object{
 		"displayedAttributes": c.pick([]string{"*"}, []string{"id", "title"}, nil), "searchableAttributes": c.pick([]string{"title"}, []string{"*"}, []string{}),
@@ -268,8 +244,11 @@ func (c *conversation) aboutSettings() step {
 		"faceting":       c.pick(generate.Object{"maxValuesPerFacet": c.pick(3, nil, 0)}, generate.Object{"sortFacetValuesBy": generate.Object{"*": "count", "genre": "alpha"}}, generate.Object{"sortFacetValuesBy": nil}),
 		"pagination":     c.pick(generate.Object{"maxTotalHits": c.pick(5, nil, 0, -1)}, nil),
 		"embedders":      c.pick(nil, generate.Object{"mine": generate.Object{"source": "userProvided", "dimensions": 2}}, generate.Object{"mine": nil}, generate.Object{"b": generate.Object{"source": "userProvided"}}, generate.Object{"b": generate.Object{"source": "nope"}}, generate.Object{"b": generate.Object{"source": "userProvided", "dimensions": 2, "model": "x"}}, generate.Object{"b": generate.Object{"source": "rest", "url": "http://127.0.0.1:9/x"}}),
-		"searchCutoffMs": c.pick(200, nil, 0), "localizedAttributes": c.pick([]any{generate.Object{"attributePatterns": []string{"t*"}, "locales": []string{"fra", "eng"}}}, nil, []any{generate.Object{"locales": []string{"xx"}}}),
+		"searchCutoffMs": c.pick(200, nil, 0, -1, 1.5), "localizedAttributes": c.pick([]any{generate.Object{"attributePatterns": []string{"t*"}, "locales": []string{"fra", "eng"}}}, nil, []any{generate.Object{"locales": []string{"xx"}}}, []any{generate.Object{"attributePatterns": []string{"*"}, "locales": []string{}}}, []any{generate.Object{"attributePatterns": []string{"a", "*b*"}, "locales": []string{"fr", "jpn"}}, generate.Object{"attributePatterns": []string{}}}),
 		"facetSearch": c.pick(true, false, nil), "prefixSearch": c.pick("disabled", "indexingTime", nil, "x"),
+	}
+	for name, value := range c.some(25, c.oddSettings()) {
+		values[name] = value
 	}
 	name := generate.Pick(c.g, sortedNames(values))
 	route := kebab(name)
@@ -286,8 +265,35 @@ func (c *conversation) aboutSettings() step {
 		{method: "GET", path: c.index("/settings")}, {method: "DELETE", path: c.index("/settings")},
 		{method: write, path: path, body: c.pick(nil, 1, "x", true, []any{}, generate.Object{}, []any{nil}, []any{1}, 1.5)},
 		{method: "PATCH", path: c.index("/settings"), body: generate.Object{name: c.pick(1, "x", true, []any{}, generate.Object{}, []any{nil}, []any{1}, -1, 1.5, "")}},
-		{method: "PATCH", path: c.index("/settings"), body: generate.Object{"chat": c.pick(generate.Object{"description": "d"}, generate.Object{"documentTemplate": "{{doc.t}}"}, nil), "foreignKeys": []any{}}},
+		{method: "PATCH", path: c.index("/settings"), body: c.some(60, generate.Object{"chat": c.pick(generate.Object{"description": "d"}, generate.Object{"documentTemplate": "{{doc.t}}"}, nil, generate.Object{"searchParameters": generate.Object{"limit": 3, "matchingStrategy": "x"}}, 3), "foreignKeys": c.pick([]any{}, nil, []any{generate.Object{"fieldName": "n", "foreignIndexUid": c.names[1]}}, 3)})},
+		{method: c.text("GET", "PATCH", "DELETE"), path: c.index("/settings/chat"), body: c.pick(generate.Object{"documentTemplateMaxBytes": c.pick(10, 0)}, nil, generate.Object{"x": 1})},
+		{method: c.text("GET", "PUT", "DELETE"), path: c.index("/settings/foreign-keys"), body: c.pick([]any{generate.Object{"fieldName": "n"}}, nil, []any{}, "x")},
 	})
+}
+
+// oddSettings are values of settings that are seldom given, and wrong ones of the right type.
+func (c *conversation) oddSettings() generate.Object {
+	embedder := generate.Object{"source": "userProvided", "dimensions": c.pick(2, 0, -1, nil, 70000, 2.5)}
+	for name, value := range c.some(20, generate.Object{
+		"binaryQuantized": c.pick(true, false, nil), "distribution": c.pick(generate.Object{"mean": 0.5, "sigma": 0.2}, generate.Object{"mean": 2, "sigma": 0}, nil, generate.Object{"mean": 0.5}), "documentTemplate": c.pick("{{doc.title}}", "{{doc.", "", nil),
+		"apiKey": "abcdefghijklmnop", "url": "x", "request": generate.Object{}, "response": generate.Object{}, "headers": generate.Object{"a": "b"}, "revision": "r", "pooling": c.pick("useModel", "x"), "documentTemplateMaxBytes": c.pick(100, 0, -1), "indexingFragments": generate.Object{}, "unknown": 1,
+	}) {
+		embedder[name] = value
+	}
+	return generate.Object{
+		"displayedAttributes": c.pick([]string{}, []string{"title", "title"}, []string{"nested.a", "none"}, []string{"*", "id"}, []string{"title*"}), "searchableAttributes": c.pick([]string{"title", "nested"}, []string{"none", "title"}, []string{"title", "*"}, []string{"title", "title"}, []string{"ti*"}),
+		"filterableAttributes": c.pick([]string{}, []string{"*"}, []string{"genre", "genre"}, []string{"_geo"}, []string{"nested.a.b", "_vectors"}, []string{"_geojson"}, []string{"_geoDistance"}, []any{generate.Object{"attributePatterns": []string{"*"}, "features": generate.Object{"facetSearch": true, "filter": generate.Object{"equality": false, "comparison": false}}}}, []any{generate.Object{"attributePatterns": []string{}}}, []any{generate.Object{"attributePatterns": []string{"a*b"}}}, []any{generate.Object{"features": nil}}, []any{generate.Object{"attributePatterns": []string{"n"}, "features": nil}}, []any{generate.Object{"attributePatterns": []string{"n"}, "features": generate.Object{"filter": nil}}}),
+		"sortableAttributes":   c.pick([]string{}, []string{"n", "n"}, []string{"_geo", "nested.a"}, []string{"*"}, []string{"_geoPoint"}, []string{"t*"}, []string{""}),
+		"rankingRules":         c.pick([]string{}, []string{"attribute", "words"}, []string{"attribute", "wordPosition"}, []string{"n:asc", "n:desc"}, []string{"_geo:asc"}, []string{"_geoPoint(1,2):asc"}, []string{":asc"}, []string{"words", "WORDS"}, []string{"a b:asc", "sort"}, []string{"none:desc", "sort", "words"}),
+		"stopWords":            c.pick([]string{"The", "the"}, []string{""}, []string{"a b"}, nil), "nonSeparatorTokens": c.pick([]string{"#", "#"}, []string{""}, []string{"ab"}, nil), "separatorTokens": c.pick([]string{"&sep", "|"}, []string{"é"}, nil), "dictionary": c.pick([]string{""}, []string{"red sun"}, nil),
+		"synonyms":           c.pick(generate.Object{"red sun": []string{"moon"}, "Moon": []string{"RED", "red"}}, generate.Object{"": []string{"x"}}, generate.Object{"x": []string{}}, generate.Object{"x": nil}, nil),
+		"distinctAttribute":  c.pick("nested.a", "none", "", "_geo", "_vectors", "*"),
+		"typoTolerance":      c.pick(generate.Object{"minWordSizeForTypos": generate.Object{"oneTypo": 0, "twoTypos": 0}}, generate.Object{"minWordSizeForTypos": nil}, generate.Object{"enabled": nil, "disableOnNumbers": true}, generate.Object{"disableOnWords": []string{"", "A"}}, generate.Object{"minWordSizeForTypos": generate.Object{"oneTypo": 256}}, generate.Object{}),
+		"faceting":           c.pick(generate.Object{}, generate.Object{"maxValuesPerFacet": 100000000000}, generate.Object{"sortFacetValuesBy": generate.Object{"n": "up"}}, generate.Object{"sortFacetValuesBy": generate.Object{}}, generate.Object{"sortFacetValuesBy": generate.Object{"genre": nil}}, nil),
+		"pagination":         c.pick(generate.Object{}, generate.Object{"maxTotalHits": 1}, generate.Object{"maxTotalHits": 1e12}, generate.Object{"maxTotalHits": "5"}, generate.Object{"max": 1}),
+		"embedders":          c.pick(generate.Object{"mine": embedder}, generate.Object{"b": embedder, "c": nil}, generate.Object{"": embedder}, generate.Object{"b": generate.Object{}}, generate.Object{"b": generate.Object{"source": "composite"}}, generate.Object{"b": generate.Object{"source": "openAi", "model": "nope"}}, generate.Object{"b": generate.Object{"source": "openAi", "model": "text-embedding-ada-002", "dimensions": 5}}, generate.Object{"b": generate.Object{"source": "rest"}}, generate.Object{"b": generate.Object{"source": "rest", "url": "http://127.0.0.1:9/x", "request": "{{text}}", "response": generate.Object{"a": "{{embedding}}"}}}, generate.Object{"b": generate.Object{"source": "huggingFace", "apiKey": "x"}}, generate.Object{"b": nil}),
+		"proximityPrecision": c.pick(nil, "byWord", ""), "prefixSearch": c.pick("", 1), "facetSearch": c.pick("true", 0),
+	}
 }
 
 func kebab(name string) string {

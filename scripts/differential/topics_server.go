@@ -18,7 +18,7 @@ import (
 
 func escaped(text string) string { return url.PathEscape(text) }
 
-func sortedNames(o generate.Object) []string { return slices.Sorted(maps.Keys(o)) }
+func sortedNames[V any](o map[string]V) []string { return slices.Sorted(maps.Keys(o)) }
 
 var taskFilters = []string{
 	"uids=1,2,3", "uids=*", "statuses=failed", "statuses=succeeded,enqueued", "types=indexCreation,settingsUpdate", "types=*", "indexUids=none", "canceledBy=3", "beforeEnqueuedAt=2020-01-01",
@@ -122,7 +122,11 @@ func (c *conversation) anything() step {
 	return generate.Pick(c.g, []func() step{c.aboutIndexes, c.aboutDocuments, c.aboutPayloads, c.aboutSearch, c.aboutSettings, c.aboutTasks, c.aboutKeys, c.aboutFeatures, c.aboutWebhooks, c.aboutService})()
 }
 
-var featureNames = []string{"metrics", "logsRoute", "editDocumentsByFunction", "containsFilter", "network", "getTaskDocumentsRoute", "compositeEmbedders", "chatCompletions", "multimodal"}
+// featureNames are the experimental features that a dialogue switches: all but one, whose route stops a server.
+var featureNames = []string{
+	"metrics", "logsRoute", "editDocumentsByFunction", "containsFilter", "dynamicSearchRules", "network", "getTaskDocumentsRoute", "compositeEmbedders", "chatCompletions", "multimodal", "foreignKeys",
+	"disableDocumentsFetchQueue", "legacySearch", "renderRoute",
+}
 
 func (c *conversation) aboutFeatures() step {
 	change := generate.Object{}
@@ -177,7 +181,8 @@ func (c *conversation) aboutService() step {
 		{method: "GET", path: "/stats"}, {method: "POST", path: "/dumps"}, {method: "POST", path: "/snapshots"}, {method: "POST", path: "/logs/stderr", body: generate.Object{"target": 3}},
 		{method: "DELETE", path: "/logs/stream"}, {method: "POST", path: "/logs/stream", body: generate.Object{"mode": "x"}}, {method: "POST", path: "/tasks/compact", body: generate.Object{}},
 		{method: "POST", path: "/network/control", body: generate.Object{}},
-		{method: "POST", path: "/export", body: c.one(generate.Object{"url": 3, "apiKey": 1, "payloadSize": c.pick("x", 3), "indexes": c.pick(3, generate.Object{"a b": nil})})},
+		{method: "POST", path: "/export", body: c.one(generate.Object{"url": 3, "apiKey": 1, "payloadSize": c.pick("x", 3), "indexes": c.pick(3, generate.Object{"a b": nil}), "other": 1})},
+		{method: "POST", path: "/export", body: c.pick(generate.Object{"url": nil}, generate.Object{"url": "http://127.0.0.1:9", "payloadSize": c.pick("1 MiB", "0", -1, nil, 1000000), "indexes": c.pick(generate.Object{"none*": generate.Object{}}, generate.Object{"*": generate.Object{"filter": c.pick("n >", 3, "n > 1"), "overrideSettings": c.pick(true, "x")}}, generate.Object{c.names[0]: nil}, nil, generate.Object{})})},
 		{method: "OPTIONS", path: c.index("/search"), headers: map[string]string{"Origin": "http://x.y", "Access-Control-Request-Method": c.text("POST", "PATCH", "NOPE", "TRACE"), "Access-Control-Request-Headers": "authorization, x-a"}},
 		{method: c.text("OPTIONS", "GET", "POST"), path: c.text("/health", "/none", c.index("/documents")), headers: map[string]string{"Origin": c.text("http://x.y", "null", "")}},
 		{method: "OPTIONS", path: c.text("/health", "/none"), headers: map[string]string{"Access-Control-Request-Method": "GET"}},
