@@ -318,3 +318,34 @@ func TestWriteWaitsForARenameThatNodesMayRefuse(t *testing.T) {
 		t.Errorf("%v documents are in the one, %v in the other", m, n)
 	}
 }
+
+// A change of settings fails on one node when the index has been deleted since. Red when the other node is told to take it back:
+// that makes the index anew there.
+func TestNothingIsUndoneOfAnIndexThatIsDeleted(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	c.fill("m", oracle{}, 3)
+	for _, n := range c.nodes {
+		n.PauseTasks()
+	}
+	change := c.accepted(c.call("PATCH", "/indexes/m/settings", `{"stopWords":["the"]}`))
+	deletion := c.accepted(c.call("DELETE", "/indexes/m", ""))
+	c.nodes["n1-0"].FailTasks(func(kind meili.TaskKind) *meili.Error {
+		if kind != meili.TaskSettingsUpdate {
+			return nil
+		}
+		return meili.Errorf(meili.CodeInternal, "no space left")
+	})
+	for _, n := range c.nodes {
+		n.ResumeTasks()
+	}
+	if task := c.await(change); task["status"] != "failed" {
+		t.Errorf("the change: %v", task)
+	}
+	succeeded(t, c.await(deletion))
+	for node := range c.nodes {
+		c.until("the node's tasks to end", func() bool { return c.on(node, "GET", "/tasks?statuses=enqueued,processing", "")["total"] == 0.0 })
+		if got := c.on(node, "GET", "/indexes", "")["total"]; got != 0.0 {
+			t.Errorf("node %s has %v indexes", node, got)
+		}
+	}
+}

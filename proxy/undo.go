@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -14,12 +15,13 @@ import (
 
 // UndoChange takes a failed change of settings or primary key back on nodes that made it: in the order of the index's
 // writes, so that a change accepted later is not undone with it. Call it after the task has failed in the log. An
-// error means that some node may still have the change.
+// error means that some node may still have the change. That of an index being deleted stays: a change of settings that
+// reaches a node after the deletion makes the index anew.
 func (s *Server) UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) error {
-	if task.IndexUID == nil {
+	unlock, err := s.lockIndex(ctx, task.Index)
+	if errors.Is(err, errNoRoute) {
 		return nil
 	}
-	unlock, err := s.writer.locks.lock(ctx, *task.IndexUID)
 	if err != nil {
 		return err
 	}
