@@ -8,25 +8,30 @@ import (
 
 // cutFacets leaves of a node's facet lists what one server lists. body is the answer of a node that holds all of an index
 // and lists more values than the client is to see (nodeFacetValues), in one server's order: what is too much stands at the
-// end of the numbers and of the strings. body is taken over. ok is false when more than the answer decides what is listed.
-func cutFacets(body []byte, settings *meili.Settings) (cut []byte, ok bool) {
-	if !bytes.Contains(body, []byte(`"facetDistribution"`)) { // much quicker than to look member by member
+// end of the numbers and of the strings. No facets stand before from, which is between two members. body is taken over. ok is
+// false when more than the answer decides what is listed.
+func cutFacets(body []byte, from int, settings *meili.Settings) (cut []byte, ok bool) {
+	if !bytes.Contains(body[from:], []byte(`"facetDistribution"`)) { // much quicker than to look member by member
 		return body, true
 	}
+	var stats []byte
+	at := len(body) // of the distribution
+	eachMemberFrom(body, from, func(m member) bool {
+		switch string(m.key) {
+		case "facetDistribution":
+			at = m.value
+		case "facetStats":
+			stats = body[m.value:m.end]
+		}
+		return true
+	})
 	c := cutter{text: body, own: true}
 	ok = settings.MaxValuesPerFacet() > 0
-	eachMember(body, skipSpace(body, 0), func(m member) bool {
-		if string(m.key) != "facetDistribution" {
-			return true
-		}
-		stats := memberOf(body, "facetStats")
-		eachMember(body, m.value, func(field member) bool {
-			list := facetList{maxValues: settings.MaxValuesPerFacet(), byCount: settings.FacetSort(keyText(body, field)) == "count"}
-			list.hasNumbers = memberOf(stats, string(field.key)) != nil
-			ok = ok && c.facet(field.value, list)
-			return ok
-		})
-		return false
+	eachMember(body, at, func(field member) bool {
+		list := facetList{maxValues: settings.MaxValuesPerFacet(), byCount: settings.FacetSort(keyText(body, field)) == "count"}
+		list.hasNumbers = memberOf(stats, string(field.key)) != nil
+		ok = ok && c.facet(field.value, list)
+		return ok
 	})
 	return c.rest(), ok
 }

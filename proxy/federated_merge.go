@@ -209,9 +209,9 @@ func compareWeightedEntries(a, b scoreEntry) (c int, comparable bool) {
 }
 
 // federationShape is a hit's _federation without what only mergers need.
-var federationShape = &shape{strip: true, members: map[string]*shape{
-	"_formatted": bare, "_matchesPosition": bare,
-	"_federation": {drop: []string{"weightedScoreValues", "extra_document", "pinnedPosition"}},
+var federationShape = &shape{strip: true, members: []namedShape{
+	{"_formatted", bare}, {"_matchesPosition", bare},
+	{"_federation", &shape{drop: []string{"weightedScoreValues", "extra_document", "pinnedPosition"}}},
 }}
 
 func (f *federated) shownHit(h *hit) []byte {

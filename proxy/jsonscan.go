@@ -1,6 +1,9 @@
 package proxy
 
-import "bytes"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // The functions of this file walk JSON text by position, without decoding it: answers of nodes are large, and what
 // the client gets must be the node's bytes. They expect valid JSON (nodes send nothing else); on anything else they
@@ -17,21 +20,31 @@ func skipSpace(text []byte, at int) int {
 // skipString returns the position after the string that starts at the quote text[at].
 func skipString(text []byte, at int) int {
 	for at++; at < len(text); {
-		next := bytes.IndexByte(text[at:], '"')
-		if next < 0 {
-			return len(text)
+		if at+8 <= len(text) {
+			found := quotesAndSlashes(binary.LittleEndian.Uint64(text[at:]))
+			if found == 0 {
+				at += 8
+				continue
+			}
+			at += bits.TrailingZeros64(found) / 8
 		}
-		end := at + next
-		slashes := 0
-		for end-1-slashes >= at && text[end-1-slashes] == '\\' {
-			slashes++
+		switch text[at] {
+		case '"':
+			return at + 1
+		case '\\':
+			at++ // what is behind it is no end
 		}
-		if slashes%2 == 0 {
-			return end + 1
-		}
-		at = end + 1
+		at++
 	}
 	return len(text)
+}
+
+// quotesAndSlashes has the highest bit of each of the eight bytes set that is a quote or a backslash, as far as the first of
+// them: bytes behind it may be marked for nothing.
+func quotesAndSlashes(eight uint64) uint64 {
+	const ones, highest = 0x0101010101010101, 0x8080808080808080
+	quotes, slashes := eight^'"'*ones, eight^'\\'*ones // bytes that are zero where they were those
+	return ((quotes-ones)&^quotes | (slashes-ones)&^slashes) & highest
 }
 
 // skipValue returns the position after the value that starts at text[at].
@@ -88,7 +101,12 @@ func eachMember(text []byte, at int, visit func(member) bool) int {
 	if at >= len(text) || text[at] != '{' {
 		return skipValue(text, at)
 	}
-	at = skipSpace(text, at+1)
+	return eachMemberFrom(text, at+1, visit)
+}
+
+// eachMemberFrom is eachMember from a place inside an object, which is before a member or the comma in front of one.
+func eachMemberFrom(text []byte, at int, visit func(member) bool) int {
+	at = skipComma(text, at)
 	for at < len(text) && text[at] == '"' {
 		m := member{start: at}
 		keyEnd := skipString(text, at)
@@ -99,12 +117,18 @@ func eachMember(text []byte, at int, visit func(member) bool) int {
 		if !visit(m) {
 			return m.end
 		}
-		at = skipSpace(text, m.end)
-		if at < len(text) && text[at] == ',' {
-			at = skipSpace(text, at+1)
-		}
+		at = skipComma(text, m.end)
 	}
 	return min(at+1, len(text))
+}
+
+// skipComma returns the position of what comes behind text[at] but white space and a comma.
+func skipComma(text []byte, at int) int {
+	at = skipSpace(text, at)
+	if at < len(text) && text[at] == ',' {
+		return skipSpace(text, at+1)
+	}
+	return at
 }
 
 // eachItem calls visit with the bounds of each item of the array at text[at] until it returns false.
@@ -118,10 +142,7 @@ func eachItem(text []byte, at int, visit func(start, end int) bool) {
 		if end == at || !visit(at, end) {
 			return
 		}
-		at = skipSpace(text, end)
-		if at < len(text) && text[at] == ',' {
-			at = skipSpace(text, at+1)
-		}
+		at = skipComma(text, end)
 	}
 }
 

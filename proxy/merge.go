@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
@@ -200,23 +199,19 @@ func newHitCutter(members, fields []string) hitCutter {
 	inner := &shape{strip: true, drop: fields}
 	return hitCutter{&shape{
 		strip: true, drop: append(slices.Clone(members), fields...),
-		members: map[string]*shape{"_formatted": inner, "_matchesPosition": inner},
+		members: []namedShape{{"_formatted", inner}, {"_matchesPosition", inner}},
 	}}
 }
 
 // inFormatted is c that removes one more field in _formatted.
 func (c hitCutter) inFormatted(field string) hitCutter {
 	more := *c.shape
-	more.members = maps.Clone(more.members)
-	if more.members == nil {
-		more.members = map[string]*shape{}
-	}
 	inner := shape{strip: true}
-	if old := more.members["_formatted"]; old != nil {
+	if old := more.inside([]byte("_formatted")); old != nil {
 		inner = *old
 	}
 	inner.drop = append(slices.Clone(inner.drop), field)
-	more.members["_formatted"] = &inner
+	more.members = append([]namedShape{{"_formatted", &inner}}, more.members...) // the first of a name counts
 	return hitCutter{&more}
 }
 

@@ -303,7 +303,7 @@ func (f *federated) cutKey(h *hit, shown []byte) []byte {
 	}
 	cut := &shape{drop: []string{key}}
 	if !formats(&f.multi.Queries[h.query].SearchQuery, key) {
-		cut.members = map[string]*shape{"_formatted": {drop: []string{key}}}
+		cut.members = []namedShape{{"_formatted", &shape{drop: []string{key}}}}
 	}
 	return strip(shown, cut)
 }

@@ -219,14 +219,14 @@ func (s *Server) passThrough(r *request, plan planRequest, send node.Request) ([
 // oneServersAnswer makes the answer of a node that holds all of an index what the client is to see. It takes body over.
 // The error is errNotWhole: that takes more than cutting.
 func oneServersAnswer(body []byte, ix *fsm.Index) ([]byte, error) {
-	body = renameMetadata(stripOwn(body, searchShape), ix)
+	body, behind := stripAnswer(body)
 	if settings := settingsOf(ix); !ix.Whole() && listsByCount(settings) {
 		var ok bool
-		if body, ok = cutFacets(body, settings); !ok {
+		if body, ok = cutFacets(body, behind, settings); !ok {
 			return nil, errNotWhole
 		}
 	}
-	return body, nil
+	return renameMetadata(body, ix), nil
 }
 
 // shownError is err with what only nodes know hidden.

@@ -10,25 +10,31 @@ import (
 type shape struct {
 	strip   bool
 	drop    []string // other members to remove here
-	members map[string]*shape
+	members []namedShape
 	others  *shape
 	items   *shape
 }
 
+// namedShape is what is in the members of a name. There are few of them, and they are quicker to look through than a map.
+type namedShape struct {
+	name  string
+	shape *shape
+}
+
 var (
 	bare      = &shape{strip: true}
-	facetPair = &shape{members: map[string]*shape{"distribution": bare, "stats": bare}}
-	hitShape  = &shape{strip: true, members: map[string]*shape{"_formatted": bare, "_matchesPosition": bare}}
+	facetPair = &shape{members: []namedShape{{"distribution", bare}, {"stats", bare}}}
+	hitShape  = &shape{strip: true, members: []namedShape{{"_formatted", bare}, {"_matchesPosition", bare}}}
 
 	// documentShape is one document, documentsShape a page of documents, statsShape the statistics of an index.
 	documentShape  = bare
-	documentsShape = &shape{members: map[string]*shape{"results": {items: bare}}}
-	statsShape     = &shape{members: map[string]*shape{"fieldDistribution": bare}}
+	documentsShape = &shape{members: []namedShape{{"results", &shape{items: bare}}}}
+	statsShape     = &shape{members: []namedShape{{"fieldDistribution", bare}}}
 	// searchShape is the answer of a search, federated or not; multiShape that of a multi-search without federation.
-	searchShape = &shape{members: map[string]*shape{
-		"hits": {items: hitShape}, "facetDistribution": bare, "facetStats": bare, "facetsByIndex": {others: facetPair},
+	searchShape = &shape{members: []namedShape{
+		{"hits", &shape{items: hitShape}}, {"facetDistribution", bare}, {"facetStats", bare}, {"facetsByIndex", &shape{others: facetPair}},
 	}}
-	multiShape = &shape{members: map[string]*shape{"results": {items: searchShape}}}
+	multiShape = &shape{members: []namedShape{{"results", &shape{items: searchShape}}}}
 )
 
 // hiddenPrefix is what the names of the hidden fields begin with.
@@ -41,6 +47,16 @@ func strip(text []byte, s *shape) []byte { return cutter{text: text}.strip(s) }
 // stripOwn is strip for text that nobody else uses: what stays of it moves together inside it.
 func stripOwn(text []byte, s *shape) []byte { return cutter{text: text, own: true}.strip(s) }
 
+// stripAnswer is stripOwn for the answer of a search. behind is where in it the hits end, at least
+// inside of it: what follows is short.
+func stripAnswer(text []byte) (stripped []byte, behind int) {
+	c := cutter{text: text, own: true, behind: min(1, len(text))}
+	if bytes.Contains(text, hiddenPrefix) {
+		c.walk(skipSpace(text, 0), searchShape)
+	}
+	return c.rest(), c.behind
+}
+
 // appendStripped appends text without the hidden fields to out, which is not nil.
 func appendStripped(out, text []byte, s *shape) []byte {
 	return cutter{text: text, out: out}.strip(s)
@@ -51,6 +67,7 @@ type cutter struct {
 	text, out []byte
 	copied    int
 	own       bool // out may lie in text: what is there has been read
+	behind    int  // where in the result the last array ends that was looked into
 }
 
 func (c cutter) strip(s *shape) []byte {
@@ -107,7 +124,9 @@ func (c *cutter) array(at int, items *shape) int {
 			at = skipSpace(c.text, at+1)
 		}
 	}
-	return min(at+1, len(c.text))
+	at = min(at+1, len(c.text))
+	c.behind = len(c.out) + at - c.copied
+	return at
 }
 
 func (c *cutter) object(at int, s *shape) int {
@@ -158,7 +177,7 @@ func (s *shape) drops() bool {
 		return true
 	}
 	for _, inner := range s.members {
-		if inner.drops() {
+		if inner.shape.drops() {
 			return true
 		}
 	}
@@ -166,8 +185,10 @@ func (s *shape) drops() bool {
 }
 
 func (s *shape) inside(key []byte) *shape {
-	if inner := s.members[string(key)]; inner != nil {
-		return inner
+	for _, inner := range s.members {
+		if inner.name == string(key) {
+			return inner.shape
+		}
 	}
 	return s.others
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"testing"
+
+	"miroir/meili"
 )
 
 func TestStrip(t *testing.T) {
@@ -31,6 +33,31 @@ func TestStrip(t *testing.T) {
 	f(`{"results":[{"indexUid":"a","hits":[{"t":"\"_miroir_shard\":1","_miroir_shard":"⸱"}]}]}`, multiShape,
 		`{"results":[{"indexUid":"a","hits":[{"t":"\"_miroir_shard\":1"}]}]}`)
 	f(`{"numberOfDocuments":1,"fieldDistribution":{"_miroir_shard":1,"id":1}}`, statsShape, `{"numberOfDocuments":1,"fieldDistribution":{"id":1}}`)
+}
+
+// TestOneServersFacets: the hits of an answer are looked into once, and its facets are found behind them.
+func TestOneServersFacets(t *testing.T) {
+	settings, err := meili.LoadSettings([]byte(`{"faceting":{"maxValuesPerFacet":1,"sortFacetValuesBy":{"*":"count"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const facets, shown = `,"facetDistribution":{"_miroir_shard":{},"a":{"x":2,"y":1}},"facetStats":{}}`, `,"facetDistribution":{"a":{"x":2}},"facetStats":{}}`
+	for before, want := range map[string]string{
+		`{"hits":[{"a":"\"facetDistribution\":{","_miroir_shard":"⸱"},{"_miroir_shard":"⸱","id":1}],"query":""`: `{"hits":[{"a":"\"facetDistribution\":{"},{"id":1}],"query":""`,
+		`{"hits":[]`:   `{"hits":[]`,
+		`{ "query":""`: `{ "query":""`,
+	} {
+		stripped, behind := stripAnswer([]byte(before + facets))
+		got, ok := cutFacets(stripped, behind, settings)
+		if !ok || string(got) != want+shown {
+			t.Errorf("%s was cut to %s, %v", before+facets, got, ok)
+		}
+	}
+	for _, text := range []string{``, `{`, `{}`, `[]`} {
+		if got, behind := stripAnswer([]byte(text)); string(got) != text || behind > len(text) {
+			t.Errorf("%q became %q, %d", text, got, behind)
+		}
+	}
 }
 
 // FuzzStrip checks that a valid document stays valid, loses the hidden field and nothing else.
