@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"miroir/devnode"
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/workers"
 )
 
 // Topology of most tests here: two groups of one node, so that every document lives twice.
@@ -411,6 +413,43 @@ func TestSettingsOnAllNodesOrNone(t *testing.T) {
 	check("the node that had made it", c.on("n0-0", "GET", "/indexes/m/settings", ""))
 	if got := fmt.Sprint(c.on("n0-0", "GET", "/indexes/m/settings", "")["filterableAttributes"]); !strings.Contains(got, shardField) {
 		t.Errorf("the shard field is not filterable any more: %s", got)
+	}
+}
+
+// A change of settings fails on one node, which has done the first of two requests that the change is there, or on a node which the
+// others cannot undo it. Red when nobody looks what nodes have after a change that did not happen: they keep it until the next check.
+func TestNoNodeKeepsAFailedChangeOfSettings(t *testing.T) {
+	for name, failing := range map[string]map[string][]int{ // by node, which of its changes of settings
+		"a part of it is done": {"n0-0": {2}},
+		"it is not undone":     {"n0-0": {1, 2}, "n0-1": {3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 8, spread: fsm.SpreadAll})
+			c.watchDrift(workers.Drift{Interval: time.Hour})
+			c.fill("m", oracle{}, 20)
+			succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"stopWords":["a"]}`))
+			for id, fails := range failing {
+				n := 0
+				c.nodes[id].FailTasks(func(kind meili.TaskKind) *meili.Error {
+					if kind != meili.TaskSettingsUpdate {
+						return nil
+					}
+					if n++; !slices.Contains(fails, n) {
+						return nil
+					}
+					return meili.Errorf(meili.CodeInternal, "no space left")
+				})
+			}
+			if task := c.do("PATCH", "/indexes/m/settings", `{"stopWords":["b"],"synonyms":{"x":["y"]}}`); task["status"] != "failed" {
+				t.Fatalf("task: %v", task)
+			}
+			for id := range c.nodes {
+				c.until("node "+id+" to have the former settings", func() bool {
+					settings := c.on(id, "GET", "/indexes/m/settings", "")
+					return fmt.Sprintf("%v %v %v", settings["stopWords"], settings["synonyms"], settings["prefixSearch"]) == "[a] map[] indexingTime"
+				})
+			}
+		})
 	}
 }
 

@@ -308,6 +308,9 @@ func (w *taskWatch) finish(ctx context.Context, task *fsm.Task, result tasks.Res
 			w.opts.Logger.Error("failed change not undone everywhere", "task_uid", task.UID, "error", err)
 		}
 	}
+	if result.Status != fsm.StatusSucceeded {
+		w.verifier.putBack(ctx, task)
+	}
 	return true
 }
 
@@ -549,6 +552,11 @@ func (w *taskWatch) cancel(ctx context.Context, view *fsm.View, task *fsm.Task) 
 	if _, err := fsm.Do(ctx, w.opts.Cluster, command); err != nil {
 		w.opts.Logger.Warn("cancelation not committed", "task_uid", task.UID, "error", err)
 		return false
+	}
+	for _, target := range open.Tasks {
+		if slices.Contains(command.UIDs, target.UID) {
+			w.verifier.putBack(ctx, target)
+		}
 	}
 	return true
 }

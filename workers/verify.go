@@ -103,6 +103,24 @@ func (v *verifier) verify(ctx context.Context, index fsm.IndexID, nodes []fsm.No
 	return behind
 }
 
+// putBack sees to it that no node keeps anything of a change of settings that did not happen. One that failed it may have done the
+// request before the last one of its share, and one that did it may fail to undo it.
+func (v *verifier) putBack(ctx context.Context, task *fsm.Task) {
+	view := v.opts.Cluster.View()
+	ix := view.Indexes[task.Index]
+	if ix == nil || task.Kind != string(meili.TaskSettingsUpdate) {
+		return
+	}
+	limit := v.opts.Drift.configured(view).VerifyTimeout
+	for _, id := range tasks.SettingsNodes(view, ix) {
+		v.running.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			(&settingsReader{opts: v.opts, index: ix.ID, node: id}).putBack(ctx)
+		})
+	}
+}
+
 // settingsReader compares one node's settings of an index with those of the log.
 type settingsReader struct {
 	opts  Options
@@ -149,6 +167,36 @@ func (r *settingsReader) readUntilEqual(ctx context.Context) {
 	}
 	if r.read(ctx); r.differs() { // what it was busy with may have ended since it was read
 		r.report()
+	}
+}
+
+// maxPutBacks bounds how often a node is sent the settings that it must have, after a change that did not happen.
+const maxPutBacks = 10
+
+// putBack reads until the node has the settings it must have, and sends them while it does not, until ctx ends.
+func (r *settingsReader) putBack(ctx context.Context) {
+	pause := r.opts.Drift.Backoff
+	for sent := 0; sent < maxPutBacks; pause = min(2*pause, askTimeout) {
+		ix := r.opts.Cluster.View().Indexes[r.index]
+		if ix == nil || ix.Deleting {
+			return
+		}
+		if !tasks.SettingsPending(ix, nil) {
+			r.read(ctx)
+			switch {
+			case r.last == nil: // asked again
+			case !r.differs():
+				return
+			case !r.busy(ctx):
+				sent++
+				if err := r.opts.Coordinator.RepairSettings(ctx, r.index, r.node, r.last); err != nil {
+					r.opts.Logger.Debug("settings of a failed change not put back", "node_id", r.node, "index_id", r.index, "error", err)
+				}
+			}
+		}
+		if !sleep(ctx, pause) {
+			return
+		}
 	}
 }
 

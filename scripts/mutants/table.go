@@ -88,6 +88,11 @@ var mutants = []mutant{
 		test: "./proxy TestIndexThatANodeFailsToDropIsAskedForAgain",
 	},
 	{
+		name: "a change of settings that failed is looked for nowhere", file: "workers/verify.go",
+		old: "	if ix == nil || task.Kind != string(meili.TaskSettingsUpdate) {\n		return\n", new: "	if ix == nil || task.Kind != \"\" {\n		return\n",
+		plan: "faults", test: "./proxy TestNoNodeKeepsAFailedChangeOfSettings",
+	},
+	{
 		name: "a new index is seen before every copy of it can be read", file: "workers/birth.go",
 		old: "	if !makes(ix, task, result) {", new: "	if !makes(ix, task, result) || true {", plan: "faults", test: "./proxy TestNewIndexThatANodeCouldNotBeReadBy",
 	},
