@@ -453,6 +453,34 @@ func TestNoNodeKeepsAFailedChangeOfSettings(t *testing.T) {
 	}
 }
 
+// A change of settings fails on one node, and the pod dies before the other one has undone it. Red when the next pod does not look
+// what nodes have: one keeps the change until the next check.
+func TestAFailedChangeOfSettingsIsUndoneByTheNextPod(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"stopWords":["a"]}`))
+	c.stop()
+	pod := &mortal{next: c.rt}
+	c.options.NodeTransport = pod
+	c.start()
+	c.state.refuse(func(cmd fsm.Command) error {
+		if end, ok := cmd.(fsm.FinishTask); ok && end.Status == fsm.StatusFailed && !end.StaleOnly {
+			pod.dead.Store(true)
+		}
+		return nil
+	})
+	c.failSettings("n0-0", 1)
+	if task := c.do("PATCH", "/indexes/m/settings", `{"stopWords":["b"]}`); task["status"] != "failed" {
+		t.Fatalf("task: %v", task)
+	}
+	if got := fmt.Sprint(c.on("n1-0", "GET", "/indexes/m/settings", "")["stopWords"]); got != "[b]" {
+		t.Fatalf("the change is undone already: %s", got)
+	}
+	c.revive(pod)
+	c.until("the change to be undone", func() bool {
+		return fmt.Sprint(c.on("n1-0", "GET", "/indexes/m/settings", "")["stopWords"]) == "[a]"
+	})
+}
+
 // failTasks makes a node report every task of a type as failed.
 func failTasks(kind string) func(*http.Request) *devnode.Fault {
 	return func(r *http.Request) *devnode.Fault {

@@ -101,6 +101,24 @@ func isAlone(ix *fsm.Index, shard fsm.ShardID, nodes []fsm.NodeID) bool {
 	return true
 }
 
+// isMade reports whether an index that a failed task is to have created is there, on every node that is to be read: one that
+// fails all its tasks has not made it either. Without it the index goes as if nobody had.
+func (w *taskWatch) isMade(ctx context.Context, view *fsm.View, ix *fsm.Index) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	for _, id := range ix.Nodes(fsm.Active) {
+		client := w.opts.Nodes.Client(view, id)
+		if client == nil {
+			return false
+		}
+		if _, err := (copyNode{client, ix.NodeUID, askTimeout}).primaryKey(ctx); err != nil {
+			w.opts.Logger.Debug("a failed task leaves no index", "node_id", id, "index", ix.UID, "error", err)
+			return false
+		}
+	}
+	return true
+}
+
 // look is the look at the index that a task makes, nil while it goes on.
 func (b *births) look(ctx context.Context, task *fsm.Task) *birth {
 	look := b.looks[task.UID]

@@ -57,6 +57,7 @@ func (w *taskWatch) poke() {
 func (w *taskWatch) run(ctx context.Context) {
 	defer w.births.running.Wait()
 	defer w.verifier.running.Wait()
+	w.verifier.putBackLast(ctx)
 	pause := w.opts.PollMin
 	for ctx.Err() == nil {
 		open, progress := w.look(ctx)
@@ -171,24 +172,6 @@ func (w *taskWatch) advance(ctx context.Context, view *fsm.View, task *fsm.Task,
 		return false, result.Started
 	}
 	return w.finish(ctx, task, result), result.Started
-}
-
-// isMade reports whether an index that a failed task is to have created is there, on every node that is to be read: one that
-// fails all its tasks has not made it either. Without it the index goes as if nobody had.
-func (w *taskWatch) isMade(ctx context.Context, view *fsm.View, ix *fsm.Index) bool {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	for _, id := range ix.Nodes(fsm.Active) {
-		client := w.opts.Nodes.Client(view, id)
-		if client == nil {
-			return false
-		}
-		if _, err := (copyNode{client, ix.NodeUID, askTimeout}).primaryKey(ctx); err != nil {
-			w.opts.Logger.Debug("a failed task leaves no index", "node_id", id, "index", ix.UID, "error", err)
-			return false
-		}
-	}
-	return true
 }
 
 // leaveBehind makes the replicas stale that failed a task which others have done, while still others take their time: reads

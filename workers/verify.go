@@ -121,6 +121,29 @@ func (v *verifier) putBack(ctx context.Context, task *fsm.Task) {
 	}
 }
 
+// maxPutBackLast bounds the changes that did not happen under earlier leaders which a new one looks at.
+const maxPutBackLast = 100
+
+// putBackLast looks after the changes of settings that last failed: the leader they failed under may have died before it undid them.
+func (v *verifier) putBackLast(ctx context.Context) {
+	if !v.opts.Cluster.View().Config.SettingsDrift.AutoRepair {
+		return // what differs may be meant to
+	}
+	failed := fsm.TaskFilter{Kinds: []string{string(meili.TaskSettingsUpdate)}, Statuses: []string{fsm.StatusFailed, fsm.StatusCanceled}}
+	list, err := v.opts.Cluster.Tasks().Tasks(failed, fsm.TaskPage{Limit: maxPutBackLast})
+	if err != nil {
+		v.opts.Logger.Error("failed changes of settings not read", "error", err)
+		return
+	}
+	seen := map[fsm.IndexID]bool{}
+	for _, task := range list.Tasks {
+		if len(task.NodeTasks) > 0 && !seen[task.Index] {
+			seen[task.Index] = true
+			v.putBack(ctx, task)
+		}
+	}
+}
+
 // settingsReader compares one node's settings of an index with those of the log.
 type settingsReader struct {
 	opts  Options
