@@ -22,7 +22,8 @@ type births struct {
 
 // birth is one look at a new index on all nodes that are to be read. The rest may be read once done is closed.
 type birth struct {
-	done chan struct{}
+	done  chan struct{}
+	nodes []fsm.NodeID
 	// unfit are nodes that could not be made fit to be read, silent those of them that do not answer.
 	unfit, silent []fsm.NodeID
 	moving        bool // nothing can be said of some node: the settings were just changing
@@ -38,8 +39,8 @@ func makes(ix *fsm.Index, task *fsm.Task, result *tasks.Result) bool {
 		slices.ContainsFunc(ix.Pending, func(p fsm.Pending) bool { return p.Task == task.UID && p.Create })
 }
 
-// isReadable reports whether the index, should the task make it, can be read wherever it is in sync. Nodes on which it cannot are put out of
-// sync first, except for what only they have: that is tried until it can.
+// isReadable reports whether the index, should the task make it, can be read wherever it is in sync. Nodes on which it cannot are put
+// aside, and what only they have is tried until it can.
 func (w *taskWatch) isReadable(ctx context.Context, ix *fsm.Index, task *fsm.Task, result *tasks.Result) bool {
 	if !makes(ix, task, result) {
 		return true
@@ -50,45 +51,44 @@ func (w *taskWatch) isReadable(ctx context.Context, ix *fsm.Index, task *fsm.Tas
 	switch {
 	case look == nil || ctx.Err() != nil:
 		return false
-	case len(look.unfit) == 0 && !look.moving:
+	case len(look.unfit) == 0 && !look.moving && len(without(activeNodes(w.opts.Cluster.View(), task.Index), look.nodes)) == 0:
 		return true
 	}
-	w.births.forget(task.UID)
-	return !look.moving && !w.mayHoldOpenWrite(ix, nil, look.silent) && w.putAside(ctx, task, look.unfit)
+	w.births.forget(task.UID) // all that is in sync then is looked at again
+	if !w.mayHoldOpenWrite(ix, nil, look.silent) {
+		w.putAside(ctx, task, look.unfit)
+	}
+	return false
 }
 
-// putAside makes the replicas of nodes stale wherever another node has the shard in sync. It reports whether none is left.
-func (w *taskWatch) putAside(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) bool {
+// putAside makes the replicas of nodes stale wherever another node has the shard in sync.
+func (w *taskWatch) putAside(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) {
 	ix := w.opts.Cluster.View().Indexes[task.Index]
 	if ix == nil {
-		return false
+		return
 	}
-	mark, alone := fsm.MarkReplicas{Now: w.opts.Now()}, false
+	mark := fsm.MarkReplicas{Now: w.opts.Now()}
 	for group, slots := range ix.Placement {
 		for slot := range slots {
 			shard := fsm.ShardID(slot)
 			for _, r := range ix.Replicas(group, shard) {
-				switch {
-				case r.State != fsm.Active || !slices.Contains(nodes, r.Node):
-				case isAlone(ix, shard, nodes):
-					alone = true
-				default:
+				if r.State == fsm.Active && slices.Contains(nodes, r.Node) && !isAlone(ix, shard, nodes) {
 					ref := fsm.ReplicaRef{Index: ix.ID, Group: group, Shard: shard, Node: r.Node}
 					mark.Changes = append(mark.Changes, fsm.ReplicaChange{ReplicaRef: ref, From: fsm.Active, To: fsm.Stale})
 				}
 			}
 		}
 	}
-	if len(mark.Changes) > 0 {
-		if _, err := fsm.Do(ctx, w.opts.Cluster, mark); err != nil {
-			w.opts.Logger.Warn("replicas that cannot be read are not stale", "task_uid", task.UID, "error", err)
-			return false
-		}
+	if len(mark.Changes) == 0 {
+		return
+	}
+	if _, err := fsm.Do(ctx, w.opts.Cluster, mark); err != nil {
+		w.opts.Logger.Warn("replicas that cannot be read are not stale", "task_uid", task.UID, "error", err)
+		return
 	}
 	for _, change := range mark.Changes {
 		w.opts.Logger.Warn("replica is stale: it cannot be read", "task_uid", task.UID, "node_id", change.Node, "shard", change.Shard)
 	}
-	return !alone
 }
 
 // isAlone reports whether no other node than these has a shard in sync.
@@ -147,13 +147,15 @@ func (b *births) forget(task uint32) { delete(b.looks, task) }
 func (b *births) see(ctx context.Context, index fsm.IndexID, look *birth) {
 	ctx, cancel := context.WithTimeout(ctx, 2*askTimeout)
 	defer cancel()
-	ix := b.opts.Cluster.View().Indexes[index]
+	view := b.opts.Cluster.View()
+	look.nodes = activeNodes(view, index)
+	ix := view.Indexes[index]
 	if ix == nil || ix.Deleting {
 		return // it goes at once
 	}
 	var mu sync.Mutex // guards look
 	var asking sync.WaitGroup
-	for _, id := range ix.Nodes(fsm.Active) {
+	for _, id := range look.nodes {
 		asking.Go(func() {
 			err := b.makeReadable(ctx, index, id)
 			if err == nil {
@@ -174,6 +176,14 @@ func (b *births) see(ctx context.Context, index fsm.IndexID, look *birth) {
 		})
 	}
 	asking.Wait()
+}
+
+// activeNodes are the nodes that an index is to be read on.
+func activeNodes(view *fsm.View, index fsm.IndexID) []fsm.NodeID {
+	if ix := view.Indexes[index]; ix != nil {
+		return ix.Nodes(fsm.Active)
+	}
+	return nil
 }
 
 // errUnreadable says that a node has the index and cannot filter it by shard.
