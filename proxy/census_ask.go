@@ -64,6 +64,7 @@ func (t *censusTaking) take(ctx context.Context) (*census, []ranking, error) {
 	if err := cmp.Or(errs...); err != nil {
 		return nil, nil, err
 	}
+	t.settleRanks(ctx, lists)
 	rankings := make([]listedHalves, len(t.queries))
 	for n := range rankings {
 		for i := range t.calls {
@@ -73,6 +74,41 @@ func (t *censusTaking) take(ctx context.Context) (*census, []ranking, error) {
 		}
 	}
 	return newCensus(t.queries, rankings)
+}
+
+// settleRanks puts right what nodes could not know about the hits of lists, by call and query.
+func (t *censusTaking) settleRanks(ctx context.Context, lists [][]listedHalves) {
+	for n := range t.queries {
+		one := *t.search
+		one.query, one.kind, one.send = t.queries[n].halves()[0], meili.KeywordSearch, t.sendAlone
+		if one.query == nil {
+			continue
+		}
+		one.query.RankingScoreThreshold = nil
+		words := one.rankedWordsOf()
+		if words == nil {
+			continue
+		}
+		s := rankSettling{search: &one, weight: 1, form: searchForm{
+			federated: true, detailed: true, reach: t.settings.MaxTotalHits(), distinct: tasks.NoField, distinctFederated: true, words: words,
+		}}
+		if weight := t.queries[n].weight; weight != nil {
+			s.weight = *weight
+		}
+		for i, call := range t.calls {
+			for _, list := range lists[i][n][0] {
+				s.answers = append(s.answers, answered[*nodeAnswer]{Call: call, Value: &nodeAnswer{hits: list}})
+			}
+		}
+		s.settle(ctx)
+		next := 0
+		for i := range t.calls {
+			for l := range lists[i][n][0] {
+				lists[i][n][0][l] = s.answers[next].Value.hits
+				next++
+			}
+		}
+	}
 }
 
 // listedHalves are lists of documents, each best first: found by words, found by vector, and in no order those that a hybrid
@@ -136,7 +172,7 @@ func (t *censusTaking) ask(ctx context.Context, call Call, q *censusQuery, query
 	lean := meili.SearchQuery{
 		Q: query.Q, Vector: query.Vector, Media: query.Media, Hybrid: query.Hybrid, Sort: query.Sort, MatchingStrategy: query.MatchingStrategy,
 		AttributesToSearchOn: query.AttributesToSearchOn, Locales: query.Locales,
-		Filter: withShards(query.Filter, call.filterShards()), ShowRankingScore: new(true), AttributesToRetrieve: t.fieldsShown(),
+		Filter: withShards(query.Filter, call.filterShards()), ShowRankingScore: new(true), ShowRankingScoreDetails: new(true), AttributesToRetrieve: t.fieldsShown(),
 	}
 	federation := &meili.Federation{
 		Offset: new(0), Limit: new(t.settings.MaxTotalHits()), Distinct: new(tasks.NoField),

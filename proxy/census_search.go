@@ -66,45 +66,76 @@ func facetsOfAnswers(answers []answered[*nodeAnswer]) []*facets {
 
 // show returns hits as nodes show them. A node did not list those that it took for duplicates: it is asked for them.
 func (q *search) show(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, c *census, hits []placed) ([]hit, bool) {
-	shown := map[string]hit{}
+	shown := map[shownName]hit{}
 	learn := func(list []hit) {
 		for _, h := range list {
-			shown[h.identity()] = h
+			shown[shownName{formOf(0, h.score), h.identity()}] = h
 		}
 	}
+	name := func(p *placed) shownName { return shownName{formOf(0, p.score), c.docs[p.doc].identity()} }
 	for _, list := range hitLists(answers) {
 		learn(list)
 	}
-	var values []string
-	for _, p := range hits {
-		h := &c.docs[p.doc]
-		if _, ok := shown[h.identity()]; !ok {
-			for _, value := range h.facetTexts(f.distinct) {
-				values = append(values, value.text)
-			}
+	values := map[hitForm][]string{} // of the distinct field
+	for i := range hits {
+		if _, ok := shown[name(&hits[i])]; ok {
+			continue
+		}
+		form := formOf(0, hits[i].score)
+		if values[form] == nil {
+			values[form] = []string{} // to be asked for, whatever its values
+		}
+		for _, value := range c.docs[hits[i].doc].facetTexts(f.distinct) {
+			values[form] = append(values[form], value.text)
 		}
 	}
-	if len(values) > 0 {
-		wide, query := *q, *q.query
-		query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, fieldIn(f.distinct, values)))
-		query.Distinct, query.Facets, query.RankingScoreThreshold = nil, nil, nil
-		wide.query = &query
-		f.reach, f.federated, f.distinct, f.distinctFederated = q.settings.MaxTotalHits(), true, tasks.NoField, true
-		all := make([]int, len(answers))
-		for i := range all {
-			all[i] = i
+	for form, texts := range values {
+		if form.semantic && q.kind == meili.HybridSearch { // those unlike the vector have that form only where no words count
+			for _, list := range q.askFor(ctx, answers, f, form, texts, 1) {
+				learn(list)
+			}
 		}
-		for _, a := range wide.again(ctx, answers, all, f) {
-			learn(a.hits)
+		for _, list := range q.askFor(ctx, answers, f, form, texts, nearlySemantic) {
+			learn(list)
 		}
 	}
 	out := make([]hit, len(hits))
-	for i, p := range hits {
-		h, ok := shown[c.docs[p.doc].identity()]
+	for i := range hits {
+		h, ok := shown[name(&hits[i])]
 		if !ok {
 			return nil, false
 		}
 		out[i] = h
 	}
 	return out, true
+}
+
+// askFor asks the nodes of answers for hits in a form, among them those that have one of some values of the distinct field;
+// those found by vector with at least a share of vectors.
+func (q *search) askFor(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, form hitForm, values []string, semanticRatio float64) [][]hit {
+	wide, query := *q, *q.query
+	if len(values) > 0 {
+		query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, fieldIn(f.distinct, values)))
+	}
+	query.Distinct, query.Facets, query.RankingScoreThreshold = nil, nil, nil
+	switch {
+	case q.kind != meili.HybridSearch:
+	case form.semantic:
+		query.Hybrid = &meili.Hybrid{Embedder: query.Hybrid.Embedder, SemanticRatio: new(max(semanticRatio, query.Hybrid.EffectiveSemanticRatio()))}
+	default:
+		query.Hybrid, query.Vector, query.Media = nil, nil, nil
+		wide.kind = meili.KeywordSearch
+	}
+	wide.query = &query
+	f.reach, f.federated, f.distinct, f.distinctFederated = q.settings.MaxTotalHits(), true, tasks.NoField, true
+	all := make([]int, len(answers))
+	for i := range all {
+		all[i] = i
+	}
+	var more []answered[*nodeAnswer]
+	for i, a := range wide.again(ctx, answers, all, f) {
+		more = append(more, answered[*nodeAnswer]{answers[i].Call, a})
+	}
+	wide.settleRanks(ctx, more, f)
+	return hitLists(more)
 }

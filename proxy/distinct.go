@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"unicode"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -72,6 +73,62 @@ func findWinners(lists [][]hit, to, reach int, distinct string, unranked bool) w
 	return w
 }
 
+// maxRefills bounds the lists that are asked for again because of duplicates, for one search.
+const maxRefills = 64
+
+// distinctMerge merges lists of hits that nodes made distinct by a field each for itself. A hit that another node's makes a
+// duplicate may have kept others out of its list, which do not share that value: refill asks for a list's hits again, without
+// those that have some values. full says that a list is as long as it may be.
+type distinctMerge struct {
+	lists   [][]hit
+	full    []bool
+	field   string
+	compare func(a, b *hit) int
+	refill  func(list int, without []string) (hits []hit, full, ok bool)
+}
+
+// run returns the first hits, and those that lost to them.
+func (d *distinctMerge) run(to int) (hits, rejected []hit) {
+	heads, seen, kept, refills := make([]int, len(d.lists)), map[string]bool{}, map[string]bool{}, 0
+	var taken []string
+	again := func(list int) {
+		if refills++; refills > maxRefills || len(taken) == 0 {
+			d.full[list] = false
+			return
+		}
+		if more, full, ok := d.refill(list, taken); ok {
+			d.lists[list], d.full[list], heads[list] = more, full, 0
+		} else {
+			d.full[list] = false
+		}
+	}
+	for len(hits) < to {
+		best := bestHead(d.lists, heads, d.compare)
+		if best < 0 {
+			break
+		}
+		h := d.lists[best][heads[best]]
+		heads[best]++
+		switch identity := h.identity(); {
+		case identity != "" && kept[identity]: // without a value it is in every list
+		case !isDuplicate(&h, d.field, seen):
+			hits, kept[identity] = append(hits, h), true
+			for _, value := range h.facetTexts(d.field) {
+				taken = append(taken, value.text)
+			}
+		default:
+			rejected = append(rejected, h)
+			if slices.ContainsFunc(h.facetValues(d.field), func(v string) bool { return !seen[v] }) {
+				again(best)
+			}
+		}
+		if d.full[best] && heads[best] == len(d.lists[best]) && len(hits) < to {
+			again(best)
+		}
+	}
+	return hits, rejected
+}
+
 // fillWindow asks nodes for more hits where duplicates on other nodes leave the window short.
 func (q *search) fillWindow(ctx context.Context, answers []answered[*nodeAnswer], f searchForm) {
 	if f.distinct == "" || len(answers) < 2 {
@@ -87,6 +144,7 @@ func (q *search) fillWindow(ctx context.Context, answers []answered[*nodeAnswer]
 		longer.hits = part.hits
 		answers[i].Value = &longer
 	}
+	q.settleRanks(ctx, answers, f)
 }
 
 // count finds out what one server would show and count: the candidates of all nodes, of duplicates only those that it
@@ -100,8 +158,33 @@ func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f s
 	}
 	if !certain {
 		q.estimate(ctx, answers, f, m, &c)
+		m.hits = q.refillWindow(ctx, answers, f, m)
 	}
 	return m.hits, c, callsOf(answers)
+}
+
+// refillWindow is the window of distinct hits where nodes do not list all documents and duplicates have several values.
+func (q *search) refillWindow(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) []hit {
+	if !f.distinctFederated || m.pinned || !hasSeveral(m.rejected, f.distinct) {
+		return m.hits
+	}
+	d := distinctMerge{lists: hitLists(answers), full: make([]bool, len(answers)), field: f.distinct, compare: compareHits}
+	f.reach = q.settings.MaxTotalHits()
+	d.refill = func(list int, without []string) ([]hit, bool, bool) {
+		wide, query := *q, *q.query
+		query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, "NOT "+fieldIn(f.distinct, without)))
+		query.Facets, wide.query = nil, &query
+		more := wide.again(ctx, answers, []int{list}, f)[list]
+		if more == nil {
+			return nil, false, false
+		}
+		return more.hits, len(more.hits) >= f.reach, true
+	}
+	for i, list := range d.lists {
+		d.full[i] = len(list) >= min(m.to, f.reach)
+	}
+	hits, _ := d.run(m.to)
+	return hits[min(m.from, len(hits)):]
 }
 
 // countSimply adds up what nodes count or can be asked for. The second result says whether that is what one server counts.
@@ -160,7 +243,19 @@ func hasSeveral(hits []hit, field string) bool {
 // unranked reports whether nothing ranks the documents of the search: it has no words, and no rule sorts. No document is
 // below a threshold then.
 func (q *search) unranked() bool {
-	return q.query.IsPlaceholder() && q.kind == meili.KeywordSearch && !q.sorts()
+	return q.hasNoWords() && q.kind == meili.KeywordSearch && !q.sorts()
+}
+
+// hasNoWords reports that a search text has none to look for: it is blank, or has only stop words and words to leave out.
+func (q *search) hasNoWords() bool {
+	if q.query.IsPlaceholder() {
+		return true
+	}
+	if len(q.stopWords()) == 0 && !strings.Contains(*q.query.Q, "-") || q.splitsWordsItsOwnWay() {
+		return false
+	}
+	pieces, ok := queryPieces(strings.TrimLeftFunc(*q.query.Q, unicode.IsSpace), q.stopWords())
+	return ok && !slices.ContainsFunc(pieces, func(p queryPiece) bool { return p.removable || p.phrase > 0 })
 }
 
 // sorts reports whether a rule sorts, so that documents need not come by descending score.

@@ -31,6 +31,7 @@ type federated struct {
 	lost     map[string]*losses // of rounds after the first, by client name
 	self     *string            // what the network calls this server, nil unless a query names it
 	rooms    map[int]int        // ranked hits that pins leave on the page, by query; none: all
+	words    []rankedWords      // by query, see rankedWords
 	started  time.Time
 }
 
@@ -145,6 +146,9 @@ func (f *federated) lacksMore(missing map[string][]fsm.ShardID, avoid map[fsm.No
 
 // gather asks the nodes, and again other replicas for what failed, round by round.
 func (f *federated) gather(ctx context.Context, avoid map[fsm.NodeID]bool) ([]*federatedAnswer, map[string][]fsm.ShardID, error) {
+	if f.words == nil {
+		f.words = f.rankedWords()
+	}
 	missing := map[string][]fsm.ShardID{}
 	open := map[string][]fsm.ShardID{} // nil: all shards
 	f.requests = map[string]planRequest{}
@@ -464,6 +468,9 @@ func (f *federated) requestIn(part federatedPart, federation meili.Federation) *
 		query.IndexUID = f.indexes[query.IndexUID].NodeUID
 		query.Filter = withShards(query.Filter, call.filterShards())
 		query.AttributesToRetrieve = retrieveOrder(f.retrieveOf(i))
+		if f.words[i] != nil {
+			query.ShowRankingScore, query.ShowRankingScoreDetails = new(true), new(true)
+		}
 		options := meili.FederationOptions{QueryPosition: new(i)}
 		if query.FederationOptions != nil {
 			options.Weight = query.FederationOptions.Weight

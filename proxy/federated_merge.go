@@ -37,6 +37,7 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 		}
 		maps.Copy(vectors, a.queryVectors)
 	}
+	f.settleRanks(ctx, answers)
 	pins := f.pinsOnPage(answers)
 	from, to := federation.Window()
 	first := from
@@ -45,7 +46,7 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 	}
 	result := f.mergeByCensus(ctx, answers, first)
 	if result == nil {
-		result = f.mergeAnswers(answers, first)
+		result = f.mergeAnswers(ctx, answers, first)
 	}
 	if len(pins) > 0 {
 		result.hits = insertPins(pins, result.hits, to)
@@ -85,12 +86,17 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 
 // mergeAnswers joins the nodes' answers as they are: first the parts of each query, as the search of one index does, then the
 // queries, as Meilisearch v1.50 merges them (search/federated/perform.rs).
-func (f *federated) mergeAnswers(answers []*federatedAnswer, from int) *federatedResult {
+func (f *federated) mergeAnswers(ctx context.Context, answers []*federatedAnswer, from int) *federatedResult {
 	federation := f.multi.Federation
 	_, to := federation.Window()
-	lists, duplicates := f.lists(answers)
+	lists, duplicates := f.lists(ctx, answers, false)
 	merged := mergeHits(lists, from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
-	r := &federatedResult{hits: merged.hits, rejected: append(merged.rejected, duplicates...), facets: map[string]*facets{}}
+	shown := merged.hits
+	if federation.Distinct != nil && len(answers) > 1 && f.allRefill(merged.rejected) {
+		lists, _ = f.lists(ctx, answers, true)
+		shown = mergeHits(lists, from, to, *federation.Distinct, false, byWeightedScore).hits
+	}
+	r := &federatedResult{hits: shown, rejected: append(merged.rejected, duplicates...), facets: map[string]*facets{}}
 	for _, a := range answers {
 		r.total += a.total
 	}
@@ -116,9 +122,9 @@ func facetsOfIndex(answers []*federatedAnswer, uid string) []*facets {
 }
 
 // lists are the hits of each index over all nodes, in the order of Meilisearch's merge: indexes by name, each document once
-// and no more of them than its maxTotalHits. The second result are the hits that a field of their query or index removes from
+// and no more of them than its maxTotalHits; again asks the nodes for each query alone. The second result are the hits that a field of their query or index removes from
 // every query that found them.
-func (f *federated) lists(answers []*federatedAnswer) (lists [][]hit, duplicates []hit) {
+func (f *federated) lists(ctx context.Context, answers []*federatedAnswer, again bool) (lists [][]hit, duplicates []hit) {
 	for _, uid := range slices.Sorted(maps.Keys(f.indexes)) {
 		length := settingsOf(f.indexes[uid]).MaxTotalHits()
 		var queries [][]hit
@@ -131,8 +137,12 @@ func (f *federated) lists(answers []*federatedAnswer) (lists [][]hit, duplicates
 			for _, a := range answers {
 				parts = append(parts, settleOrder(a.hits[i], len(a.hits[i])))
 			}
-			distinct := f.distinctOf(i)
-			m := mergeHits(parts, 0, length, distinct, distinct != "", f.partCompare(i))
+			m := f.mergeQuery(i, parts, length)
+			if again || f.refills(i, m.rejected) {
+				if hits, ok := f.refillQuery(ctx, answers, i, length); ok {
+					m.hits = hits
+				}
+			}
 			m.hits = m.hits[:f.room(i, len(m.hits))]
 			queries = append(queries, m.hits)
 			for _, h := range m.hits {
@@ -159,6 +169,64 @@ func (f *federated) lists(answers []*federatedAnswer) (lists [][]hit, duplicates
 		}
 	}
 	return lists, duplicates
+}
+
+// mergeQuery merges what nodes found for one query: at most length hits, and the duplicates among all.
+func (f *federated) mergeQuery(query int, parts [][]hit, length int) merged {
+	distinct := f.distinctOf(query)
+	return mergeHits(parts, 0, length, distinct, distinct != "", f.partCompare(query))
+}
+
+// refillQuery is mergeQuery where duplicates have several values of the distinct field, so that what a node takes for a duplicate
+// need not be one. The node is asked for the query alone.
+func (f *federated) refillQuery(ctx context.Context, answers []*federatedAnswer, query int, length int) ([]hit, bool) {
+	_, to := f.multi.Federation.Window()
+	field, uid := f.distinctFor(query), f.multi.Queries[query].IndexUID
+	d := distinctMerge{lists: make([][]hit, len(answers)), full: make([]bool, len(answers)), field: field, compare: f.partCompare(query)}
+	d.refill = func(list int, without []string) ([]hit, bool, bool) {
+		part := answers[list].part
+		call, asked := part.calls[uid]
+		if !asked {
+			return nil, false, true
+		}
+		hits, err := f.askAlone(ctx, part, query, field, func(request *meili.MultiSearch) {
+			if only := &request.Queries[0]; len(without) > 0 {
+				only.Filter = meili.AndFilter(only.Filter, meili.AppendString(nil, "NOT "+fieldIn(field, without)))
+			}
+		})
+		if err != nil {
+			f.lost[uid].note(call, err)
+			return nil, false, false
+		}
+		return settleOrder(hits, len(hits)), len(hits) >= min(to, length), true
+	}
+	failed := make([]bool, len(answers))
+	eachAtOnce(len(answers), func(i int) {
+		var ok bool
+		d.lists[i], d.full[i], ok = d.refill(i, nil)
+		failed[i] = !ok
+	})
+	if slices.Contains(failed, true) {
+		return nil, false
+	}
+	hits, _ := d.run(min(to, length))
+	return hits, true
+}
+
+// allRefill is refills for all queries.
+func (f *federated) allRefill(rejected []hit) bool {
+	for i := range f.multi.Queries {
+		if !f.refills(i, rejected) {
+			return false
+		}
+	}
+	return true
+}
+
+// refills reports whether the hits of a query may have to be asked for again because of duplicates.
+func (f *federated) refills(query int, rejected []hit) bool {
+	field, ix := f.distinctFor(query), f.indexes[f.multi.Queries[query].IndexUID]
+	return !ix.Whole() && len(f.rooms) == 0 && isFilterable(settingsOf(ix), field) && hasSeveral(rejected, field)
 }
 
 // partCompare compares hits of one query: in hybrid searches by scores weighted with the semantic ratio.
@@ -215,7 +283,7 @@ var federationShape = &shape{strip: true, members: []namedShape{
 }}
 
 func (f *federated) shownHit(h *hit) []byte {
-	shown := f.cutKey(h, strip(h.raw, federationShape))
+	shown := f.cutKey(h, f.cutRanks(h, strip(h.raw, federationShape)))
 	uid := f.multi.Queries[h.query].IndexUID
 	if f.indexes[uid].NodeUID != uid {
 		shown = replaceMember(shown, uid, "_federation", "indexUid")

@@ -24,9 +24,9 @@ type hit struct {
 	global float64
 }
 
-// merged is the outcome of merging: hits of the window, which begins at from, and the duplicates met up to its end.
+// merged is the outcome of merging: hits of the window from one position to another, and the duplicates met up to its end.
 type merged struct {
-	from     int
+	from, to int
 	pinned   bool // rules pin documents besides
 	hits     []hit
 	rejected []hit
@@ -36,7 +36,7 @@ type merged struct {
 // come in the order of the lists. With distinct, a hit that shares a value of that field with an earlier one is rejected;
 // all is set when duplicates behind the window matter too.
 func mergeHits(lists [][]hit, from, to int, distinct string, all bool, compare func(a, b *hit) int) merged {
-	m := merged{from: from}
+	m := merged{from: from, to: to}
 	heads := make([]int, len(lists))
 	seen := map[string]bool{}
 	for position := 0; position < to || all; {

@@ -192,6 +192,9 @@ func (q *search) askOnce(ctx context.Context, c *node.Client, call Call, f searc
 	if f.detailed {
 		query.ShowRankingScoreDetails = new(true)
 	}
+	if f.words != nil {
+		query.ShowRankingScore = new(true)
+	}
 	if f.federated {
 		sent.federation = &meili.Federation{
 			Offset: query.Offset, Limit: query.Limit, Page: query.Page, HitsPerPage: query.HitsPerPage,
@@ -270,6 +273,7 @@ type searchForm struct {
 	distinctFederated bool   // nodes give its values apart from the hits
 	detailed          bool   // hits are compared by their details although the form is federated
 	retrieve          *[]string
+	words             rankedWords // verdicts about them may have to be put right, nil for none
 	pins              *indexPins
 	cutter            hitCutter
 }
@@ -281,15 +285,19 @@ func (q *search) form() searchForm {
 	f := searchForm{reach: min(to, q.settings.MaxTotalHits()), distinct: q.distinct(), retrieve: q.query.AttributesToRetrieve, pins: q.s.ruleBooks.of(q.view, q.ix.UID)}
 	f.distinctFederated = f.distinct != "" && isFilterable(q.settings, f.distinct)
 	f.federated = f.distinctFederated || q.kind == meili.HybridSearch || q.sortsByHidden()
+	f.words = q.rankedWordsOf()
 	var members, fields []string
+	if f.words != nil && !isTrue(q.query.ShowRankingScore) {
+		members = []string{"_rankingScore"}
+	}
 	switch {
 	case f.federated:
-		members = []string{"_federation"}
-		if f.detailed = q.markingOf() != nil; f.detailed && !isTrue(q.query.ShowRankingScoreDetails) {
+		members = append(members, "_federation")
+		if f.detailed = f.words != nil || q.markingOf() != nil; f.detailed && !isTrue(q.query.ShowRankingScoreDetails) {
 			members = append(members, "_rankingScoreDetails")
 		}
 	case !isTrue(q.query.ShowRankingScoreDetails):
-		members = []string{"_rankingScoreDetails"}
+		members = append(members, "_rankingScoreDetails")
 	}
 	if f.distinct != "" && !f.distinctFederated && f.retrieve != nil && !retrieves(*f.retrieve, f.distinct) {
 		added := append(slices.Clone(*f.retrieve), f.distinct)
@@ -392,6 +400,7 @@ func (q *search) merge(ctx context.Context, answers []answered[*nodeAnswer], f s
 			out.semantic = new(0)
 		}
 	}
+	q.settleRanks(ctx, answers, f)
 	q.fillWindow(ctx, answers, f)
 	pins := pinsOf(answers)
 	if len(pins) > 0 {

@@ -42,6 +42,7 @@ type options struct {
 
 	Shapes    []string `help:"Only these kinds of documents: words, products, articles, packages, cities."`
 	Kinds     []string `help:"Only these kinds of requests, see the table that is printed."`
+	Battery   bool     `help:"Searches as the recorded ones are: five profiles of settings one after the other, 75 searches of each."`
 	Frequency bool     `help:"With matchingStrategy frequency."`
 	Rewrites  bool     `help:"Write documents again, which over several nodes can move those that rank equally."`
 	Show      int      `help:"Differences to print." default:"10"`

@@ -32,6 +32,9 @@ func (t *trial) describe() string {
 func (t *trial) run(ctx context.Context) error {
 	t.g.Wide, t.g.Frequency = true, t.options.Frequency
 	t.corpus, t.uid = t.g.Corpus(t.shape), fmt.Sprintf("%s-%d", t.shape.Name, t.seed)
+	if t.Battery {
+		return t.runBattery(ctx)
+	}
 	for _, q := range t.load() {
 		if err := t.step(ctx, q); err != nil {
 			return err
