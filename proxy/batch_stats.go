@@ -121,11 +121,11 @@ func sharesOf(batches []fsm.Batch) map[fsm.NodeID][]uint32 {
 	return shares
 }
 
-// wroteNothing tells tasks that one server indexes for and no node: additions of no documents, and changes of dynamic
-// search rules.
+// wroteNothing tells tasks that one server indexes for and no node: additions of no documents, and changes of one dynamic
+// search rule.
 func wroteNothing(task *fsm.Task) bool {
 	switch meili.TaskKind(task.Kind) {
-	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDSRUpdate, meili.TaskDSRClear:
+	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDSRUpdate:
 		return task.Status == fsm.StatusSucceeded && len(task.NodeTasks) == 0
 	}
 	return false

@@ -80,6 +80,11 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 	if err != nil {
 		return err
 	}
+	if query.Sort != nil { // before the index is looked up
+		if _, refused := meili.ParseSort(*query.Sort, meili.CodeInvalidDocumentSort); refused != nil {
+			return refused
+		}
+	}
 	ix := r.View.Index(r.uid())
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())

@@ -30,6 +30,9 @@ func TestErrorsOfFederatedSearchesComeInOrder(t *testing.T) {
 	f(`{"federation":{},"queries":[{"indexUid":"c","sort":["n:asc"]},{"indexUid":"a","sort":["n:asc"]}]}`, "invalid_search_sort", "Inside `.queries[1]`: Index `a`"+unsortable)
 	f(`{"federation":{},"queries":[{"indexUid":"a","q":"x","sort":["n:asc"]},{"indexUid":"c","sort":["n:asc"]}]}`, "invalid_search_sort", "Inside `.queries[0]`: Index `a`"+unsortable)
 
+	f(`{"federation":{},"queries":[{"indexUid":"b","sort":["n:asc"]},{"indexUid":"c","sort":["n:up"]},{"indexUid":"c","sort":["n:desc"]}]}`, "invalid_search_sort",
+		"Inside `.queries[1]`: Invalid syntax for the sort parameter: expected expression ending by `:asc` or `:desc`, found `n:up`.")
+
 	unused := func(index, what string) string {
 		return "Inside `.federation.facetsByIndex." + index + "`: " + what + "\\n - Note: index `" + index + "` is not used in queries"
 	}

@@ -22,7 +22,7 @@ func (f *federated) checkBetween() *meili.Error {
 	return f.checkFacetOrders()
 }
 
-// checkRules takes indexes by name, then queries, as a node does.
+// checkRules takes indexes by name, then queries, as a node does. A sort that cannot be read ends it: a node says so.
 func (f *federated) checkRules() *meili.Error {
 	var ranking meili.FederatedRanking
 	for _, uid := range slices.Sorted(maps.Keys(f.indexes)) {
@@ -31,6 +31,11 @@ func (f *federated) checkRules() *meili.Error {
 			query := &f.multi.Queries[i]
 			if query.IndexUID != uid {
 				continue
+			}
+			if query.Sort != nil {
+				if _, refused := meili.ParseSort(*query.Sort, meili.CodeInvalidSearchSort); refused != nil {
+					return nil
+				}
 			}
 			if refused := ranking.Add(i, uid, rules, &query.SearchQuery); refused != nil {
 				return meili.InQuery(i, refused)

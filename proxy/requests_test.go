@@ -38,6 +38,9 @@ func TestNamesOfIndexesAreCheckedLast(t *testing.T) {
 	}
 	f("GET", "/indexes/a%20b/documents?limit=x", "", "invalid_document_limit")
 	f("GET", "/indexes/a%20b/search?vector=1,0", "", "invalid_index_uid")
+	f("GET", "/indexes/a%20b/search?hybridSemanticRatio=0.5", "", "invalid_index_uid")
+	f("GET", "/indexes/none/search?hybridSemanticRatio=0.5", "", "invalid_search_hybrid_query")
+	f("GET", "/indexes/none/documents?sort=n", "", "invalid_document_sort")
 	f("POST", "/indexes/a%20b/documents/delete?unknown=1", `{`, "bad_request")
 	f("POST", "/indexes/a%20b/documents/delete-batch?unknown=1", `{`, "bad_request")
 	f("DELETE", "/indexes/a%20b", "", "invalid_index_uid")

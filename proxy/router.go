@@ -220,7 +220,7 @@ func (s *Server) authorized(rt route) handler {
 			}
 		}
 		err = rt.handle(w, r)
-		if refused, ok := err.(*meili.Error); ok && lookedUpLate(refused.Code) && rt.path != fieldsPath {
+		if refused, ok := err.(*meili.Error); ok && lookedUpLate(refused.Code, r.Method) && rt.path != fieldsPath {
 			// What is wrong with the rest of a request comes before what is wrong with the name of the index.
 			if bad := r.checkUID(); bad != nil {
 				return bad
@@ -231,8 +231,14 @@ func (s *Server) authorized(rt route) handler {
 }
 
 // lookedUpLate tells the errors that one server finds after it has looked at the name of the index.
-func lookedUpLate(code meili.Code) bool {
-	return code == meili.CodeIndexNotFound || code == meili.CodeMissingSearchHybrid
+func lookedUpLate(code meili.Code, method string) bool {
+	switch code {
+	case meili.CodeIndexNotFound, meili.CodeMissingSearchHybrid:
+		return true
+	case meili.CodeInvalidSearchHybridQuery: // of a body it is found while it is read
+		return method == http.MethodGet
+	}
+	return false
 }
 
 // checkUID refuses a path that names what cannot be an index. Handlers that find no such index need not call it.

@@ -104,61 +104,15 @@ func (st *state) sortDocuments(ctx SearchContext, docs *roaring.Bitmap, texts []
 
 // parseSorts reads the sort parameter. Error: refused, the code for the route.
 func parseSorts(texts []string, refused meili.Code) ([]sortCriterion, *meili.Error) {
-	var out []sortCriterion
-	for _, text := range texts {
-		s, problem := parseSort(text)
-		if problem != "" {
-			return nil, meili.Errorf(refused, "%s", problem)
-		}
-		out = append(out, s)
+	parsed, err := meili.ParseSort(texts, refused)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]sortCriterion, len(parsed))
+	for i, c := range parsed {
+		out[i] = sortCriterion{field: c.Field, point: geoPoint{c.Lat, c.Lng}, ascending: c.Ascending}
 	}
 	return out, nil
-}
-
-func parseSort(text string) (sortCriterion, string) {
-	i := strings.LastIndexByte(text, ':')
-	if i < 0 || text[i+1:] != "asc" && text[i+1:] != "desc" {
-		return sortCriterion{}, "Invalid syntax for the sort parameter: expected expression ending by `:asc` or `:desc`, found `" + text + "`."
-	}
-	s := sortCriterion{field: text[:i], ascending: text[i+1:] == "asc"}
-	if inner, ok := strings.CutPrefix(s.field, "_geoPoint("); ok && strings.HasSuffix(inner, ")") {
-		return parseGeoSort(s, strings.TrimSuffix(inner, ")"))
-	}
-	reserved := "`" + s.field + "` is a reserved keyword and thus can't be used as a sort expression."
-	const hint = " Use the _geoPoint(latitude, longitude) built-in rule to sort on _geo field coordinates."
-	switch {
-	case strings.HasPrefix(s.field, "_geoPoint"):
-		return s, badGeoPoint(s.field)
-	case s.field == geoField:
-		return s, reserved + hint
-	case strings.HasPrefix(s.field, "_geoRadius("), strings.HasPrefix(s.field, "_geoBoundingBox("):
-		name, _, _ := strings.Cut(s.field, "(")
-		return s, "`" + name + "` is a reserved keyword and thus can't be used as a sort expression." + hint
-	case strings.HasPrefix(s.field, "_geo("), strings.HasPrefix(s.field, "_geoDistance"):
-		return s, reserved
-	}
-	return s, ""
-}
-
-func badGeoPoint(text string) string {
-	return "Invalid syntax for the geo parameter: expected expression formated like `_geoPoint(latitude, longitude)` and ending by `:asc` or `:desc`, found `" + text + "`."
-}
-
-func parseGeoSort(s sortCriterion, inner string) (sortCriterion, string) {
-	lat, lng, _ := strings.Cut(inner, ",")
-	var ok1, ok2 bool
-	s.point.lat, ok1 = parseFinite(strings.TrimSpace(lat))
-	s.point.lng, ok2 = parseFinite(strings.TrimSpace(lng))
-	switch {
-	case !ok1 || !ok2:
-		return s, badGeoPoint(s.field)
-	case s.point.lat < -90 || s.point.lat > 90:
-		return s, "Bad latitude `" + displayFloat(s.point.lat) + "`. Latitude must be contained between -90 and 90 degrees."
-	case s.point.lng < -180 || s.point.lng > 180:
-		return s, "Bad longitude `" + displayFloat(s.point.lng) + "`. Longitude must be contained between -180 and 180 degrees."
-	}
-	s.field = ""
-	return s, ""
 }
 
 // checkSorts refuses criteria the settings do not allow. Error: refused, the code for the route.
