@@ -27,12 +27,17 @@ type documentCheck struct {
 }
 
 func (c *documentCheck) run(doc []byte) *Error {
+	for name, value := range Fields(doc) { // vectors come first, wherever they stand
+		if string(name) == vectorsField {
+			if err := c.vectors(value); err != nil {
+				return err
+			}
+		}
+	}
 	rules := filterCheck{rules: c.settings.Filterable()}
 	for name, value := range Fields(doc) {
 		var err *Error
 		switch string(name) {
-		case vectorsField:
-			err = c.vectors(value)
 		case geoField:
 			if rules.hasPlain(geoField) || slices.Contains(c.settings.Sortable(), geoField) {
 				err = c.geo(value)

@@ -95,5 +95,7 @@ func TestCheckDocumentWithoutSettings(t *testing.T) {
 	f(`{"id":1,"_vectors":null}`, nil, CodeInternal)
 	patterns := &Settings{FilterableAttributes: SetTo([]FilterableRule{{Patterns: []string{"_geo"}, Equality: true}})}
 	f(`{"id":1,"_geo":5}`, patterns, "") // only the plain attribute switches geographic filters on
-	f(`{"id":1,"_geo":5}`, &Settings{FilterableAttributes: SetTo([]FilterableRule{LegacyRule("_geo")})}, CodeInvalidDocumentGeoField)
+	geo := &Settings{FilterableAttributes: SetTo([]FilterableRule{LegacyRule("_geo")})}
+	f(`{"id":1,"_geo":5}`, geo, CodeInvalidDocumentGeoField)
+	f(`{"id":1,"_geo":5,"_vectors":{"e":1}}`, geo, CodeInvalidVectorsType) // vectors are looked at first
 }

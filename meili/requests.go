@@ -84,7 +84,7 @@ func DecodePage(rawQuery string, codeOffset, codeLimit Code) (Page, *Error) {
 // Of is the part of a list of n elements the page shows, as a half-open range.
 func (p Page) Of(n int) (from, to int) {
 	from = min(p.Offset, n)
-	return from, min(addSaturated(from, p.Limit), n)
+	return from, min(from+min(p.Limit, FarEnd), n)
 }
 
 // Swap is one pair of POST /swap-indexes.

@@ -94,23 +94,20 @@ func (q *SearchQuery) Window() (from, to int) {
 	return window(q.EffectiveOffset(), q.EffectiveLimit(), q.Page, q.HitsPerPage)
 }
 
+// FarEnd is a position behind the end of every list, and small enough for sums of such.
+const FarEnd = 1 << 40
+
 func window(offset, limit int, page, hitsPerPage *int) (from, to int) {
 	if page == nil && hitsPerPage == nil {
-		return offset, addSaturated(offset, limit)
+		from = min(offset, FarEnd)
+		return from, from + min(limit, FarEnd)
 	}
 	number, size := orDefault(page, 1), orDefault(hitsPerPage, DefaultSearchLimit)
 	if number == 0 || size == 0 {
 		return 0, 0
 	}
-	from = mulSaturated(number-1, size)
-	return from, addSaturated(from, size)
-}
-
-func addSaturated(a, b int) int {
-	if sum := a + b; sum >= a {
-		return sum
-	}
-	return saturate(1 << 63)
+	from = min(mulSaturated(number-1, size), FarEnd)
+	return from, from + min(size, FarEnd)
 }
 
 func mulSaturated(a, b int) int {

@@ -81,6 +81,9 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 		return err
 	}
 	if query.Sort != nil { // before the index is looked up
+		if err := r.checkUID(); err != nil {
+			return err
+		}
 		if _, refused := meili.ParseSort(*query.Sort, meili.CodeInvalidDocumentSort); refused != nil {
 			return refused
 		}
@@ -154,10 +157,15 @@ func (l *documentList) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 	return l.unsorted(ctx)
 }
 
+// end is the position behind the page.
+func (l *documentList) end() int {
+	return min(l.query.Offset, meili.FarEnd) + min(l.query.Limit, meili.FarEnd)
+}
+
 // sorted asks every node for all documents up to the page's end and merges them by the values they are sorted by, and by
 // primary key.
 func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
-	to := l.query.Offset + l.query.Limit
+	to := l.end()
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
 		return l.askPage(ctx, c, call, 0, withLookahead(to))
 	})
@@ -198,7 +206,7 @@ func (l *documentList) unsorted(ctx context.Context) ([]byte, []fsm.ShardID, err
 	query := *l.query
 	query.Fields, query.RetrieveVectors = &[]string{}, false
 	numbers.query = &query
-	head := min(l.query.Offset+l.query.Limit, orderedHead)
+	head := min(l.end(), orderedHead)
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
 		return numbers.askPage(ctx, c, call, 0, withLookahead(head))
 	})
@@ -293,6 +301,7 @@ func documentSpans(lists [][]hit, totals []int, head, offset, limit int) (source
 // again asks for a part of the page from one node that has all shards of a call. Where none does any more, each node is
 // asked for the part from the list's beginning, since nobody knows how much of what comes before it is where.
 func (l *documentList) again(ctx context.Context, call Call, offset, limit int) (documentPage, error) {
+	limit = min(limit, meili.FarEnd)
 	r := l.request
 	r.Shards, r.prepared = call.Shards, nil
 	plan := planRead(r)

@@ -65,3 +65,32 @@ func TestDocumentListIsWholeWhileItIsWritten(t *testing.T) {
 		}
 	}
 }
+
+// Pages far behind the end are empty, and pages without an end hold all: no sum of the two may overflow.
+func TestPagesOfAnySize(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 12, spread: fsm.SpreadAll})
+	succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"sortableAttributes":["n"],"embedders":{"e":{"source":"userProvided","dimensions":2}}}`))
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1,"n":1,"_vectors":{"e":[1,0]}},{"id":2,"n":2,"_vectors":{"e":[0,1]}},{"id":3,"n":3,"_vectors":{"e":[1,1]}}]`))
+	const huge = "9223372036854775807"
+	f := func(list, method, path, body string, want int) {
+		t.Helper()
+		answer := c.call(method, path, body)
+		if shown := len(itemsOf(memberOf(answer.Body.Bytes(), list))); answer.Code != 200 || shown != want {
+			t.Errorf("%s %s %s: status %d, %d shown, want %d: %s", method, path, body, answer.Code, shown, want, answer.Body)
+		}
+	}
+	for page, rest := range map[string]int{"offset=" + huge + "&limit=" + huge: 0, "offset=1&limit=" + huge: 2, "offset=" + huge: 0} {
+		f("results", "GET", "/indexes/m/documents?"+page, "", rest)
+		f("results", "GET", "/indexes/m/documents?sort=n:asc&"+page, "", rest)
+		f("hits", "GET", "/indexes/m/search?"+page, "", rest)
+		f("hits", "GET", "/indexes/m/search?sort=n:asc&"+page, "", rest)
+		f("hits", "GET", "/indexes/m/similar?id=3&embedder=e&"+page, "", max(rest-1, 0))
+		f("results", "GET", "/indexes?"+page, "", 0)
+		body := `{"` + strings.NewReplacer("=", `":`, "&", `,"`).Replace(page) + `}`
+		f("results", "POST", "/indexes/m/documents/fetch", body, rest)
+		f("hits", "POST", "/multi-search", `{"federation":`+body+`,"queries":[{"indexUid":"m"}]}`, rest)
+	}
+	f("hits", "GET", "/indexes/m/search?page="+huge+"&hitsPerPage="+huge, "", 0)
+	f("hits", "GET", "/indexes/m/search?hitsPerPage="+huge, "", 3)
+	f("results", "POST", "/indexes/m/fields", `{"offset":`+huge+`,"limit":`+huge+`}`, 0)
+}

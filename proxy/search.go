@@ -276,10 +276,13 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 	if refused != nil {
 		return refused
 	}
+	if refused := checkGates(query.UseNetwork, nil, r.View); refused != nil {
+		return refused
+	}
 	if ix == nil {
 		return meili.IndexNotFound(r.uid())
 	}
-	if refused := checkGates(query.UseNetwork, query.Filter, r.View); refused != nil {
+	if refused := checkGates(nil, query.Filter, r.View); refused != nil {
 		return refused
 	}
 	query.Filter = meili.AndFilter(query.Filter, rule)

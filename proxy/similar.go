@@ -93,7 +93,7 @@ func (q *similar) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	reach := min(q.query.EffectiveOffset()+q.query.EffectiveLimit(), q.settings.MaxTotalHits())
+	reach := min(min(q.query.EffectiveOffset(), meili.FarEnd)+min(q.query.EffectiveLimit(), meili.FarEnd), q.settings.MaxTotalHits())
 	got, err := scatter(ctx, q.s, request, func(ctx context.Context, c *node.Client, call Call) (*nodeAnswer, error) {
 		if holds(call, owner) {
 			return q.askSimilar(ctx, c, call, reach)

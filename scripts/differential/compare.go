@@ -14,7 +14,7 @@ import (
 
 // masked are members whose values no two servers share. That they are there, and whether they are null, is compared.
 var masked = []string{
-	"processingTimeMs", "requestUid", "enqueuedAt", "startedAt", "finishedAt", "createdAt", "updatedAt", "duration", "lastUpdate",
+	"processingTimeMs", "requestUid", "queryUid", "enqueuedAt", "startedAt", "finishedAt", "createdAt", "updatedAt", "duration", "lastUpdate",
 	"databaseSize", "usedDatabaseSize", "rawDocumentDbSize", "avgDocumentSize", "progressTrace", "writeChannelCongestion",
 	"internalDatabaseSizes", "batchStrategy", "dumpUid", "version", "commitSha", "commitDate", "preCompactionSize", "postCompactionSize",
 }

@@ -196,7 +196,7 @@ func (c *conversation) aboutPaths() step {
 	s := c.anything()
 	if c.g.Chance(40) {
 		s.path = c.text("/nothing", "/indexes/", "//indexes", "/indexes//"+c.names[0], "/INDEXES", "/indexes/"+c.names[0]+"/", "/indexes/"+c.names[0]+"/nothing", "/indexes/"+c.names[0]+"/documents/1/2", "/index%65s", "/indexes%2F"+c.names[0],
-			"/indexes/%66ilms", "/indexes/"+c.names[0]+"%2Fstats", "/indexes/%", "/indexes/%zz", "/indexes/%FF", "/tasks/1/", "/tasks/1/x", "/indexes/..", "/indexes/../health", "/./health", "/health/.", "/indexes/"+c.names[0]+"/documents/a%2Fb",
+			"/indexes/%66ilms", "/indexes/"+c.names[0]+"%2Fstats", "/indexes/%FF", "/tasks/1/", "/tasks/1/x", "/indexes/..", "/indexes/../health", "/./health", "/health/.", "/indexes/"+c.names[0]+"/documents/a%2Fb",
 			"/indexes/"+c.names[0]+"/documents/%20", "/indexes/"+c.names[0]+"/settings/nothing", "/metrics", "/health?", "/tasks?limit", "/tasks?&&", "/tasks?limit=1&limit=2", "/tasks?=1", "/tasks?limit=%31", "/tasks?lim%69t=1", "/tasks?limit=1;from=2", "/tasks?limit=+1", "/tasks?limit=%zz", "/tasks?statuses=succeeded&statuses=failed", "/indexes?limit=%20",
 			"/indexes/"+c.names[0]+"/search?q=%FF", "/indexes/"+c.names[0]+"/search?q=a&q=b", "/indexes/"+c.names[0]+"/search?q=a+b", "/indexes/"+c.names[0]+"/search?q[]=x", "/indexes/"+c.names[0]+"/search?filter=", "/keys/", "/keys/%2A", "/webhooks/", "/chats/", "/batches/")
 	}
