@@ -45,7 +45,7 @@ func createExport(q *request) (answer, *meili.Error) {
 		details = append(details, member{"apiKey", meili.HideSecret(*export.APIKey)})
 	}
 	if export.PayloadSize != nil {
-		details = append(details, member{"payloadSize", humanBytes(int64(*export.PayloadSize))})
+		details = append(details, member{"payloadSize", meili.FormatSize(*export.PayloadSize)})
 	}
 	return q.enqueue(http.StatusOK, &task{
 		kind: meili.TaskExport, details: append(details, member{"indexes", indexes}),

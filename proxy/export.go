@@ -49,7 +49,7 @@ func (s *Server) handleExport(w http.ResponseWriter, r *request) error {
 		details.APIKey = new(meili.HideSecret(*export.APIKey))
 	}
 	if export.PayloadSize != nil {
-		details.PayloadSize = new(humanSize(int64(*export.PayloadSize)))
+		details.PayloadSize = new(meili.FormatSize(*export.PayloadSize))
 	}
 	note := tasks.Note{Export: request} // with the key in clear, until the task is finished
 	return s.enqueueJob(w, r, http.StatusOK, fsm.BeginWrite{Kind: string(meili.TaskExport), Details: tasks.WithNote(details.JSON(), note)})
