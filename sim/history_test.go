@@ -85,6 +85,7 @@ var plans = []plan{
 	{"apart", 1, (*history).planApart},
 	{"slow nodes", 1, (*history).planSlowNodes},
 	{"foreign writes", 1, (*history).planForeignWrites},
+	{"failing tasks", 0, (*history).planFailingTasks}, // only when asked for: the seeds above keep their meaning
 }
 
 // planFor draws a plan, or takes the one that -plan names.
@@ -295,6 +296,23 @@ func (h *history) planSlowNodes(r *rand.Rand) {
 		if r.IntN(2) == 0 {
 			h.faults = append(h.faults, fault{kind: faultSlow, node: node, at: 3*time.Second + within(r, 3*time.Second), last: 8 * time.Second, chance: []float64{0.1, 0.3}[r.IntN(2)]})
 		}
+	}
+}
+
+// planFailingTasks lets nodes fail some of their tasks while indexes come and go and settings change: of what is several tasks on a
+// node, some are done and some are not.
+func (h *history) planFailingTasks(r *rand.Rand) {
+	h.renaming, h.indexes = r.IntN(2) == 0, []string{"a", "b"}
+	h.groups = max(h.groups, 3-h.perGroup)
+	for node := range h.groups * h.perGroup {
+		for at := within(r, h.length); at < h.length && r.IntN(4) > 0; {
+			f := fault{kind: faultFail, node: node, at: at, chance: []float64{0.2, 0.5}[r.IntN(2)], last: 100*time.Millisecond + within(r, 5*time.Second)}
+			h.faults = append(h.faults, f)
+			at += f.last + within(r, h.length)
+		}
+	}
+	if r.IntN(3) == 0 {
+		h.planPodFaults(r)
 	}
 }
 

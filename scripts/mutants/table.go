@@ -90,11 +90,11 @@ var mutants = []mutant{
 	{
 		name: "a change of settings that failed is looked for nowhere", file: "workers/verify.go",
 		old: "	if ix == nil || task.Kind != string(meili.TaskSettingsUpdate) {\n		return\n", new: "	if ix == nil || task.Kind != \"\" {\n		return\n",
-		plan: "faults", test: "./proxy TestNoNodeKeepsAFailedChangeOfSettings",
+		plan: "failing tasks", test: "./proxy TestNoNodeKeepsAFailedChangeOfSettings",
 	},
 	{
 		name: "a new index is seen before every copy of it can be read", file: "workers/birth.go",
-		old: "	if !makes(ix, task, result) {", new: "	if !makes(ix, task, result) || true {", plan: "faults", test: "./proxy TestNewIndexThatANodeCouldNotBeReadBy",
+		old: "	if !makes(ix, task, result) {", new: "	if !makes(ix, task, result) || true {", plan: "failing tasks", test: "./proxy TestNewIndexThatANodeCouldNotBeReadBy",
 	},
 	{
 		name: "tasks end before the name they were sent to leads to their index", file: "workers/taskwatch.go",
