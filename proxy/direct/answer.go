@@ -73,12 +73,15 @@ func (a *answer) writeTo(conn net.Conn, keep bool) error {
 	head := appender(out)
 	_ = a.header.Write(&head) // it only appends
 	a.head = append(head, "\r\n"...)
-	if len(a.body) == 0 {
+	if len(a.body) <= keepBytes { // in one piece, which is worth a copy
+		a.head = append(a.head, a.body...)
 		_, err := conn.Write(a.head)
 		return err
 	}
-	both := net.Buffers{a.head, a.body}
-	_, err := both.WriteTo(conn)
+	if _, err := conn.Write(a.head); err != nil {
+		return err
+	}
+	_, err := conn.Write(a.body)
 	return err
 }
 

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"miroir/proxy/socket"
 )
 
 const (
@@ -35,7 +37,7 @@ type conn struct {
 }
 
 func newConn(d *Listener, raw net.Conn) *conn {
-	c := &conn{Conn: raw, d: d, address: raw.RemoteAddr().String(), buffer: make([]byte, 0, startBytes)}
+	c := &conn{Conn: socket.New(raw), d: d, address: raw.RemoteAddr().String(), buffer: make([]byte, 0, startBytes)}
 	c.lines = bufio.NewReaderSize(&c.text, startBytes)
 	return c
 }

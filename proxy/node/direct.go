@@ -11,6 +11,8 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"miroir/proxy/socket"
 )
 
 const (
@@ -146,6 +148,7 @@ func (d *Transport) take(ctx context.Context, h *host, address string) (c *conn,
 	if err != nil {
 		return nil, false, err
 	}
+	raw = socket.New(raw)
 	c = &conn{Conn: raw, write: bufio.NewWriter(raw)}
 	c.limit.R = raw
 	c.read = bufio.NewReaderSize(&c.limit, 16<<10)
