@@ -169,10 +169,8 @@ func (c BeginWrite) relyOnDeletions(t *txn) {
 		}
 		leads := t.view.Leads(name)
 		for i := 1; i < len(leads); i++ {
-			if ix := t.view.Indexes[leads[i-1].Index]; ix != nil && leads[i].Index == 0 {
-				if at := ix.pendingOf(leads[i].Task); at >= 0 && ix.Pending[at].Delete {
-					t.editIndex(ix.ID).Pending[at].Firm = true
-				}
+			if leads[i].Index == 0 {
+				t.makeFirm(leads[i-1].Index, leads[i].Task)
 			}
 		}
 	}

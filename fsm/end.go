@@ -16,6 +16,9 @@ func (c EndWrite) apply(t *txn) (any, error) {
 		c.commit(t, in, verdicts, &result)
 		if result.Accepted && t.deletes(in) {
 			c.leaveOver(t, in, ix.NodeUID)
+			if slices.ContainsFunc(verdicts, func(v slotVerdict) bool { return v.Undecided }) {
+				t.makeFirm(in.Index, in.TaskUID)
+			}
 		}
 	}
 	t.closeIntent(in)

@@ -115,7 +115,7 @@ type Pending struct {
 	Done       bool            `json:"done,omitempty"`   // the task succeeded and waits for earlier ones
 	Create     bool            `json:"create,omitempty"` // the index becomes visible
 	Delete     bool            `json:"delete,omitempty"`
-	Firm       bool            `json:"firm,omitempty"` // of a deletion: a later task has failed because the index was to be gone
+	Firm       bool            `json:"firm,omitempty"` // of a deletion: it can not be taken back any more
 	PrimaryKey *string         `json:"primaryKey,omitempty"`
 	Settings   json.RawMessage `json:"settings,omitempty"` // full settings after the change
 	Base       json.RawMessage `json:"base,omitempty"`     // full settings before the change

@@ -33,6 +33,15 @@ func (ix *Index) pendingOf(task uint32) int {
 	return slices.IndexFunc(ix.Pending, func(p Pending) bool { return p.Task == task })
 }
 
+// makeFirm makes sure that a pending deletion happens: a later task relies on it, or the only copy of a shard may be gone.
+func (t *txn) makeFirm(id IndexID, task uint32) {
+	if ix := t.view.Indexes[id]; ix != nil {
+		if i := ix.pendingOf(task); i >= 0 && ix.Pending[i].Delete {
+			t.editIndex(id).Pending[i].Firm = true
+		}
+	}
+}
+
 // succeed marks a task's change as ready to take effect. partly means that only the creation of the index happened.
 func (t *txn) succeed(id IndexID, task uint32, partly bool) {
 	i := t.view.Indexes[id].pendingOf(task)

@@ -301,13 +301,18 @@ func (m *merger) nodesWhere(is func(verdict) bool) []fsm.NodeID {
 	return nodes
 }
 
-func (m *merger) firstError() json.RawMessage {
+// firstError is the error of a node that failed, of one in sync if there is one: others may lack what the task is about.
+func (m *merger) firstError() (first json.RawMessage) {
 	for i := range m.reports {
-		if m.verdicts[i] == failed {
+		switch {
+		case m.verdicts[i] != failed:
+		case m.reports[i].InSync:
 			return m.clientError(m.reports[i].Task.Error)
+		case first == nil:
+			first = m.clientError(m.reports[i].Task.Error)
 		}
 	}
-	return nil
+	return first
 }
 
 // clientError is a node's error without what clients must not see: the node-side name and hidden fields.

@@ -85,6 +85,20 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// The error of a failed task is that of a node in sync. Red when another's is told, which lacks the index that is to be filled.
+func TestErrorOfANodeInSync(t *testing.T) {
+	behind, current := report("a", fsm.StatusFailed, nil, ""), report("b", fsm.StatusFailed, nil, "")
+	behind.InSync = false
+	behind.Task.Error = json.RawMessage(`{"message":"","code":"index_not_found","type":"invalid_request","link":""}`)
+	got := Merge(&fsm.Task{Kind: "documentDeletion"}, []Report{behind, current}, "m")
+	if code, _ := meili.Get(got.Error, "code"); string(code) != `"invalid_document_id"` {
+		t.Errorf("error %s", got.Error)
+	}
+	if got = Merge(&fsm.Task{Kind: "documentDeletion"}, []Report{behind}, "m"); string(got.Error) != string(behind.Task.Error) {
+		t.Errorf("nobody is in sync: error %s", got.Error)
+	}
+}
+
 func TestDeletionOfAnIndexThatIsNotThereHasSucceeded(t *testing.T) {
 	r := report("a", fsm.StatusFailed, nil, `{"deletedDocuments":0}`)
 	r.Task.Error = json.RawMessage(`{"message":"","code":"index_not_found","type":"invalid_request","link":""}`)
