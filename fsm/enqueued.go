@@ -8,17 +8,20 @@ import (
 // kindIndexSwap is the kind of tasks whose details name indexes, and which are found under none: they belong to several.
 const kindIndexSwap = "indexSwap"
 
-// narrowIndexes keeps the tasks that are about one of the names.
-func (r *taskReader) narrowIndexes(set uidSet, names []string) {
-	if names != nil {
-		r.narrow(set, dimIndex, names)
+// narrowIndexes keeps the tasks that are about one of the names, swaps only where they are wanted.
+func (r *taskReader) narrowIndexes(set uidSet, names []string, swaps bool) {
+	if names == nil {
+		return
+	}
+	r.narrow(set, dimIndex, names)
+	if !swaps {
 		set.subtract(readSet(r.tx, dimKind, kindIndexSwap))
 	}
 }
 
 // narrowEnqueued keeps the tasks that were enqueued for one of the names. Tasks go by the names that their indexes have now,
 // batches by those that they had.
-func (r *taskReader) narrowEnqueued(set uidSet, names []string) error {
+func (r *taskReader) narrowEnqueued(set uidSet, names []string, swaps bool) error {
 	if names == nil {
 		return nil
 	}
@@ -35,7 +38,7 @@ func (r *taskReader) narrowEnqueued(set uidSet, names []string) error {
 			}
 		}
 	}
-	r.narrowIndexes(set, connected)
+	r.narrowIndexes(set, connected, swaps)
 	named, kept, err := r.union(dimIndex, names), uidSet{}, error(nil)
 	set.each(true, func(uid uint32) bool {
 		is := named.has(uid)

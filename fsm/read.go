@@ -82,7 +82,7 @@ func (f *FSM) Batches(filter TaskFilter, page TaskPage) (list BatchList, err err
 		if err != nil {
 			return err
 		}
-		if err := r.narrowEnqueued(tasks, indexes); err != nil {
+		if err := r.narrowEnqueued(tasks, indexes, filter.Swaps); err != nil {
 			return fmt.Errorf("indexes of batches: %w", err)
 		}
 		set := r.batchesOf(tasks)
@@ -174,7 +174,7 @@ func (r *taskReader) match(f TaskFilter) (uidSet, error) {
 	set := r.withStatus(f.Statuses)
 	r.narrowUIDs(set, f.UIDs)
 	r.narrow(set, dimKind, f.Kinds)
-	r.narrowIndexes(set, f.IndexUIDs)
+	r.narrowIndexes(set, f.IndexUIDs, f.Swaps)
 	r.narrow(set, dimCanceledBy, uidTexts(f.CanceledBy))
 	r.narrowBatches(set, f.BatchUIDs)
 	r.narrowTime(set, timeEnqueued, f.AfterEnqueuedAt, f.BeforeEnqueuedAt)

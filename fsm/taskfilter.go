@@ -15,6 +15,8 @@ type TaskFilter struct {
 	AfterEnqueuedAt, BeforeEnqueuedAt *time.Time // exclusive
 	AfterStartedAt, BeforeStartedAt   *time.Time
 	AfterFinishedAt, BeforeFinishedAt *time.Time
+	// Swaps finds the swaps of the IndexUIDs too; otherwise those belong to no index.
+	Swaps bool
 	// AllowIndex, if set, hides tasks that concern an index it refuses, and tasks that concern none. It is asked once per
 	// index name, not per task.
 	AllowIndex func(indexUID string) bool

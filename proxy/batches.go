@@ -130,7 +130,7 @@ func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
 	// What the key may not see is taken out after the page was cut, as with tasks.
 	page := pageOf(query)
 	page.Limit++
-	found, err := s.cluster.Tasks().Batches(filterOf(query, meili.FullGrant()), page)
+	found, err := s.cluster.Tasks().Batches(countedBy(query), page)
 	if err != nil {
 		return err
 	}
@@ -145,6 +145,7 @@ func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
 	for _, batch := range found.Batches {
 		switch {
 		case !slices.ContainsFunc(batch.Tasks, func(t *fsm.Task) bool { return maySee(r.Grant, t) }) && !r.Grant.AllIndexes():
+		case query.IndexUIDs != nil && slices.ContainsFunc(batch.Tasks, func(t *fsm.Task) bool { return meili.TaskKind(t.Kind).IsGlobal() }):
 		case len(shown) == int(query.Limit):
 			list.Next = &batch.UID
 		default:

@@ -57,6 +57,13 @@ func filterOf(q *meili.TaskQuery, grant *meili.Grant) fsm.TaskFilter {
 	return filter
 }
 
+// countedBy is the filter of what the total of a list counts: all that the query names, with the swaps of its indexes.
+func countedBy(q *meili.TaskQuery) fsm.TaskFilter {
+	filter := filterOf(q, meili.FullGrant())
+	filter.Swaps = true
+	return filter
+}
+
 // texts keeps nil, which does not filter, apart from an empty list, which matches nothing.
 func texts[T ~string](values []T) []string {
 	if values == nil {
@@ -82,14 +89,14 @@ func (s *Server) handleListTasks(w http.ResponseWriter, r *request) error {
 	// page is one task longer than asked for, and that one is where the next page starts.
 	page := pageOf(query)
 	page.Limit++
-	found, err := s.cluster.Tasks().Tasks(filterOf(query, meili.FullGrant()), page)
+	found, err := s.cluster.Tasks().Tasks(countedBy(query), page)
 	if err != nil {
 		return err
 	}
 	list := meili.TaskList{Results: []meili.TaskView{}, Total: uint64(found.Total), Limit: query.Limit}
 	for _, task := range found.Tasks {
 		switch {
-		case !maySee(r.Grant, task):
+		case !maySee(r.Grant, task), query.IndexUIDs != nil && meili.TaskKind(task.Kind).IsGlobal():
 		case len(list.Results) == int(query.Limit):
 			list.Next = &task.UID
 		default:

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,5 +72,41 @@ func TestDeletingManyTasks(t *testing.T) {
 	}
 	if list, err := c.state.FSM.Tasks(fsm.TaskFilter{}, fsm.TaskPage{}); err != nil || list.Total != 3 {
 		t.Errorf("%d tasks are left, %v", list.Total, err)
+	}
+}
+
+// Totals of lists count the swaps of the indexes they ask for, under the names those have by now for tasks and had then for
+// batches; the lists leave them out after the page was cut. The numbers are those of one server.
+func TestTotalsCountSwaps(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	f := func(query string, total int, uids ...float64) {
+		t.Helper()
+		list := c.get(query)
+		got := []float64{}
+		for _, entry := range list["results"].([]any) {
+			got = append(got, entry.(map[string]any)["uid"].(float64))
+		}
+		if list["total"] != float64(total) || !slices.Equal(got, append([]float64{}, uids...)) {
+			t.Errorf("%s: total %v of %v, want %d of %v", query, list["total"], got, total, uids)
+		}
+	}
+	for _, uid := range []string{"x", "y", "z"} {
+		succeeded(t, c.do("POST", "/indexes", `{"uid":"`+uid+`"}`))
+	}
+	succeeded(t, c.do("POST", "/swap-indexes", `[{"indexes":["x","y"]}]`))
+	f("/tasks?indexUids=x", 2, 1)
+	f("/tasks?indexUids=x&limit=1", 2, 1) // of the page with one more
+	f("/tasks?indexUids=x&limit=0", 2)
+	f("/batches?indexUids=x", 2, 0)
+	f("/tasks?indexUids=x,y", 3, 1, 0)
+	succeeded(t, c.do("PATCH", "/indexes/x", `{"primaryKey":"id"}`))
+	succeeded(t, c.do("POST", "/swap-indexes", `[{"indexes":["y","z"]}]`))
+	f("/tasks?indexUids=y", 2, 2)
+	f("/tasks?indexUids=z", 3, 0)
+	f("/batches?indexUids=y", 3, 1)
+	f("/batches?indexUids=z", 2, 2)
+	f("/tasks?types=indexSwap", 2, 5, 3)
+	if task := c.do("DELETE", "/tasks?indexUids=z", ""); fmt.Sprint(task["details"].(map[string]any)["matchedTasks"]) != "1" {
+		t.Errorf("a swap is of no index when tasks are deleted: %v", task)
 	}
 }
