@@ -148,7 +148,7 @@ var errForeignKey = errors.New("the node's index has another primary key, while 
 func (found *foundIndex) prepare(ix *fsm.Index, to fsm.NodeID) ([]node.Request, error) {
 	var requests []node.Request
 	present := found.settings
-	if present != nil && found.primaryKey != "" && found.primaryKey != ix.NextPrimaryKey {
+	if present != nil && found.primaryKey != "" && found.primaryKey != ix.NextPrimaryKey && !keyStands(ix, to) {
 		if hasInSync(ix, to) {
 			return nil, errForeignKey
 		}
@@ -164,6 +164,12 @@ func (found *foundIndex) prepare(ix *fsm.Index, to fsm.NodeID) ([]node.Request, 
 		requests = append(requests, jsonRequest(http.MethodPatch, indexPath(ix.NodeUID)+"/settings", body))
 	}
 	return requests, err
+}
+
+// keyStands reports that the node's key came with documents which are in sync there although the cluster knows no key: those of a
+// write that was refused because of other shards. What is copied to the node then gets that key too.
+func keyStands(ix *fsm.Index, to fsm.NodeID) bool {
+	return ix.NextPrimaryKey == "" && !ix.NextEmptyKey && hasInSync(ix, to)
 }
 
 // hasInSync reports whether the node has a replica of the index that is read.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -272,6 +273,33 @@ func TestAnIndexWithAnotherPrimaryKeyIsMadeAnew(t *testing.T) {
 	c.equalEverywhere("m", want)
 	succeeded(t, c.do("POST", "/indexes/m/documents", want.put(2, nil)))
 	c.equalEverywhere("m", want)
+}
+
+// The first documents of an index are refused because one shard has no replica, and another shard has taken its part: that node has a
+// primary key, and the cluster knows none. Red when nothing can be copied there: the node's index is the only one with its shards.
+func TestANodeKeepsThePrimaryKeyOfARefusedWrite(t *testing.T) {
+	c := newRepairCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll}, workers.Repair{})
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"m"}`))
+	c.nodes["n0-0"].Stop()
+	documents := `[{"id":1},{"id":2},{"id":3},{"id":4},{"id":5},{"id":6},{"id":7},{"id":8}]`
+	if answer := c.call("POST", "/indexes/m/documents?primaryKey=id", documents); answer.Code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+	c.until("the other node to have its part", func() bool { return len(c.documentsOn("n0-1", "m")) > 0 })
+	part := c.documentsOn("n0-1", "m")
+	c.nodes["n0-0"].Start()
+	c.ended(c.begun("PATCH", "/_miroir/topology", `{"replication_factor":2}`))
+	for id := range c.nodes {
+		if got := c.documentsOn(id, "m"); !reflect.DeepEqual(got, part) {
+			t.Errorf("node %s has %v, want %v", id, got, part)
+		}
+	}
+	succeeded(t, c.do("POST", "/indexes/m/documents?primaryKey=id", documents))
+	for id := range c.nodes {
+		if got := c.documentsOn(id, "m"); len(got) != 8 {
+			t.Errorf("node %s has %v", id, got)
+		}
+	}
 }
 
 // Somebody has taken the setting away by which documents are listed by shard, on the node that a copy would be filled from. Red when
