@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"time"
@@ -22,19 +23,17 @@ type nodeAnswer struct {
 }
 
 // readAnswer takes the answer of a plain search or of a federated search of one query apart. nodeUID is the index's name
-// on the node. Hits are not scored yet.
-func readAnswer(body []byte, nodeUID string) *nodeAnswer {
+// on the node, key the name of its primary key. Hits are not scored yet.
+func readAnswer(body []byte, nodeUID, key string) *nodeAnswer {
 	a := &nodeAnswer{body: body}
 	var distribution, stats []byte
-	eachMember(body, skipSpace(body, 0), func(m member) bool {
+	hits, behind := firstHits(body, key)
+	a.hits = hits
+	eachMemberFrom(body, behind, func(m member) bool {
 		value := body[m.value:m.end]
 		switch string(m.key) {
 		case "hits":
-			items := itemsOf(value)
-			a.hits = make([]hit, len(items))
-			for i, raw := range items {
-				a.hits[i].raw = raw
-			}
+			a.hits, _ = readHits(value, 0, key)
 		case "estimatedTotalHits", "totalHits":
 			a.total = int(number(value))
 		case "processingTimeMs":
@@ -59,6 +58,57 @@ func readAnswer(body []byte, nodeUID string) *nodeAnswer {
 	})
 	a.facets = readFacets(distribution, stats)
 	return a
+}
+
+// firstHits reads the hits where an answer begins with them, as servers' answers do, so that they are gone through once: they
+// are nearly all of it. behind is where other members follow.
+func firstHits(body []byte, key string) (hits []hit, behind int) {
+	at := skipSpace(body, 0)
+	if at == len(body) || body[at] != '{' {
+		return nil, len(body)
+	}
+	if first := []byte(`"hits":`); bytes.HasPrefix(body[at+1:], first) {
+		return readHits(body, at+1+len(first), key)
+	}
+	return nil, at + 1
+}
+
+// readHits reads the list at text[at], and returns the position behind it.
+func readHits(text []byte, at int, key string) (hits []hit, end int) {
+	if at == len(text) || text[at] != '[' {
+		return nil, skipValue(text, at)
+	}
+	hits = make([]hit, 0, meili.DefaultSearchLimit)
+	at = skipSpace(text, at+1)
+	for at < len(text) && text[at] != ']' {
+		h := readHit(text, at, key)
+		if len(h.raw) == 0 {
+			break
+		}
+		hits = append(hits, h)
+		at = skipComma(text, at+len(h.raw))
+	}
+	return hits, min(at+1, len(text))
+}
+
+// readHit reads the hit at text[at] and finds in it what it is merged by.
+func readHit(text []byte, at int, key string) (h hit) {
+	end := eachMember(text, at, func(m member) bool {
+		value := text[m.value:m.end]
+		switch string(m.key) {
+		case orderField:
+			h.order = value
+		case "_rankingScoreDetails":
+			h.ranking = value
+		case "_federation":
+			h.federation = value
+		case key: // no field has an empty name where there is none
+			h.key = value
+		}
+		return true
+	})
+	h.raw = text[at:end]
+	return h
 }
 
 // searchAnswer is the answer of one search, ready to be printed.

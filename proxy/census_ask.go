@@ -193,16 +193,12 @@ func (t *censusTaking) ask(ctx context.Context, call Call, q *censusQuery, query
 		t.lost.note(call, err)
 		return nil, 0, err
 	}
-	a := readAnswer(response.Body, t.ix.NodeUID)
+	a := readAnswer(response.Body, t.ix.NodeUID, t.ix.PrimaryKey)
 	for i := range a.hits {
 		h := &a.hits[i]
-		federation := memberOf(h.raw, "_federation")
-		h.score, h.extra = weightedScore(memberOf(federation, "weightedScoreValues")), memberOf(federation, "extra_document")
-		h.global, h.order = number(memberOf(federation, "weightedRankingScore")), orderOf(h.raw)
-		h.pin = pinOf(nil, federation)
-		if t.ix.PrimaryKey != "" {
-			h.key = memberOf(h.raw, t.ix.PrimaryKey)
-		}
+		h.score, h.extra = weightedScore(memberOf(h.federation, "weightedScoreValues")), memberOf(h.federation, "extra_document")
+		h.global = number(memberOf(h.federation, "weightedRankingScore"))
+		h.pin = pinOf(nil, h.federation)
 	}
 	pins, ranked := splitPins(a.hits)
 	return append(settleOrder(ranked, len(ranked)), pins...), a.total, nil

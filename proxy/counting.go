@@ -70,7 +70,7 @@ func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery)
 	}
 	var answers []*nodeAnswer
 	for _, result := range itemsOf(memberOf(response.Body, "results")) {
-		answers = append(answers, readAnswer(result, q.ix.NodeUID))
+		answers = append(answers, readAnswer(result, q.ix.NodeUID, q.ix.PrimaryKey))
 	}
 	if len(answers) != len(queries) {
 		err = &refusal{node: call.Node, status: response.Status, body: response.Body}

@@ -8,7 +8,8 @@ import (
 
 // cutFacets leaves of a node's facet lists what one server lists. body is the answer of a node that holds all of an index
 // and lists more values than the client is to see (nodeFacetValues), in one server's order: what is too much stands at the
-// end of the numbers and of the strings. No facets stand before from, which is between two members. body is taken over. ok is
+// end of the numbers and of the strings. No facets stand before from, which is between two
+// members of it or before it. body is taken over. ok is
 // false when more than the answer decides what is listed.
 func cutFacets(body []byte, from int, settings *meili.Settings) (cut []byte, ok bool) {
 	if !bytes.Contains(body[from:], []byte(`"facetDistribution"`)) { // much quicker than to look member by member
@@ -16,6 +17,9 @@ func cutFacets(body []byte, from int, settings *meili.Settings) (cut []byte, ok 
 	}
 	var stats []byte
 	at := len(body) // of the distribution
+	if from == 0 {
+		from = skipSpace(body, 0) + 1
+	}
 	eachMemberFrom(body, from, func(m member) bool {
 		switch string(m.key) {
 		case "facetDistribution":

@@ -15,7 +15,7 @@ func TestCutFacets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cut, ok := cutFacets([]byte(`{"facetDistribution":`+distribution+rest), 1, settings)
+		cut, ok := cutFacets([]byte(`{"facetDistribution":`+distribution+rest), 0, settings)
 		if want == "" {
 			if ok {
 				t.Errorf("%s was cut to %s", distribution, cut)

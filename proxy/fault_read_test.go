@@ -129,5 +129,10 @@ func TestPlausible(t *testing.T) {
 		if got := plausible(test.path, []byte(test.body)); got != test.want {
 			t.Errorf("%s %s: %v", test.path, test.body, got)
 		}
+		if path, _, _ := strings.Cut(test.path, "?"); strings.HasSuffix(path, "/search") {
+			if _, _, got := stripAnswer([]byte(test.body)); got != test.want {
+				t.Errorf("%s is passed on: %v", test.body, got)
+			}
+		}
 	}
 }

@@ -19,6 +19,8 @@ type hit struct {
 	order []byte // when the document was inserted, see orderField, raw; nil when it is not known
 	key   []byte // the primary key's value where the hit tells it, raw
 	pin   int    // 1 + the position at which a rule pins it, 0: it is ranked
+	// ranking and federation are its members _rankingScoreDetails and _federation as its node sent them, raw; nil without.
+	ranking, federation []byte
 	// Of federated searches: the query's position and its weighted global score.
 	query  int
 	global float64

@@ -19,14 +19,16 @@ func FuzzMerge(f *testing.F) {
 	f.Add(hits(``), []byte(`{"hits":null}`), uint8(1), uint8(0), false)
 	f.Add([]byte(`{"hits":[1,"a",[],{}],"totalHits":-5,"semanticHitCount":1}`), []byte(`{"hits":[{"_rankingScoreDetails":[]}]}`), uint8(0), uint8(3), true)
 	f.Fuzz(func(t *testing.T, a, b []byte, from, length uint8, distinct bool) {
-		answers := []*nodeAnswer{readAnswer(a, "m"), readAnswer(b, "m")}
+		answers := []*nodeAnswer{readAnswer(a, "m", "id"), readAnswer(b, "m", "id")}
 		valid := json.Valid(a) && json.Valid(b)
 		lists, all := [][]hit{}, 0
 		for _, answer := range answers {
 			for i := range answer.hits {
 				h := &answer.hits[i]
-				h.key, h.order = memberOf(h.raw, "id"), orderOf(h.raw)
-				h.score = detailsScore(memberOf(h.raw, "_rankingScoreDetails"))
+				if !json.Valid(h.raw) && valid {
+					t.Fatalf("%s is no hit of %s or %s", h.raw, a, b)
+				}
+				h.score = detailsScore(h.ranking)
 			}
 			lists, all = append(lists, answer.hits), all+len(answer.hits)
 		}

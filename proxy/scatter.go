@@ -307,6 +307,11 @@ func final(ctx context.Context, err error) error {
 // exchange sends one read and sorts its answer: a Response of class 200, a *meili.Error when the request is at fault, a
 // *refusal when the node is, or the client's *node.Error.
 func (s *Server) exchange(ctx context.Context, c *node.Client, r node.Request) (*node.Response, error) {
+	return s.exchangeFor(ctx, c, r, func(body []byte) bool { return plausible(r.Path, body) })
+}
+
+// exchangeFor is exchange for an answer that is what the caller asked for if isAnswer says so of its body, which it may change.
+func (s *Server) exchangeFor(ctx context.Context, c *node.Client, r node.Request, isAnswer func(body []byte) bool) (*node.Response, error) {
 	if c == nil {
 		return nil, errors.New("the node is not known any more")
 	}
@@ -319,7 +324,7 @@ func (s *Server) exchange(ctx context.Context, c *node.Client, r node.Request) (
 		}
 		return nil, err
 	}
-	garbage := response.OK() && !plausible(r.Path, response.Body)
+	garbage := response.OK() && !isAnswer(response.Body)
 	s.selector.observe(c, response.Took, garbage || response.Status >= 500)
 	switch {
 	case garbage:

@@ -40,17 +40,18 @@ func (s *Server) handleSearch(w http.ResponseWriter, r *request) error {
 	}
 	plan := s.planRequest(r.View, ix, nil, raw.seed(ix))
 	plan.pinTo(pin)
-	body, err := s.passThrough(r, plan, raw.nodeRequest(r, ix))
+	answer, err := s.passThrough(r, plan, raw.nodeRequest(r, ix))
 	switch {
 	case errors.Is(err, errNotWhole):
 		return s.searchDecoded(w, r, ix, raw, rule, pin)
 	case err != nil:
 		return err
 	}
-	if refused := raw.checkFacets(body, ix); refused != nil {
+	if refused := raw.checkFacets(answer.body[answer.behind:], ix); refused != nil {
 		return refused
 	}
-	writeRawJSON(w, http.StatusOK, body)
+	writeRawJSON(w, http.StatusOK, answer.body)
+	answer.room.release()
 	return nil
 }
 
@@ -180,46 +181,82 @@ var errNotWhole = errors.New("no node that can be asked holds all of the index a
 
 // passThrough asks one node that holds the whole index, and after a failure the next, and returns its answer stripped of
 // what is ours. Besides the errors that clients see there is errNotWhole.
-func (s *Server) passThrough(r *request, plan planRequest, send node.Request) ([]byte, error) {
+func (s *Server) passThrough(r *request, plan planRequest, send node.Request) (passed, error) {
 	plan.alone = true
 	for {
 		p := plan.plan()
 		switch {
 		case len(p.Calls) == 0:
-			return nil, unavailable(p.Missing, plan.failure)
+			return passed{}, unavailable(p.Missing, plan.failure)
 		case len(p.Calls) > 1 || !p.Calls[0].holdsAll(plan.Index):
-			return nil, errNotWhole
+			return passed{}, errNotWhole
 		}
 		s.meter.fanOut.Update(1)
 		s.notePlan(r.View, p)
-		answers, err := askHedged(r.Context(), s, plan, p.Calls[0], func(ctx context.Context, c *node.Client, call Call) ([]byte, error) {
+		answers, err := askHedged(r.Context(), s, plan, p.Calls[0], func(ctx context.Context, c *node.Client, call Call) (passed, error) {
 			if !call.holdsAll(plan.Index) {
-				return nil, errNotWhole
+				return passed{}, errNotWhole
 			}
-			answer, err := s.exchange(ctx, c, send)
-			if err != nil {
-				return nil, err
-			}
-			return oneServersAnswer(answer.Body, plan.Index)
+			return s.askToPass(ctx, c, send, plan.Index)
 		})
 		if err == nil {
 			return answers[0].Value, nil
 		}
 		if done := final(r.Context(), err); done != nil {
-			return nil, shownError(done, plan.Index)
+			return passed{}, shownError(done, plan.Index)
 		}
 		if errors.Is(err, errNotWhole) {
-			return nil, err
+			return passed{}, err
 		}
 		s.meter.retries.Inc()
 		plan = plan.without(p.Calls[0], err)
 	}
 }
 
+// passed is an answer to be passed on, where its hits end, and what it is in.
+type passed struct {
+	body   []byte
+	behind int
+	room   *answerRoom
+}
+
+// answerRoom is memory for answers that are passed on one after another. It stays in the processor's caches, which fresh memory
+// for each would not be in.
+type answerRoom struct{ bytes []byte }
+
+// answerRoomBytes is more than most answers have.
+const answerRoomBytes = 64 << 10
+
+var answerRooms = sync.Pool{New: func() any { return &answerRoom{make([]byte, answerRoomBytes)} }}
+
+// release takes the room back when nobody uses the answer any more. A room that is not released is lost, which is harmless.
+func (r *answerRoom) release() { answerRooms.Put(r) }
+
+func (s *Server) askToPass(ctx context.Context, c *node.Client, send node.Request, ix *fsm.Index) (passed, error) {
+	room := answerRooms.Get().(*answerRoom)
+	send.Room = room.bytes
+	var body []byte
+	behind := 0
+	_, err := s.exchangeFor(ctx, c, send, func(answer []byte) (ok bool) {
+		body, behind, ok = stripAnswer(answer)
+		return ok
+	})
+	if err != nil {
+		return passed{}, err
+	}
+	body, err = oneServersFacets(body, behind, ix)
+	return passed{body, behind, room}, err
+}
+
 // oneServersAnswer makes the answer of a node that holds all of an index what the client is to see. It takes body over.
 // The error is errNotWhole: that takes more than cutting.
 func oneServersAnswer(body []byte, ix *fsm.Index) ([]byte, error) {
-	body, behind := stripAnswer(body)
+	body, behind, _ := stripAnswer(body)
+	return oneServersFacets(body, behind, ix)
+}
+
+// oneServersFacets is the rest of oneServersAnswer for what stripAnswer returned.
+func oneServersFacets(body []byte, behind int, ix *fsm.Index) ([]byte, error) {
 	if settings := settingsOf(ix); !ix.Whole() && listsByCount(settings) {
 		var ok bool
 		if body, ok = cutFacets(body, behind, settings); !ok {

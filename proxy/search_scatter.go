@@ -216,7 +216,7 @@ func (q *search) askOnce(ctx context.Context, c *node.Client, call Call, f searc
 	if err != nil {
 		return nil, err
 	}
-	a := readAnswer(body, q.ix.NodeUID)
+	a := readAnswer(body, q.ix.NodeUID, q.ix.PrimaryKey)
 	for i := range a.hits {
 		q.score(&a.hits[i], f)
 	}
@@ -235,30 +235,15 @@ func (q *search) nodePaging(reach int) (offset, limit, page, hitsPerPage *int) {
 	return nil, nil, new(1), &reach
 }
 
-// score reads what a hit is merged by, in one pass: hits are long.
+// score tells what a hit is merged by.
 func (q *search) score(h *hit, f searchForm) {
-	var details, federation []byte
-	eachMember(h.raw, 0, func(m member) bool {
-		value := h.raw[m.value:m.end]
-		switch string(m.key) {
-		case orderField:
-			h.order = value
-		case "_rankingScoreDetails":
-			details = value
-		case "_federation":
-			federation = value
-		case q.ix.PrimaryKey: // no field has an empty name where there is none
-			h.key = value
-		}
-		return true
-	})
 	if !f.federated {
-		h.score, h.pin = detailsScore(details), pinOf(details, nil)
+		h.score, h.pin = detailsScore(h.ranking), pinOf(h.ranking, nil)
 		return
 	}
-	h.pin = pinOf(nil, federation)
-	h.score = weightedScore(memberOf(federation, "weightedScoreValues"))
-	h.extra = memberOf(federation, "extra_document")
+	h.pin = pinOf(nil, h.federation)
+	h.score = weightedScore(memberOf(h.federation, "weightedScoreValues"))
+	h.extra = memberOf(h.federation, "extra_document")
 	if q.kind == meili.HybridSearch {
 		h.score = h.score.weighted(q.query.Hybrid.EffectiveSemanticRatio())
 	}

@@ -265,15 +265,14 @@ func (q *similar) count(ctx context.Context, c *node.Client, call Call) (int, er
 // scoredBySimilarity reads an answer whose hits rank by their similarity alone. A search for a vector ends with documents
 // that have none, which are similar to nothing.
 func scoredBySimilarity(body []byte, nodeUID string) *nodeAnswer {
-	a := readAnswer(body, nodeUID)
+	a := readAnswer(body, nodeUID, "")
 	for i := range a.hits {
-		similarity := memberOf(memberOf(memberOf(a.hits[i].raw, "_rankingScoreDetails"), "vectorSort"), "similarity")
+		similarity := memberOf(memberOf(a.hits[i].ranking, "vectorSort"), "similarity")
 		if similarity == nil || string(similarity) == "null" {
 			a.hits = a.hits[:i]
 			break
 		}
 		a.hits[i].score = score{{kind: vectorEntry, value: number(similarity)}}
-		a.hits[i].order = orderOf(a.hits[i].raw)
 	}
 	return a
 }

@@ -47,14 +47,17 @@ func strip(text []byte, s *shape) []byte { return cutter{text: text}.strip(s) }
 // stripOwn is strip for text that nobody else uses: what stays of it moves together inside it.
 func stripOwn(text []byte, s *shape) []byte { return cutter{text: text, own: true}.strip(s) }
 
-// stripAnswer is stripOwn for the answer of a search. behind is where in it the hits end, at least
-// inside of it: what follows is short.
-func stripAnswer(text []byte) (stripped []byte, behind int) {
-	c := cutter{text: text, own: true, behind: min(1, len(text))}
-	if bytes.Contains(text, hiddenPrefix) {
-		c.walk(skipSpace(text, 0), searchShape)
+// stripAnswer is stripOwn for the answer of a search. behind is where in it the hits end: what follows is short. ok is false
+// where plausible says that it is no such answer; it is looked through once for both.
+func stripAnswer(text []byte) (stripped []byte, behind int, ok bool) {
+	c := cutter{text: text, own: true}
+	start := skipSpace(text, 0)
+	if start == len(text) || text[start] != '{' {
+		return text, 0, false
 	}
-	return c.rest(), c.behind
+	end := c.object(start, searchShape)
+	ok = c.behind > 0 && !c.torn && text[end-1] == '}' && skipSpace(text, end) == len(text)
+	return c.rest(), c.behind, ok
 }
 
 // appendStripped appends text without the hidden fields to out, which is not nil.
@@ -68,6 +71,7 @@ type cutter struct {
 	copied    int
 	own       bool // out may lie in text: what is there has been read
 	behind    int  // where in the result the last array ends that was looked into
+	torn      bool // a member has no end
 }
 
 func (c cutter) strip(s *shape) []byte {
@@ -144,6 +148,7 @@ func (c *cutter) object(at int, s *shape) int {
 		} else {
 			end = skipValue(c.text, value)
 		}
+		c.torn = c.torn || end == len(c.text) || end == value
 		next := skipSpace(c.text, end)
 		comma := next < len(c.text) && c.text[next] == ','
 		if comma {

@@ -47,17 +47,33 @@ func TestOneServersFacets(t *testing.T) {
 		`{"hits":[]`:   `{"hits":[]`,
 		`{ "query":""`: `{ "query":""`,
 	} {
-		stripped, behind := stripAnswer([]byte(before + facets))
+		stripped, behind, _ := stripAnswer([]byte(before + facets))
 		got, ok := cutFacets(stripped, behind, settings)
 		if !ok || string(got) != want+shown {
 			t.Errorf("%s was cut to %s, %v", before+facets, got, ok)
 		}
 	}
-	for _, text := range []string{``, `{`, `{}`, `[]`} {
-		if got, behind := stripAnswer([]byte(text)); string(got) != text || behind > len(text) {
-			t.Errorf("%q became %q, %d", text, got, behind)
-		}
+}
+
+// FuzzStripAnswer: it judges what is JSON as plausible does, and strips them as strip does.
+func FuzzStripAnswer(f *testing.F) {
+	for _, text := range []string{
+		``, ` `, `{`, `{}`, `[]`, `{"hits":[]}`, ` {"query":"","hits":[{"a":"}"}]} `, `{"hits":{}}`, `{"hits":[}`, `{"hits":[]`, `{"hits":[]}}`, `{"hits":`, `{"hits":[],"a":}`,
+		`{"hits":[{"_miroir_shard":"⸱","_formatted":{"_miroir_shard":""}}],"facetDistribution":{"_miroir_shard":{}}}`,
+	} {
+		f.Add([]byte(text))
 	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		plain := plausible("/indexes/a/search", text)
+		want := strip(bytes.Clone(text), searchShape)
+		got, behind, ok := stripAnswer(bytes.Clone(text))
+		if behind > len(got) || ok != plain && json.Valid(text) {
+			t.Fatalf("of %q: %v, hits end at %d of %q", text, ok, behind, got)
+		}
+		if ok && plain && !bytes.Equal(got, want) {
+			t.Fatalf("%q became %q, not %q", text, got, want)
+		}
+	})
 }
 
 // FuzzStrip checks that a valid document stays valid, loses the hidden field and nothing else.

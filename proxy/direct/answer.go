@@ -10,21 +10,25 @@ import (
 	"time"
 )
 
-// keepBytes is how much memory for answers a connection keeps.
-const keepBytes = 64 << 10
+const (
+	keepBytes = 64 << 10 // how much memory for answers a connection keeps
+	headBytes = 512      // room before an answer's body, so that a header that is not longer goes out with it
+)
 
 // answer is the http.ResponseWriter of one request. What the handler writes is sent when it returns.
 type answer struct {
-	header     http.Header
-	status     int
-	head, body []byte
+	header http.Header
+	status int
+	head   []byte
+	body   []byte // behind headBytes of room
 }
 
 func (a *answer) reset() {
-	a.header, a.status, a.head, a.body = http.Header{}, 0, a.head[:0], a.body[:0]
-	if cap(a.body) > keepBytes {
-		a.body = nil
+	a.header, a.status, a.head = http.Header{}, 0, a.head[:0]
+	if a.body == nil || cap(a.body) > keepBytes {
+		a.body = make([]byte, headBytes, startBytes)
 	}
+	a.body = a.body[:headBytes]
 }
 
 // Header is the header to be sent.
@@ -64,7 +68,7 @@ func (a *answer) writeTo(conn net.Conn, keep bool) error {
 	a.header.Del("Content-Length")
 	if a.mayHaveBody() {
 		out = append(out, "Content-Length: "...)
-		out = append(strconv.AppendInt(out, int64(len(a.body)), 10), "\r\n"...)
+		out = append(strconv.AppendInt(out, int64(len(a.body)-headBytes), 10), "\r\n"...)
 	}
 	if _, set := a.header["Date"]; !set {
 		out = append(out, "Date: "...)
@@ -73,15 +77,15 @@ func (a *answer) writeTo(conn net.Conn, keep bool) error {
 	head := appender(out)
 	_ = a.header.Write(&head) // it only appends
 	a.head = append(head, "\r\n"...)
-	if len(a.body) <= keepBytes { // in one piece, which is worth a copy
-		a.head = append(a.head, a.body...)
-		_, err := conn.Write(a.head)
+	if room := headBytes - len(a.head); room >= 0 {
+		copy(a.body[room:], a.head)
+		_, err := conn.Write(a.body[room:])
 		return err
 	}
 	if _, err := conn.Write(a.head); err != nil {
 		return err
 	}
-	_, err := conn.Write(a.body)
+	_, err := conn.Write(a.body[headBytes:])
 	return err
 }
 

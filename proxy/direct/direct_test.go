@@ -88,6 +88,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		return
 	case "close":
 		w.Header().Set("Connection", "close")
+	case "header":
+		w.Header().Set("X-Long", strings.Repeat("h", 2*headBytes))
 	case "length":
 		w.Header().Set("Content-Length", "3")
 		w.WriteHeader(http.StatusTeapot)
@@ -146,6 +148,7 @@ var conversations = []struct {
 	{"searches", []string{search, get, search, get}, 4},
 	{"others", []string{other, bare, other}, 0},
 	{"one then the other", []string{search, other, search, bare, get, search, other, other, search}, 5},
+	{"long answer headers", []string{"GET /search?answer=header HTTP/1.1\r\nHost: h\r\n\r\n", search}, 2},
 	{"kinds of answers", []string{"GET /search?answer=nothing HTTP/1.1\r\nHost: h\r\n\r\n", "GET /search?answer=length HTTP/1.1\r\nHost: h\r\n\r\n",
 		"GET /search?answer=long HTTP/1.1\r\nHost: h\r\n\r\n", "GET /search?answer=close HTTP/1.1\r\nHost: h\r\n\r\n"}, 4},
 	{"long bodies", []string{"POST /search HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n" + strings.Repeat("x", 60000),

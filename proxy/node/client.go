@@ -34,6 +34,8 @@ type Request struct {
 	ContentType    string
 	Header         http.Header
 	MaxAnswerBytes int64 // 0 means DefaultMaxAnswerBytes
+	// Room is memory for the answer's body, which is elsewhere if it does not fit. It is the client's until Do returns.
+	Room []byte
 	// Read marks a request without side effects: the transport may send it again on a fresh connection when a pooled
 	// one turns out to be dead.
 	Read  bool
@@ -206,13 +208,17 @@ func readBody(response *http.Response, r Request) ([]byte, error) {
 	if response.ContentLength > limit {
 		return nil, ErrBodyTooLarge
 	}
-	var buffer bytes.Buffer
-	if response.ContentLength > 0 {
-		buffer.Grow(int(response.ContentLength) + bytes.MinRead)
-	}
 	var from io.Reader = response.Body
 	if r.heard != nil {
 		from = heardReader{from, r.heard}
+	}
+	if n := response.ContentLength; n > 0 && n < int64(len(r.Room)) {
+		n, err := io.ReadFull(from, r.Room[:n])
+		return r.Room[:n], err
+	}
+	var buffer bytes.Buffer
+	if response.ContentLength > 0 {
+		buffer.Grow(int(response.ContentLength) + bytes.MinRead)
 	}
 	n, err := buffer.ReadFrom(io.LimitReader(from, limit+1))
 	if err == nil && n > limit {
