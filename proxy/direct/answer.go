@@ -21,10 +21,11 @@ type answer struct {
 	status int
 	head   []byte
 	body   []byte // behind headBytes of room
+	until  time.Time
 }
 
 func (a *answer) reset() {
-	a.header, a.status, a.head = http.Header{}, 0, a.head[:0]
+	a.header, a.status, a.head, a.until = http.Header{}, 0, a.head[:0], time.Time{}
 	if a.body == nil || cap(a.body) > keepBytes {
 		a.body = make([]byte, headBytes, startBytes)
 	}
@@ -50,6 +51,16 @@ func (a *answer) Write(p []byte) (int, error) {
 	a.body = append(a.body, p...)
 	return len(p), nil
 }
+
+// SetWriteDeadline is for http.ResponseController. It says how long the client may take to read an answer that does not fit
+// into the socket's buffer.
+func (a *answer) SetWriteDeadline(until time.Time) error {
+	a.until = until
+	return nil
+}
+
+// SetReadDeadline is for http.ResponseController: all of the request has been read.
+func (a *answer) SetReadDeadline(time.Time) error { return http.ErrNotSupported }
 
 func (a *answer) mayHaveBody() bool {
 	return a.status != http.StatusNoContent && a.status != http.StatusNotModified
@@ -77,6 +88,12 @@ func (a *answer) writeTo(conn net.Conn, keep bool) error {
 	head := appender(out)
 	_ = a.header.Write(&head) // it only appends
 	a.head = append(head, "\r\n"...)
+	if len(a.body) > keepBytes && !a.until.IsZero() {
+		if err := conn.SetWriteDeadline(a.until); err != nil {
+			return err
+		}
+		defer func() { _ = conn.SetWriteDeadline(time.Time{}) }() // the next answer has a time of its own
+	}
 	if room := headBytes - len(a.head); room >= 0 {
 		copy(a.body[room:], a.head)
 		_, err := conn.Write(a.body[room:])

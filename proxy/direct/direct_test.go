@@ -295,6 +295,44 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// TestAnswersNobodyReads: a long answer is written as long as its handler allows, and the time it had is not that of the next.
+func TestAnswersNobodyReads(t *testing.T) {
+	began := make(chan struct{})
+	s := start(t, true, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			close(began)
+			if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+				t.Error(err)
+			}
+			_, _ = w.Write(make([]byte, 32<<20))
+			return
+		}
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(-time.Second)); err != nil { // it is short
+			t.Error(err)
+		}
+		echo(w, r)
+	})
+	c := s.dial(t)
+	if _, err := io.WriteString(c, search+search+get); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(c)
+	for range 2 {
+		response, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+	}
+	<-began
+	if err := s.direct.Shutdown(t.Context()); err != nil { // waits for the answer to end
+		t.Error(err)
+	}
+	if n, err := io.Copy(io.Discard, answers); n >= 32<<20 {
+		t.Errorf("%d bytes came, %v", n, err)
+	}
+}
+
 // TestShutdown: connections that wait end at once, requests that run are answered, and nothing is left behind.
 func TestShutdown(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})
