@@ -37,7 +37,7 @@ func floorsWith(search, packages int) map[string]int {
 var layouts = []layout{
 	{name: "one node", groups: 1, nodes: 1, rf: 1, spread: -1, floors: floorsWith(172, 408)},
 	{name: "three nodes", groups: 1, nodes: 3, rf: 1, spread: -1, floors: floorsWith(172, 408)},
-	{name: "three nodes, two replicas", groups: 1, nodes: 3, rf: 2, spread: -1, floors: floorsWith(172, 407)},
+	{name: "three nodes, two replicas", groups: 1, nodes: 3, rf: 2, spread: -1, floors: floorsWith(172, 408)},
 	{name: "two groups of two", groups: 2, nodes: 2, rf: 2, spread: -1, floors: floorsWith(172, 408)},
 	{name: "three nodes, indexes whole", groups: 1, nodes: 3, rf: 2, spread: 0, floors: floorsWith(172, 408), transparent: true},
 }

@@ -74,7 +74,7 @@ const maxFieldWeight = 64
 
 // solve finds what details do not tell such that the score comes out; false when nothing does. Rules of paths through the query
 // have fixed greatest costs (milli ranking_rule_graph): ten for each word that is out of place, the weight of the last field for each
-// word, seven between two words. Words written as one make less of the latter.
+// word, three between two words. Words written as one make less of the latter.
 func (c *rankChain) solve(score float64) bool {
 	for _, distance := range c.distances() {
 		for weight := range maxFieldWeight {
@@ -91,8 +91,8 @@ func (c *rankChain) solve(score float64) bool {
 
 // distances are what words can be apart at most, the likely one first.
 func (c *rankChain) distances() []int {
-	list := []int{7 * (c.terms - 1)}
-	for d := 8 * c.terms; d >= 0; d-- {
+	list := []int{costFarApart * (c.terms - 1)}
+	for d := (costFarApart + 1) * c.terms; d >= 0; d-- {
 		if d != list[0] {
 			list = append(list, d)
 		}
@@ -177,12 +177,15 @@ func (c *rankChain) segments(details []byte) []float64 {
 	return scores
 }
 
-// appendDetails changes what details say of typos and exactness to what the chain does.
+// inDetails changes what details say of typos, proximity and exactness to what the chain does.
 func (c *rankChain) inDetails(details []byte) []byte {
 	if at := c.at("typo"); at >= 0 {
 		typo, r := memberOf(details, "typo"), c.ranks[at]
 		typo = replaceRaw(typo, "maxTypoCount", strconv.AppendInt(nil, int64(r.most-1), 10))
 		details = replaceRaw(details, "typo", replaceRaw(typo, "score", appendFloat(nil, r.share)))
+	}
+	if at := c.at("proximity"); at >= 0 {
+		details = replaceRaw(details, "proximity", replaceRaw(memberOf(details, "proximity"), "score", appendFloat(nil, c.ranks[at].share)))
 	}
 	at := c.at("exactness")
 	if at < 0 || c.ranks[at].value > 1 {

@@ -1,8 +1,8 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -11,10 +11,10 @@ import (
 	"miroir/tasks"
 )
 
-// What rules say of a document depends on others in two places. Exactness asks whether a field is the query, word by word, but
+// What rules say of a document depends on others in three places. Exactness asks whether a field is the query, word by word, but
 // passes over words that the server does not know, and over those that no document of the same rank so far has as they are written
 // (milli search/new/exact_attribute.rs): "quick bro" is all of a field "quick" while nothing contains "bro" itself. And the most typos
-// there can be, by which the score of the typo rule is computed, are those of the readings of the query that are left. A node
+// there can be, by which the score of the typo rule is computed, are those of the readings of the query that are left. For the third see nearness.go. A node
 // knows only its own documents, so such verdicts are put right by what others know.
 
 // rankedWords are the words of a search that verdicts are put right for, as they are written.
@@ -26,7 +26,7 @@ func (q *search) rankedWordsOf() rankedWords {
 	if q.kind != meili.KeywordSearch || q.removal != nil || q.splitsWordsItsOwnWay() || deref(q.query.MatchingStrategy) == "frequency" {
 		return nil
 	}
-	if rules := q.settings.Ranking(); !slices.Contains(rules, "exactness") && !slices.Contains(rules, "typo") {
+	if rules := q.settings.Ranking(); !slices.ContainsFunc(rules, func(rule string) bool { return rule == "exactness" || rule == "typo" || rule == "proximity" }) {
 		return nil
 	}
 	pieces, ok := queryPieces(strings.TrimLeftFunc(deref(q.query.Q), unicode.IsSpace), q.stopWords())
@@ -95,11 +95,12 @@ type rankSettling struct {
 	known   map[int]bool            // words that are in the index as they are written, by number
 	all     map[int]*nodeAnswer     // all hits of each node, asked for once
 	exact   map[int]map[string]bool // by word: which hits have it as it is written
+	near    map[string]bool         // which hits have both words in one field
+	alike   map[string]bool         // and of these as the query has them
 }
 
 // settled is a hit whose verdicts have been put right.
 type settled struct {
-	raw     []byte
 	details []byte
 	chain   rankChain
 	score   float64
@@ -110,17 +111,18 @@ func (s *rankSettling) settle(ctx context.Context) (short []int) {
 	most := map[string]int{}
 	for _, list := range hitLists(s.answers) {
 		for i := range list {
-			if key, typo := bucketBefore(list[i].details(), "typo"); typo != nil {
+			if key, typo := list[i].bucketBefore("typo"); typo != nil {
 				most[key] = max(most[key], int(number(memberOf(typo, "maxTypoCount"))))
 			}
 		}
 	}
+	costs := s.proximityCosts(ctx)
 	for i := range s.answers {
 		a := *s.answers[i].Value
 		list := make([]hit, 0, len(a.hits))
 		changed := false
 		for _, h := range a.hits {
-			if right, ok := s.judge(ctx, &h, most); ok {
+			if right, ok := s.judge(ctx, &h, most, costs); ok {
 				changed = true
 				if threshold := s.query.RankingScoreThreshold; threshold != nil && right.score < *threshold {
 					a.total--
@@ -146,12 +148,13 @@ func (s *rankSettling) settle(ctx context.Context) (short []int) {
 func (h *hit) details() []byte { return memberOf(h.raw, "_rankingScoreDetails") }
 
 // judge is what one server would say of a hit; false where its node says that too, or where it cannot be told.
-func (s *rankSettling) judge(ctx context.Context, h *hit, most map[string]int) (settled, bool) {
-	right := settled{raw: h.raw, details: h.details()}
-	key, typo := bucketBefore(right.details, "typo")
+func (s *rankSettling) judge(ctx context.Context, h *hit, most, costs map[string]int) (settled, bool) {
+	right := settled{details: h.details()}
+	key, typo := h.bucketBefore("typo")
 	fewer := typo != nil && int(number(memberOf(typo, "maxTypoCount"))) < most[key]
 	match := text(memberOf(memberOf(right.details, "exactness"), "matchType"))
-	if alike := match == exactnessTypes[1] || match == exactnessTypes[2]; !fewer && !alike {
+	cost, apart := costs[h.identity()]
+	if alike := match == exactnessTypes[1] || match == exactnessTypes[2]; !fewer && !alike && !apart {
 		return right, false
 	}
 	var ok bool
@@ -159,13 +162,17 @@ func (s *rankSettling) judge(ctx context.Context, h *hit, most map[string]int) (
 		return right, false
 	}
 	changed := false
+	if at := right.chain.at("proximity"); apart && at >= 0 && right.chain.ranks[at].most-right.chain.ranks[at].value != cost {
+		right.chain.set("proximity", right.chain.ranks[at].most-cost, right.chain.ranks[at].most)
+		changed = true
+	}
 	if fewer {
 		r := right.chain.ranks[right.chain.at("typo")]
 		right.chain.set("typo", most[key]+1-(r.most-r.value), most[key]+1)
 		changed = true
 	}
 	if at := right.chain.at(exactWordsRank); at >= 0 && right.chain.ranks[at-1].value > 1 {
-		if key, _ := bucketBefore(right.details, "exactness"); s.hasMore(ctx, right.chain.ranks[at].value-1, right.chain.terms, key, right.details) {
+		if key, exactness := h.bucketBefore("exactness"); s.hasMore(ctx, right.chain.ranks[at].value-1, right.chain.terms, key, typo, exactness) {
 			right.chain.set("exactness", 1, len(exactnessTypes))
 			changed = true
 		}
@@ -176,9 +183,7 @@ func (s *rankSettling) judge(ctx context.Context, h *hit, most map[string]int) (
 
 // hasMore reports whether one server would look for words that a node does not know, those from one number to another, when it
 // compares the fields of a bucket's documents with the query.
-func (s *rankSettling) hasMore(ctx context.Context, from, to int, key string, details []byte) bool {
-	_, exactness := bucketBefore(details, "exactness")
-	typo := memberOf(details, "typo")
+func (s *rankSettling) hasMore(ctx context.Context, from, to int, key string, typo, exactness []byte) bool {
 	byTypos := typo != nil && order(typo) < order(exactness) && number(memberOf(typo, "typoCount")) > 0
 	for i := from; i < min(to, len(s.form.words)); i++ {
 		if byTypos && s.isReadInBucket(ctx, i, key) || !byTypos && s.isKnown(ctx, i) {
@@ -227,7 +232,7 @@ func (s *rankSettling) isReadInBucket(ctx context.Context, word int, key string)
 	}
 	for _, a := range s.all {
 		for i := range a.hits {
-			if own, _ := bucketBefore(a.hits[i].details(), "exactness"); own == key && s.exact[word][a.hits[i].identity()] {
+			if own, _ := a.hits[i].bucketBefore("exactness"); own == key && s.exact[word][a.hits[i].identity()] {
 				return true
 			}
 		}
@@ -249,9 +254,21 @@ func (s *rankSettling) list(ctx context.Context, words string) map[int]*nodeAnsw
 
 // bucketBefore names the bucket of documents that a rule gets and that the rules about words before it read the query alike for, and
 // returns the rule's own detail, nil for none. Only rules about words change what is read.
-func bucketBefore(details []byte, rule string) (key string, own []byte) {
-	var path []byte
-	end := 0
+func (h *hit) bucketBefore(rule string) (key string, own []byte) {
+	path, end, own := h.pathTo(rule)
+	return string(path[:end]), own
+}
+
+// pathTo are the verdicts of the rules before one as text, and how much of it ends with a rule about words. What a document is sorted
+// by comes from the score, since details may hide it.
+func (h *hit) pathTo(rule string) (path []byte, end int, own []byte) {
+	var sorted []scoreEntry
+	for _, entry := range h.score {
+		if !entry.isScore() {
+			sorted = append(sorted, entry)
+		}
+	}
+	details := h.details()
 	eachMember(details, skipSpace(details, 0), func(m member) bool {
 		name, detail := string(m.key), details[m.value:m.end]
 		if name == rule {
@@ -265,14 +282,17 @@ func bucketBefore(details []byte, rule string) (key string, own []byte) {
 		case memberOf(detail, "score") != nil || memberOf(detail, "attributeRankingOrderScore") != nil:
 			path = append(path, detail...)
 		default:
-			path = append(path, detail...)
+			if len(sorted) > 0 {
+				path, sorted = fmt.Append(path, sorted[0]), sorted[1:]
+			}
+			path = append(path, ';')
 			return true
 		}
 		path = append(path, ';')
 		end = len(path)
 		return true
 	})
-	return string(bytes.Clone(path[:end])), own
+	return path, end, own
 }
 
 // hit is h with the verdicts put right.
