@@ -16,7 +16,7 @@ type gated struct {
 	why string
 }
 
-// logsRoutes only answer that their feature is off, and why they do nothing once it is on.
+// logsRoutes answer that their feature is off, and those with a body why they do nothing once it is on.
 var logsRoutes = gated{"Modifying logs through the `/logs/*` routes", "logsRoute", func(f meili.Features) bool { return f.LogsRoute },
 	"logs belong to one process, and behind this address there are several. Read them where Miroir and the Meilisearch servers run; Miroir's level is set by --log-level"}
 
@@ -36,17 +36,24 @@ func (g gated) unsupported() error {
 	return miroirError(codeUnsupported, "This route does not work through Miroir: %s.", g.why)
 }
 
-// refuse answers a route by its gate. A body is checked first, if the route takes one.
+// handleEndLogs ends no stream of logs: there is never one.
+func (s *Server) handleEndLogs(w http.ResponseWriter, r *request) error {
+	if err := logsRoutes.check(r.View); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// refuse answers a route by its gate. Its body is checked first.
 func refuse(g gated, check func(body []byte) *meili.Error) handler {
 	return func(_ http.ResponseWriter, r *request) error {
-		if check != nil {
-			body, err := r.readJSON()
-			if err != nil {
-				return err
-			}
-			if refused := check(body); refused != nil {
-				return refused
-			}
+		body, err := r.readJSON()
+		if err != nil {
+			return err
+		}
+		if refused := check(body); refused != nil {
+			return refused
 		}
 		if err := g.check(r.View); err != nil {
 			return err

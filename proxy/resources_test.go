@@ -47,7 +47,7 @@ func TestGates(t *testing.T) {
 		{"PATCH", "/network", `{}`, `{"self":null,"remotes":{},"shards":{},"leader":null,`},
 		{"POST", "/network/control", `{"origin":{"remoteName":"a","taskUid":1},"message":{"type":"importFinishedForRemote"}}`, "requires_enterprise_edition"},
 		{"POST", "/logs/stderr", `{"target":"info"}`, "miroir_unsupported"},
-		{"DELETE", "/logs/stream", "", "miroir_unsupported"},
+		{"DELETE", "/logs/stream", "", ""}, // see below
 		{"GET", "/chats", "", `"total":0`},
 		{"GET", "/chats/x", "", "chat_not_found"},
 		{"POST", "/chats/x/chat/completions", `{"messages":[],"model":"m","stream":true}`, "chat_not_found"},
@@ -70,4 +70,7 @@ func TestGates(t *testing.T) {
 		expect(r.method, r.path, r.body, r.once)
 	}
 	expect("GET", "/tasks/0/documents", "", "task_file_not_found")
+	if answer := c.call("DELETE", "/logs/stream", ""); answer.Code != http.StatusNoContent || answer.Body.Len() > 0 {
+		t.Errorf("no stream of logs to end: status %d: %s", answer.Code, answer.Body)
+	}
 }

@@ -49,7 +49,7 @@ func (s *Server) clientRoutes() []route {
 		{"PATCH", "/experimental-features", meili.ActionExperimentalUpdate, s.handlePatchFeatures},
 		{"GET", "/metrics", meili.ActionMetricsGet, s.handleClientMetrics},
 		{"POST", "/logs/stream", meili.ActionMetricsGet, refuse(logsRoutes, meili.CheckLogStream)},
-		{"DELETE", "/logs/stream", meili.ActionMetricsGet, refuse(logsRoutes, nil)},
+		{"DELETE", "/logs/stream", meili.ActionMetricsGet, s.handleEndLogs},
 		{"POST", "/logs/stderr", meili.ActionMetricsGet, refuse(logsRoutes, meili.CheckLogTarget)},
 		{"POST", "/dumps", meili.ActionDumpsCreate, s.handleCreateDump},
 		{"POST", "/snapshots", meili.ActionSnapshotsCreate, s.handleCreateSnapshot},
