@@ -65,6 +65,9 @@ func chatOf(ix *fsm.Index) meili.Chat {
 
 // facetText lists the most frequent values of an index's facets, a line for each, among those that a search lists.
 func (c *conversation) facetText(ctx context.Context, ix *fsm.Index) (string, error) {
+	if !slices.ContainsFunc(settingsOf(ix).Filterable(), func(rule meili.FilterableRule) bool { return rule.IsFilterable() }) {
+		return "", nil // a search for facets would be refused
+	}
 	query := &meili.SearchQuery{Limit: new(0), Facets: &[]string{"*"}, Filter: c.r.Grant.Rule(ix.UID)}
 	body, err := c.runSearch(ctx, ix, query)
 	if err != nil {

@@ -205,7 +205,8 @@ func TestConversationsKeepToTheirKey(t *testing.T) {
 	c := newWriteClusterOver(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 8, spread: fsm.SpreadAll}, rt, addresses)
 	c.setUpChat(provider.URL)
 	succeeded(t, c.do("POST", "/indexes/secrets/documents", `[{"id":1,"title":"secret"}]`))
-	key := c.call("POST", "/keys", `{"actions":["search","chatCompletions"],"indexes":["books"],"expiresAt":null}`)
+	succeeded(t, c.do("POST", "/indexes/plain/documents", `[{"id":1,"title":"nothing to filter by"}]`))
+	key := c.call("POST", "/keys", `{"actions":["search","chatCompletions"],"indexes":["books","plain"],"expiresAt":null}`)
 	complete := func(arguments string) string {
 		question, _ := json.Marshal(arguments)
 		request := httptest.NewRequest("POST", "/chats/w/chat/completions", bytes.NewReader([]byte(`{"model":"m","stream":true,"messages":[{"role":"user","content":`+string(question)+`}]}`)))
