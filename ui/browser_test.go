@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,6 +141,7 @@ func TestSearchPage(t *testing.T) {
 		{"helps when nothing is found", helpsWhenNothingFound},
 		{"says that an index is missing", missingIndex},
 		{"finds facets by itself", derivesFacets},
+		{"does without facets", doesWithoutFacets},
 		{"puts the filters in a sheet on a phone", sheet},
 		{"remembers the theme", remembersTheme},
 		{"names everything for a screen reader", accessible},
@@ -423,6 +425,21 @@ func missingIndex(p *page) {
 	p.do(chromedp.Navigate(p.URL + "/ui/search/books"))
 	p.wait(`document.querySelector('[role=alert]')`)
 	p.want(`document.querySelector('[role=alert] h2').textContent`, "There is no index named “books”")
+}
+
+func doesWithoutFacets(p *page) {
+	p.set(func() {
+		p.config = json.RawMessage(`{"title":"Cities"}`)
+		p.before = func(_ *http.Request, queries []query) *answer {
+			if !slices.Contains(queries[0].Facets, "*") {
+				return nil
+			}
+			return &answer{400, `{"message":"Inside ` + "`.queries[0]`" + `: Invalid facet distribution: Pattern ` + "`*`" + ` is not filterable.","code":"invalid_search_facets","type":"invalid_request","link":""}`}
+		}
+	})
+	p.open("")
+	p.want(total, "4,789 results")
+	p.want(`document.querySelectorAll('legend').length`, "0")
 }
 
 func derivesFacets(p *page) {

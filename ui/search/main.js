@@ -52,8 +52,13 @@ async function start() {
 async function configure(api) {
   const config = normalize(await api.config(), api.index);
   if (config.facets) return config;
-  const { results } = await api.multiSearch([{ indexUid: api.index, limit: 0, facets: ['*'] }]);
-  return derive(config, results[0]);
+  try {
+    const { results } = await api.multiSearch([{ indexUid: api.index, limit: 0, facets: ['*'] }]);
+    return derive(config, results[0]);
+  } catch (error) {
+    if (error.code !== 'invalid_search_facets') throw error;
+    return derive(config, {}); // nothing can be filtered by
+  }
 }
 
 // setAccent uses the operator's colour, nudged towards the ink so that it can be read on either background.
