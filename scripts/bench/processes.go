@@ -93,5 +93,5 @@ func (p *processes) pod(ctx context.Context, o options, dir, program string) (*s
 	}
 	*p = append(*p, pod.Close)
 	name, _, _ := strings.Cut(filepath.Base(program), ".")
-	return &side{name: name, url: pod.URL, pid: pod.Pod.PID()}, nil
+	return &side{name: name, url: pod.URL, pid: pod.Pod.PID(), nodes: urls}, nil
 }

@@ -29,6 +29,10 @@ func report(o options, sides []*side) {
 	row(sides, "requests/s", "%.0f", func(s *side) float64 { return float64(len(s.latencies)) / (float64(o.Rounds) * o.Round.Seconds()) })
 	fmt.Print("| Miroir's CPU per request | |")
 	for _, s := range sides[1:] {
+		if s.pid == 0 {
+			fmt.Print(" | |")
+			continue
+		}
 		fmt.Printf(" %.0f µs | |", float64(s.cpu.Microseconds())/float64(len(s.latencies)))
 	}
 	fmt.Println()
