@@ -41,6 +41,8 @@ func TestNamesOfIndexesAreCheckedLast(t *testing.T) {
 	f("GET", "/indexes/a%20b/search?hybridSemanticRatio=0.5", "", "invalid_index_uid")
 	f("GET", "/indexes/none/search?hybridSemanticRatio=0.5", "", "invalid_search_hybrid_query")
 	f("GET", "/indexes/none/search?useNetwork=true", "", "feature_not_enabled")
+	f("DELETE", "/dynamic-search-rules/a%20b?x=1", "", "bad_request")
+	f("PATCH", "/dynamic-search-rules/a%20b?x=1", "{}", "")
 	f("GET", "/indexes/none/documents?sort=n", "", "invalid_document_sort")
 	f("GET", "/indexes/a%20b/documents?sort=n", "", "invalid_index_uid")
 	f("POST", "/indexes/a%20b/documents/delete?unknown=1", `{`, "bad_request")

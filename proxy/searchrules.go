@@ -182,6 +182,9 @@ func (s *Server) handlePatchSearchRule(w http.ResponseWriter, r *request) error 
 }
 
 func (s *Server) handleDeleteSearchRule(w http.ResponseWriter, r *request) error {
+	if _, refused := meili.DecodeCustomMetadata(r.URL.RawQuery); refused != nil { // before the rule's name, unlike where it is changed
+		return refused
+	}
 	uid, ok := r.ruleUID(w)
 	if !ok {
 		return nil
