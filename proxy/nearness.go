@@ -137,5 +137,6 @@ func (s *rankSettling) inOneField(ctx context.Context, words string) map[string]
 
 // bothAsWritten reports that a document was found by two words without typos.
 func bothAsWritten(details []byte) bool {
-	return number(memberOf(memberOf(details, "words"), "matchingWords")) == 2 && number(memberOf(memberOf(details, "typo"), "typoCount")) == 0
+	words := memberOf(details, "words") // nil where all must match
+	return (words == nil || number(memberOf(words, "matchingWords")) == 2) && number(memberOf(memberOf(details, "typo"), "typoCount")) == 0
 }

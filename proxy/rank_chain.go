@@ -29,8 +29,9 @@ const (
 	wordDistanceRank = "attribute words"
 )
 
-// readChain reads ranking score details. ok is false where they have no words rule, which says how many words count.
-func readChain(details []byte) (c rankChain, ok bool) {
+// readChain reads ranking score details of a search of some words. Those that must match all words have no words rule.
+func readChain(details []byte, words int) rankChain {
+	c := rankChain{terms: words}
 	eachMember(details, skipSpace(details, 0), func(m member) bool {
 		rule, detail := string(m.key), details[m.value:m.end]
 		tell := func(name string) int { return int(number(memberOf(detail, name))) }
@@ -66,7 +67,7 @@ func readChain(details []byte) (c rankChain, ok bool) {
 		}
 		return true
 	})
-	return c, c.terms > 0
+	return c
 }
 
 // Bounds of what is tried for what details do not tell.

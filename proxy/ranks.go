@@ -157,8 +157,7 @@ func (s *rankSettling) judge(ctx context.Context, h *hit, most, costs map[string
 	if alike := match == exactnessTypes[1] || match == exactnessTypes[2]; !fewer && !alike && !apart {
 		return right, false
 	}
-	var ok bool
-	if right.chain, ok = readChain(right.details); !ok || right.chain.terms < 2 || !right.chain.solve(number(memberOf(h.raw, "_rankingScore"))) {
+	if right.chain = readChain(right.details, len(s.form.words)); right.chain.terms < 2 || !right.chain.solve(number(memberOf(h.raw, "_rankingScore"))) {
 		return right, false
 	}
 	changed := false

@@ -50,6 +50,7 @@ func compareRanks(t *testing.T, all ...*writeCluster) {
 			for _, rest := range []string{
 				`"limit":100`, `"limit":5,"showRankingScore":true`, `"sort":["price:asc"],"limit":9,"showRankingScoreDetails":true`, `"distinct":"family","limit":40,"showRankingScore":true`,
 				`"rankingScoreThreshold":0.7,"hitsPerPage":20`, `"showRankingScore":true,"showRankingScoreDetails":true,"hitsPerPage":20,"page":2`,
+				`"matchingStrategy":"all","showRankingScore":true,"limit":50`,
 			} {
 				body := fmt.Sprintf(`{"q":%s,%s}`, meili.AppendString(nil, text), rest)
 				want := memberOf(one.call("POST", "/indexes/m/search", body).Body.Bytes(), "hits")
@@ -100,7 +101,7 @@ func compareNearness(t *testing.T, all ...*writeCluster) {
 	for _, text := range []string{"amber birch", "amber birc", "birch amber"} {
 		for _, rest := range []string{
 			`"sort":["price:asc"],"limit":60,"showRankingScoreDetails":true`, `"sort":["price:desc"],"limit":7,"offset":11`, `"sort":["price:asc"],"showRankingScore":true,"distinct":"family"`,
-			`"sort":["price:asc"],"rankingScoreThreshold":0.6,"hitsPerPage":20,"showRankingScore":true`, `"limit":60,"showRankingScore":true`,
+			`"sort":["price:asc"],"rankingScoreThreshold":0.6,"hitsPerPage":20,"showRankingScore":true`, `"limit":60,"showRankingScore":true`, `"sort":["price:asc"],"matchingStrategy":"all","limit":40`,
 		} {
 			body := fmt.Sprintf(`{"q":%q,%s}`, text, rest)
 			want := memberOf(one.call("POST", "/indexes/m/search", body).Body.Bytes(), "hits")
