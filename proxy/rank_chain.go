@@ -70,7 +70,7 @@ func readChain(details []byte, words int) rankChain {
 	return c
 }
 
-// Bounds of what is tried for what details do not tell.
+// maxFieldWeight bounds what is tried for what details do not tell.
 const maxFieldWeight = 64
 
 // solve finds what details do not tell such that the score comes out; false when nothing does. Rules of paths through the query
@@ -78,8 +78,8 @@ const maxFieldWeight = 64
 // word, three between two words. Words written as one make less of the latter.
 func (c *rankChain) solve(score float64) bool {
 	for _, distance := range c.distances() {
-		for weight := range maxFieldWeight {
-			for matched := c.terms; matched > 0; matched-- {
+		for matched := c.terms; matched > 0; matched-- { // all, if that may be: then nothing is to be put right
+			for weight := range maxFieldWeight {
 				if tried, ok := c.with(distance, weight, matched); ok && math.Abs(tried.score()-score) < 1e-13 {
 					*c = tried
 					return true
