@@ -218,8 +218,14 @@ func EachDeletedID(body []byte, visit func(id string) error) error {
 		return missing
 	}
 	p := jsonParser{text: body, depth: maxDepth - 1} // inside the array
-	if _, ok := p.space(); !ok {
+	first, ok := p.space()
+	switch {
+	case !ok:
 		return malformed(p.failNext("EOF while parsing a value"))
+	case first != '[': // nor any other value
+		if _, err := ParseBody(body); err != nil {
+			return err
+		}
 	}
 	p.pos++
 	var stopped error

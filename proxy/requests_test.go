@@ -270,6 +270,7 @@ func TestFaultsAreToldInOrder(t *testing.T) {
 	}
 	const unknown = "Unknown parameter `x`: expected one of `customMetadata`"
 	f("POST", "/indexes/m/documents/delete-batch?x=1", `{}`, "bad_request", "Json deserialize error: invalid type: map, expected a sequence at line 1 column 0")
+	f("POST", "/indexes/m/documents/delete-batch", `\{}`, "malformed_payload", "The json payload provided is malformed. `expected value at line 1 column 1`.")
 	f("POST", "/indexes/m/documents/delete-batch?x=1", `[1]`, "bad_request", unknown)
 	f("POST", "/indexes/m/documents/delete?x=1", `{}`, "bad_request", unknown)
 	f("POST", "/indexes/m/documents/edit?x=1", `{}`, "bad_request", unknown)
