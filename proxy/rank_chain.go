@@ -77,10 +77,11 @@ const maxFieldWeight = 64
 // have fixed greatest costs (milli ranking_rule_graph): ten for each word that is out of place, the weight of the last field for each
 // word, three between two words. Words written as one make less of the latter.
 func (c *rankChain) solve(score float64) bool {
+	scratch := make([]chainRank, len(c.ranks))
 	for _, distance := range c.distances() {
 		for matched := c.terms; matched > 0; matched-- { // all, if that may be: then nothing is to be put right
 			for weight := range maxFieldWeight {
-				if tried, ok := c.with(distance, weight, matched); ok && math.Abs(tried.score()-score) < 1e-13 {
+				if tried, ok := c.with(scratch, distance, weight, matched); ok && math.Abs(tried.score()-score) < 1e-13 {
 					*c = tried
 					return true
 				}
@@ -101,9 +102,9 @@ func (c *rankChain) distances() []int {
 	return list
 }
 
-// with is the chain with a guess at what details do not tell; false when it contradicts them.
-func (c *rankChain) with(distance, weight, matched int) (rankChain, bool) {
-	out := rankChain{make([]chainRank, len(c.ranks)), c.terms}
+// with is the chain, made in scratch, with a guess at what details do not tell; false when it contradicts them.
+func (c *rankChain) with(scratch []chainRank, distance, weight, matched int) (rankChain, bool) {
+	out := rankChain{scratch, c.terms}
 	for i, r := range c.ranks {
 		if r.most == 0 {
 			switch r.rule {

@@ -120,9 +120,9 @@ func (s *rankSettling) settle(ctx context.Context) (short []int) {
 	for i := range s.answers {
 		a := *s.answers[i].Value
 		list := make([]hit, 0, len(a.hits))
-		changed := false
+		changed, knowsAll := false, false
 		for _, h := range a.hits {
-			if right, ok := s.judge(ctx, &h, most, costs); ok {
+			if right, ok := s.judge(ctx, &h, most, costs, &knowsAll); ok {
 				changed = true
 				if threshold := s.query.RankingScoreThreshold; threshold != nil && right.score < *threshold {
 					a.total--
@@ -147,14 +147,16 @@ func (s *rankSettling) settle(ctx context.Context) (short []int) {
 
 func (h *hit) details() []byte { return memberOf(h.raw, "_rankingScoreDetails") }
 
-// judge is what one server would say of a hit; false where its node says that too, or where it cannot be told.
-func (s *rankSettling) judge(ctx context.Context, h *hit, most, costs map[string]int) (settled, bool) {
+// judge is what one server would say of a hit; false where its node says that too, or where it cannot be told. knowsAll is set once
+// a hit shows that its node has all words as they are written, so that what it finds just like the query is.
+func (s *rankSettling) judge(ctx context.Context, h *hit, most, costs map[string]int, knowsAll *bool) (settled, bool) {
 	right := settled{details: h.details()}
 	key, typo := h.bucketBefore("typo")
 	fewer := typo != nil && int(number(memberOf(typo, "maxTypoCount"))) < most[key]
 	match := text(memberOf(memberOf(right.details, "exactness"), "matchType"))
 	cost, apart := costs[h.identity()]
-	if alike := match == exactnessTypes[1] || match == exactnessTypes[2]; !fewer && !alike && !apart {
+	alike := (match == exactnessTypes[1] || match == exactnessTypes[2]) && !(*knowsAll && number(memberOf(typo, "typoCount")) == 0)
+	if !fewer && !alike && !apart {
 		return right, false
 	}
 	if right.chain = readChain(right.details, len(s.form.words)); right.chain.terms < 2 || !right.chain.solve(number(memberOf(h.raw, "_rankingScore"))) {
@@ -171,6 +173,7 @@ func (s *rankSettling) judge(ctx context.Context, h *hit, most, costs map[string
 		changed = true
 	}
 	if at := right.chain.at(exactWordsRank); at >= 0 && right.chain.ranks[at-1].value > 1 {
+		*knowsAll = *knowsAll || right.chain.ranks[at].value-1 == len(s.form.words)
 		if key, exactness := h.bucketBefore("exactness"); s.hasMore(ctx, right.chain.ranks[at].value-1, right.chain.terms, key, typo, exactness) {
 			right.chain.set("exactness", 1, len(exactnessTypes))
 			changed = true
