@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type Log struct {
 	store  *Store
 	key    Key
 	base   int64
+	open   []uint32
 	opened time.Time
 
 	mu       sync.Mutex
@@ -30,6 +32,7 @@ type Log struct {
 	reserved int64    // guarded by store.mu
 	position int64    // of the first entry that is not replayed
 	covered  map[fsm.ReplicaRef]uint64
+	early    []uint32 // client tasks that had not ended when the node was given their entries
 }
 
 // Entry is one missed sub-write.
@@ -75,6 +78,9 @@ func (l *Log) tooOld(limits fsm.CatchUp) bool {
 
 // Base is the highest task uid that the node had when the log began.
 func (l *Log) Base() int64 { return l.base }
+
+// Open are the client tasks that had not ended when the log began. The node may have its share of them before it.
+func (l *Log) Open() []uint32 { return l.open }
 
 // Drop forgets the log.
 func (l *Log) Drop(reason string) { l.store.Drop(l.key, reason) }
@@ -194,14 +200,25 @@ func (s stepHeader) request(file io.ReaderAt, at int64) node.Request {
 	return r
 }
 
-// Done says that the node has an entry, so that Next goes on behind it. sent tells whether it was sent for that.
-func (l *Log) Done(e *Entry, sent bool) {
+// Done says that the node has an entry or is not to have it, so that Next goes on behind it. sent tells whether it was sent for
+// that, early that the node has it while its task has not ended.
+func (l *Log) Done(e *Entry, sent, early bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.position = e.end
 	if sent {
 		l.store.replayed.Inc()
 	}
+	if early {
+		l.early = append(l.early, e.TaskUID)
+	}
+}
+
+// Early are the client tasks that had not ended when the node was given their entries.
+func (l *Log) Early() []uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.early)
 }
 
 // Pending is how many bytes are not replayed.

@@ -66,8 +66,9 @@ func (s *Store) Nodes(index fsm.IndexID) []fsm.NodeID {
 	return nodes
 }
 
-// Open begins a log. base is the highest task uid that the node is known to have. It returns nil when nothing may be kept.
-func (s *Store) Open(key Key, base int64) *Log {
+// Open begins a log. base is the highest task uid that the node is known to have, open are the index's tasks of clients that have
+// not ended. It returns nil when nothing may be kept.
+func (s *Store) Open(key Key, base int64, open []uint32) *Log {
 	if s.limits().Bytes <= 0 {
 		return nil
 	}
@@ -85,7 +86,7 @@ func (s *Store) Open(key Key, base int64) *Log {
 		_ = file.Close() // nothing was written to it
 		return known
 	}
-	log := &Log{store: s, key: key, base: base, file: file, opened: s.now(), covered: map[fsm.ReplicaRef]uint64{}}
+	log := &Log{store: s, key: key, base: base, open: open, file: file, opened: s.now(), covered: map[fsm.ReplicaRef]uint64{}}
 	s.logs[key] = log
 	s.set.GetOrCreateGauge(fmt.Sprintf("miroir_catch_up_log_bytes{node_id=%q}", key.Node), func() float64 {
 		s.mu.Lock()

@@ -33,7 +33,7 @@ func (f *fanout) deliver(key laneKey, sub *subWrite) delivery {
 		if done.refusal != nil || !sub.keep {
 			return done
 		}
-		if log = f.missed.Open(catchup.Key{Index: key.index, Node: key.node}, f.newestKnown(key.node)); log == nil {
+		if log = f.openLog(key); log == nil {
 			return done
 		}
 	} else {
@@ -48,6 +48,22 @@ func (f *fanout) deliver(key laneKey, sub *subWrite) delivery {
 	}
 	done.kept = true
 	return done
+}
+
+// openLog begins to keep what a node misses of an index, nil when it cannot.
+func (f *fanout) openLog(key laneKey) *catchup.Log {
+	list, err := f.open()
+	if err != nil {
+		f.log.Error("missed writes are not kept: open tasks not read", "node_id", key.node, "error", err)
+		return nil
+	}
+	var open []uint32
+	for _, task := range list {
+		if task.Index == key.index {
+			open = append(open, task.UID)
+		}
+	}
+	return f.missed.Open(catchup.Key{Index: key.index, Node: key.node}, f.newestKnown(key.node), open)
 }
 
 // entry is a sub-write as a log keeps it.

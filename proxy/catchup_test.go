@@ -15,6 +15,7 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/meili"
 )
 
 // cable is the pod's way to the nodes. It can be cut and mended per node; tests reach nodes by another one.
@@ -332,6 +333,90 @@ func TestReplayLeavesOutWhatTheNodeHas(t *testing.T) {
 			t.Errorf("node %s: n is %s, want 3", node, got)
 		}
 	}
+}
+
+// A node goes away with a task in its queue and ends it otherwise than the node that stayed, after nobody waits for it any more.
+// Red when what it has before the log is taken for what happened.
+func TestTaskThatEndedOtherwiseIsNotCaughtUpWith(t *testing.T) {
+	for name, failing := range map[string]string{"it did what failed": "n0-0", "it failed what was done": "n1-0"} {
+		t.Run(name, func(t *testing.T) {
+			c, way, _ := newCatchUpCluster(t, twoCopies)
+			want := oracle{}
+			c.fill("m", want, 3)
+			c.nodes["n1-0"].PauseTasks()
+			c.nodes[failing].FailTasks(noSpace)
+			uid := c.accepted(c.call("PUT", "/indexes/m/documents", `[{"id":1,"u":"updated"}]`))
+			c.until("the node that stays to end its task", func() bool { return c.idle("n0-0") })
+			if failing == "n0-0" {
+				c.nodes[failing].FailTasks(nil)
+			} else {
+				want["1"]["u"] = "updated"
+			}
+			way.set("n1-0", true)
+			succeeded(t, c.do("POST", "/indexes/m/documents", want.put(7, map[string]any{"v": "missed"})))
+			if task := c.await(uid); (task["status"] == "failed") != (failing == "n0-0") {
+				t.Fatalf("the task is %v", task)
+			}
+			c.nodes["n1-0"].ResumeTasks()
+			c.until("the node that is away to end its task", func() bool { return c.idle("n1-0") })
+			c.nodes[failing].FailTasks(nil)
+			way.set("n1-0", false)
+			c.repaired("m")
+			c.equalEverywhere("m", want)
+			c.verified()
+		})
+	}
+}
+
+// A node catches up with a write, or has it although its answer was lost, and then the write fails on the only other node. Red
+// when nobody looks in the end what became of it.
+func TestReplayedTaskThatFailsIsNotCaughtUpWith(t *testing.T) {
+	update := `[{"id":1,"u":"updated"}]`
+	for name, give := range map[string]func(c *writeCluster, way *cable) (uid int){
+		"it was replayed": func(c *writeCluster, way *cable) int {
+			way.set("n1-0", true)
+			uid := c.accepted(c.call("PUT", "/indexes/m/documents", update))
+			way.set("n1-0", false)
+			return uid
+		},
+		"its answer was lost": func(c *writeCluster, way *cable) int {
+			c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+				if r.Method != http.MethodPut || way.isCut("n1-0") {
+					return nil
+				}
+				way.set("n1-0", true)
+				return &devnode.Fault{DropAfter: true}
+			})
+			return c.accepted(c.call("PUT", "/indexes/m/documents", update))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, way, _ := newCatchUpCluster(t, twoCopies)
+			want := oracle{}
+			c.fill("m", want, 3)
+			c.nodes["n0-0"].PauseTasks()
+			c.nodes["n0-0"].FailTasks(noSpace)
+			uid := give(c, way)
+			c.until("the node to do the write", func() bool { return c.documentsOn("n1-0", "m")["1"]["u"] == "updated" })
+			way.set("n1-0", true)
+			c.nodes["n0-0"].ResumeTasks()
+			if task := c.await(uid); task["status"] != "failed" {
+				t.Fatalf("the task is %v", task)
+			}
+			c.nodes["n0-0"].FailTasks(nil)
+			way.set("n1-0", false)
+			c.repaired("m")
+			c.equalEverywhere("m", want)
+			c.verified()
+		})
+	}
+}
+
+func noSpace(meili.TaskKind) *meili.Error { return meili.Errorf(meili.CodeInternal, "no space left") }
+
+// idle reports that a node has worked off its tasks.
+func (c *writeCluster) idle(node string) bool {
+	return c.on(node, "GET", "/tasks?statuses=enqueued,processing", "")["total"] == 0.0
 }
 
 func (c *cable) isCut(node string) bool {

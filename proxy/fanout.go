@@ -35,6 +35,7 @@ type fanout struct {
 	retries func() bool
 
 	missed *catchup.Store
+	open   func() ([]*fsm.Task, error) // client tasks that have not ended
 
 	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
@@ -88,7 +89,7 @@ func newFanout(s *Server) *fanout {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &fanout{
 		limit: s.opts.MaxNodeQueue, timeout: s.opts.WriteTimeout, pauses: settlePauses, log: s.opts.Logger, step: s.step,
-		newest: s.newestTask, lost: s.MarkDiskLost, leads: s.leads, hangs: s.hangs, missed: s.newCatchUp(),
+		newest: s.newestTask, lost: s.MarkDiskLost, leads: s.leads, hangs: s.hangs, missed: s.newCatchUp(), open: s.cluster.Tasks().OpenTasks,
 		retries: func() bool { return !s.cluster.View().Config.Reads.NoRetryOnTimeout },
 		ctx:     ctx, cancel: cancel, lanes: map[laneKey]*lane{}, acked: map[fsm.NodeID]int64{},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"time"
@@ -124,17 +125,28 @@ func (r *replay) send(ctx context.Context) error {
 		if open, err := r.isOpen(entry.Write); err != nil || open {
 			return err
 		}
-		wanted, err := r.wanted(entry)
+		task, err := r.task(entry.TaskUID)
 		if err != nil {
 			return err
 		}
-		wanted = wanted && !r.has[string(entry.Write)]
+		if !task.Finished() && r.opts.crashes.suspected(task.UID) {
+			return fmt.Errorf("%w: task %d", errSuspected, task.UID)
+		}
+		happened, err := r.happened(task)
+		if err != nil {
+			return err
+		}
+		has := r.has[string(entry.Write)]
+		if has && !happened {
+			return fmt.Errorf("%w: it has task %d, which no other node did", errCannotCatchUp, task.UID)
+		}
+		wanted := happened && !has
 		if wanted {
 			if err := r.sendEntry(ctx, entry); err != nil {
 				return err
 			}
 		}
-		r.log.Done(entry, wanted)
+		r.log.Done(entry, wanted, happened && !task.Finished())
 	}
 	return ctx.Err()
 }
@@ -148,23 +160,24 @@ func (r *replay) isOpen(write fsm.WriteID) (bool, error) {
 	return slices.ContainsFunc(intents, func(in *fsm.Intent) bool { return in.WriteID == write }), err
 }
 
-// wanted reports whether an entry is to be replayed. What no node did because its task was canceled, or failed everywhere,
-// is not; what some did and others did not cannot be told from here.
-func (r *replay) wanted(entry *catchup.Entry) (bool, error) {
-	task, err := r.opts.Cluster.Tasks().Task(entry.TaskUID)
+// task is a client's task as the state has it now.
+func (r *replay) task(uid uint32) (*fsm.Task, error) {
+	task, err := r.opts.Cluster.Tasks().Task(uid)
 	if errors.Is(err, fsm.ErrNotFound) {
-		return false, fmt.Errorf("%w: nobody knows task %d any more", errCannotCatchUp, entry.TaskUID)
+		return nil, fmt.Errorf("%w: nobody knows task %d any more", errCannotCatchUp, uid)
 	}
-	if err != nil {
-		return false, err
-	}
-	if !task.Finished() && r.opts.crashes.suspected(task.UID) {
-		return false, fmt.Errorf("%w: task %d", errSuspected, task.UID)
-	}
+	return task, err
+}
+
+// happened reports whether the other nodes did a task, as far as it has come: one that was canceled, or failed everywhere,
+// they did not. What some did and others did not cannot be told from here.
+func (r *replay) happened(task *fsm.Task) (bool, error) {
 	if task.Status != fsm.StatusFailed && task.Status != fsm.StatusCanceled {
 		return true, nil
 	}
-	if slices.ContainsFunc(task.NodeTasks, func(share fsm.NodeTask) bool { return share.Status != task.Status }) {
+	if slices.ContainsFunc(task.NodeTasks, func(share fsm.NodeTask) bool {
+		return share.Node != r.job.key.node && share.Status != task.Status
+	}) {
 		return false, fmt.Errorf("%w: task %d did not end the same everywhere", errCannotCatchUp, task.UID)
 	}
 	return false, nil
@@ -224,6 +237,9 @@ func (r *replay) conclude(ctx context.Context) error {
 	if err := r.check(ctx, tasks.Touched{}); err != nil {
 		return err
 	}
+	if err := r.agrees(ctx); err != nil {
+		return err
+	}
 	if err := r.joined(ctx); err != nil {
 		return err
 	}
@@ -242,6 +258,53 @@ func (r *replay) succeeded(ctx context.Context) error {
 		err = fmt.Errorf("%w: it failed task %d", errCannotCatchUp, newest)
 	}
 	return err
+}
+
+// agrees fails when the node did a task that the others did not do, or did not do one that they did. Nobody waits for the share
+// of a node that is out of sync, and it makes nothing stale any more: that of a task which was open when the log began, or when
+// the node was given it. Call it after check: of a task that is open now the sources have done their share.
+func (r *replay) agrees(ctx context.Context) error {
+	for _, uid := range r.log.Early() {
+		task, err := r.task(uid)
+		if err != nil {
+			return err
+		}
+		happened, err := r.happened(task)
+		if err != nil {
+			return err
+		}
+		if !happened {
+			return fmt.Errorf("%w: it has done task %d, which no other node did", errCannotCatchUp, uid)
+		}
+	}
+	happened := map[uint32]bool{} // by the uid of the node's share
+	for _, uid := range r.log.Open() {
+		task, err := r.task(uid)
+		if err != nil {
+			return err
+		}
+		for _, share := range task.NodeTasks {
+			if share.Node != r.job.key.node {
+				continue
+			}
+			if happened[share.UID], err = r.happened(task); err != nil {
+				return err
+			}
+		}
+	}
+	list, err := r.target.tasks(ctx, slices.Collect(maps.Keys(happened)))
+	if err != nil {
+		return err
+	}
+	for _, task := range list {
+		if happened[task.UID] == (task.Status == fsm.StatusSucceeded) {
+			delete(happened, task.UID)
+		}
+	}
+	if len(happened) > 0 {
+		return fmt.Errorf("%w: its tasks %v did not end as those of other nodes", errCannotCatchUp, slices.Sorted(maps.Keys(happened)))
+	}
+	return nil
 }
 
 // joined makes the replicas joining, all in one command, and notes under which epoch.
