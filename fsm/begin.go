@@ -96,7 +96,7 @@ func (c BeginWrite) spread(t *txn) int {
 
 func (c BeginWrite) create(t *txn) (*Index, error) {
 	id := t.view.counters.NextIndexID + 1
-	nodeUID := t.nodeName(*c.IndexUID, id)
+	nodeUID := t.nodeName(*c.IndexUID, id, t.later(c.Now))
 	placement := map[GroupID][][]NodeID{}
 	for _, g := range t.view.Groups {
 		slots := t.view.placeNew(nodeUID, c.numShards(t), c.spread(t), g.ID)

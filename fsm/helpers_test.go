@@ -183,7 +183,7 @@ func (m *machine) dump() string {
 		}
 		counts[status] = list.Total
 	}
-	text, err := json.Marshal([]any{v, v.counters, v.flips, v.retired, tasks, batches, intents, counts})
+	text, err := json.Marshal([]any{v, v.counters, v.flips, v.retired, m.freedNames(), tasks, batches, intents, counts})
 	if err != nil {
 		m.t.Fatal(err)
 	}

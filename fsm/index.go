@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -204,18 +203,6 @@ func (c ExpandIndex) apply(t *txn) (any, error) {
 	return None{}, nil
 }
 
-// nodeName returns the node-side name of a new index: its client name, unless a node may still hold another under it.
-func (t *txn) nodeName(uid string, id IndexID) string {
-	taken := slices.ContainsFunc(t.view.Leftovers, func(l Leftover) bool { return l.NodeUID == uid })
-	for _, ix := range t.view.Indexes {
-		taken = taken || ix.NodeUID == uid
-	}
-	if !taken {
-		return uid
-	}
-	return uid + "__" + strconv.FormatUint(uint64(id), 36)
-}
-
 // createIndex adds an invisible index routed by uid. The caller has checked that the name is free and nodes exist.
 func (t *txn) createIndex(c BeginWrite, placement map[GroupID][][]NodeID, id IndexID, nodeUID string) *Index {
 	now := c.Now.UTC()
@@ -251,6 +238,7 @@ func (t *txn) forgetIfDone(id IndexID) {
 	for _, node := range ix.nodesWhere(func(r Replica) bool { return !ix.Deleting || r.State != Active }) {
 		t.addLeftover(Leftover{Node: node, NodeUID: ix.NodeUID})
 	}
+	t.freeName(ix.NodeUID)
 	t.dropIndex(id)
 }
 

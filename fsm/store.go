@@ -29,9 +29,12 @@ var (
 	bucketSessions     = []byte("sessions")     // session, 0, index id, task uid of an unfinished task → SessionWrite
 	bucketSessionTasks = []byte("sessionTasks") // task uid → key in sessions
 	bucketSearchRules  = []byte("searchRules")  // uid → SearchRule
+	bucketFreed        = []byte("freed")        // node-side name of an index that is gone → freedName
+	bucketFreedOrder   = []byte("freedOrder")   // Raft index at which it was freed, node-side name → nothing
 
 	allBuckets = [][]byte{bucketMeta, bucketNodes, bucketIndexes, bucketNames, bucketRoutes, bucketKeys, bucketIntents,
-		bucketWrites, bucketTasks, bucketOpen, bucketBits, bucketTimes, bucketBatches, bucketSessions, bucketSessionTasks, bucketSearchRules}
+		bucketWrites, bucketTasks, bucketOpen, bucketBits, bucketTimes, bucketBatches, bucketSessions, bucketSessionTasks, bucketSearchRules,
+		bucketFreed, bucketFreedOrder}
 )
 
 // Rows of the meta bucket.
@@ -76,6 +79,7 @@ type counters struct {
 	NumOpenIntents   int       `json:"numOpenIntents"`
 	NumOpenTasks     int       `json:"numOpenTasks"`
 	NumSessionWrites int       `json:"numSessionWrites,omitempty"`
+	NumFreedNames    int       `json:"numFreedNames,omitempty"`
 }
 
 func openFile(path string) (*bbolt.DB, error) {

@@ -183,8 +183,14 @@ func (t *txn) bind(bucket []byte, names map[string]IndexID, uid string, id Index
 // clock returns the time a task is enqueued or finished at: now, but never before an earlier command's, so that task
 // times rise with the uids whichever pod's clock they come from.
 func (t *txn) clock(now time.Time) time.Time {
+	t.view.counters.LastUpdate = t.later(now)
+	return t.view.counters.LastUpdate
+}
+
+// later is what clock would return.
+func (t *txn) later(now time.Time) time.Time {
 	if now = now.UTC(); now.After(t.view.counters.LastUpdate) {
-		t.view.counters.LastUpdate = now
+		return now
 	}
 	return t.view.counters.LastUpdate
 }

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"miroir/devnode"
 	"miroir/fsm"
@@ -347,5 +350,50 @@ func TestNothingIsUndoneOfAnIndexThatIsDeleted(t *testing.T) {
 		if got := c.on(node, "GET", "/indexes", "")["total"]; got != 0.0 {
 			t.Errorf("node %s has %v indexes", node, got)
 		}
+	}
+}
+
+// Reads of an index are held up on their way to the node until the index is deleted and another has been made, under the
+// name that the first one was made by. Red when it gets the first one's node-side name: the reads show its documents.
+func TestSlowReadShowsNoOtherIndex(t *testing.T) {
+	for name, read := range map[string]struct{ method, path, body string }{
+		"search":    {"POST", "/indexes/a/search", `{"q":""}`},
+		"federated": {"POST", "/multi-search", `{"federation":{},"queries":[{"indexUid":"a","q":""}]}`},
+		"document":  {"GET", "/indexes/a/documents/1", ""},
+		"documents": {"GET", "/indexes/a/documents", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4})
+				defer c.stop()
+				succeeded(t, c.do("POST", "/indexes/c/documents", `[{"id":1,"of":"first"}]`))
+				succeeded(t, c.do("PATCH", "/indexes/c", `{"uid":"a"}`))
+				var held atomic.Int32
+				c.nodes["n0-0"].Delay(func(r *http.Request) time.Duration {
+					if strings.HasSuffix(r.URL.Path, "search") || strings.Contains(r.URL.Path, "/documents/1") || strings.HasSuffix(r.URL.Path, "/fetch") {
+						held.Add(1)
+						return time.Second
+					}
+					return 0
+				})
+				answer := make(chan *httptest.ResponseRecorder, 1)
+				go func() { answer <- c.call(read.method, read.path, read.body) }()
+				c.until("the read to be on its way", func() bool { return held.Load() > 0 })
+				succeeded(t, c.do("DELETE", "/indexes/a", ""))
+				succeeded(t, c.do("POST", "/indexes/c/documents", `[{"id":1,"of":"second"}]`))
+				select {
+				case early := <-answer:
+					t.Fatalf("the read did not wait: %d %s", early.Code, early.Body)
+				default:
+				}
+				if got := <-answer; strings.Contains(got.Body.String(), "second") {
+					t.Errorf("a read of the first index shows the second: %d %s", got.Code, got.Body)
+				}
+				c.nodes["n0-0"].Delay(nil)
+				if got := c.call("GET", "/indexes/c/documents/1", ""); !strings.Contains(got.Body.String(), "second") {
+					t.Errorf("the second index: %d %s", got.Code, got.Body)
+				}
+			})
+		})
 	}
 }
