@@ -89,7 +89,8 @@ func newFanout(s *Server) *fanout {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &fanout{
 		limit: s.opts.MaxNodeQueue, timeout: s.opts.WriteTimeout, pauses: settlePauses, log: s.opts.Logger, step: s.step,
-		newest: s.newestTask, lost: s.MarkDiskLost, leads: s.leads, hangs: s.hangs, missed: s.newCatchUp(), open: s.cluster.Tasks().OpenTasks,
+		newest: s.newestTask, lost: s.MarkDiskLost, leads: s.leads, hangs: s.hangs, missed: s.newCatchUp(),
+		open:    func() ([]*fsm.Task, error) { return s.cluster.Tasks().OpenTasks() },
 		retries: func() bool { return !s.cluster.View().Config.Reads.NoRetryOnTimeout },
 		ctx:     ctx, cancel: cancel, lanes: map[laneKey]*lane{}, acked: map[fsm.NodeID]int64{},
 	}
