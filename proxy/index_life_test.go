@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -63,9 +64,13 @@ func TestIndexThatALaterTaskCreates(t *testing.T) {
 			c.nodes["n0-0"].PauseTasks()
 			first := c.accepted(c.call("POST", "/indexes/m/documents", `[{"id":1}]`))
 			second := c.accepted(c.call(later.method, later.path, later.body))
-			failures := 3 // the creation, the settings of ours, the documents
+			failures := 3                // the creation, the settings of ours, the documents
+			ended := make(chan struct{}) // the first task, before the node comes to the second
+			goOn := sync.OnceFunc(func() { close(ended) })
+			defer goOn()
 			c.nodes["n0-0"].FailTasks(func(meili.TaskKind) *meili.Error {
 				if failures == 0 {
+					<-ended
 					return nil
 				}
 				failures--
@@ -75,6 +80,7 @@ func TestIndexThatALaterTaskCreates(t *testing.T) {
 			if task := c.await(first); task["status"] != "failed" {
 				t.Errorf("the first task: %v", task)
 			}
+			goOn()
 			succeeded(t, c.await(second))
 			if got := c.call("GET", "/indexes/m", ""); got.Code != http.StatusOK {
 				t.Errorf("status %d: %s", got.Code, got.Body)
