@@ -126,49 +126,47 @@ func TestFullLaneAnswersOverloaded(t *testing.T) {
 // An index is being created when it is swapped with another, and its creation fails. The swap waits for that, and so do the
 // writes behind it: none of them reaches the other index. Red when writes go by a swap that cannot happen.
 func TestNothingIsWrittenByASwapThatCannotHappen(t *testing.T) {
-	c := newWriteCluster(t, twoCopies)
-	succeeded(t, c.do("POST", "/indexes/live/documents", `[{"id":1}]`))
-	for _, n := range c.nodes {
-		n.PauseTasks()
-		n.FailTasks(func(kind meili.TaskKind) *meili.Error {
-			if kind == meili.TaskIndexCreation || kind == meili.TaskSettingsUpdate {
-				return meili.Errorf(meili.CodeInternal, "no space left")
+	synctest.Test(t, func(t *testing.T) {
+		c := newWriteCluster(t, twoCopies)
+		defer c.stop()
+		succeeded(t, c.do("POST", "/indexes/live/documents", `[{"id":1}]`))
+		for _, n := range c.nodes {
+			n.PauseTasks()
+			n.FailTasks(func(kind meili.TaskKind) *meili.Error {
+				if kind == meili.TaskIndexCreation || kind == meili.TaskSettingsUpdate {
+					return meili.Errorf(meili.CodeInternal, "no space left")
+				}
+				return nil
+			})
+		}
+		creation := c.accepted(c.call("POST", "/indexes", `{"uid":"new"}`))
+		var swap, deletion int
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			swap = c.accepted(c.call("POST", "/swap-indexes", `[{"indexes":["new","live"]}]`))
+			deletion = c.accepted(c.call("POST", "/indexes/new/documents/delete-batch", `[1]`))
+		}()
+		time.Sleep(time.Second) // the swap waits, or both are enqueued
+		for _, n := range c.nodes {
+			n.ResumeTasks()
+		}
+		c.await(creation)
+		<-done
+		for _, n := range c.nodes {
+			n.FailTasks(nil)
+		}
+		for name, uid := range map[string]int{"creation": creation, "swap": swap, "deletion": deletion} {
+			if status := c.await(uid)["status"]; status != "failed" {
+				t.Errorf("the %s %s", name, status)
 			}
-			return nil
-		})
-	}
-	creation := c.accepted(c.call("POST", "/indexes", `{"uid":"new"}`))
-	var swap, deletion int
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		swap = c.accepted(c.call("POST", "/swap-indexes", `[{"indexes":["new","live"]}]`))
-		deletion = c.accepted(c.call("POST", "/indexes/new/documents/delete-batch", `[1]`))
-	}()
-	locks := &c.server.writer.locks
-	c.until("the swap to wait or both to be enqueued", func() bool {
-		locks.mu.Lock()
-		defer locks.mu.Unlock()
-		return locks.locks["new"] != nil || c.state.View().NextTaskUID == uint32(creation)+3
+		}
+		for node := range c.nodes {
+			if c.documentsOn(node, "live")["1"] == nil {
+				t.Errorf("node %s has lost the document of the other index", node)
+			}
+		}
 	})
-	for _, n := range c.nodes {
-		n.ResumeTasks()
-	}
-	c.await(creation)
-	<-done
-	for _, n := range c.nodes {
-		n.FailTasks(nil)
-	}
-	for name, uid := range map[string]int{"creation": creation, "swap": swap, "deletion": deletion} {
-		if status := c.await(uid)["status"]; status != "failed" {
-			t.Errorf("the %s %s", name, status)
-		}
-	}
-	for node := range c.nodes {
-		if c.documentsOn(node, "live")["1"] == nil {
-			t.Errorf("node %s has lost the document of the other index", node)
-		}
-	}
 }
 
 func TestSwapAndRenameAreSeenInLogOrder(t *testing.T) {
