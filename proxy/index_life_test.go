@@ -360,7 +360,8 @@ func TestNothingIsUndoneOfAnIndexThatIsDeleted(t *testing.T) {
 }
 
 // Reads of an index are held up on their way to the node until the index is deleted and another has been made, under the
-// name that the first one was made by. Red when it gets the first one's node-side name: the reads show its documents.
+// name that the first one was made by. Red when it gets the first one's node-side name: the reads show its documents. Red, too,
+// when they fail otherwise than for want of the index.
 func TestSlowReadShowsNoOtherIndex(t *testing.T) {
 	for name, read := range map[string]struct{ method, path, body string }{
 		"search":    {"POST", "/indexes/a/search", `{"q":""}`},
@@ -392,8 +393,8 @@ func TestSlowReadShowsNoOtherIndex(t *testing.T) {
 					t.Fatalf("the read did not wait: %d %s", early.Code, early.Body)
 				default:
 				}
-				if got := <-answer; strings.Contains(got.Body.String(), "second") {
-					t.Errorf("a read of the first index shows the second: %d %s", got.Code, got.Body)
+				if got := (<-answer).Body.String(); !strings.Contains(got, "Index `a` not found.") {
+					t.Errorf("a read of the first index: %s", got)
 				}
 				c.nodes["n0-0"].Delay(nil)
 				if got := c.call("GET", "/indexes/c/documents/1", ""); !strings.Contains(got.Body.String(), "second") {
@@ -402,4 +403,30 @@ func TestSlowReadShowsNoOtherIndex(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A node has deleted an index while the deletion has not ended in the state, since the other node takes long. A read that
+// only finds the first one waits for the end. Red when it says that the shards cannot be read.
+func TestReadWaitsForTheEndOfADeletion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWriteCluster(t, twoCopies)
+		defer c.stop()
+		succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+		c.nodes["n1-0"].TaskDelay(time.Second)
+		deletion := c.accepted(c.call("DELETE", "/indexes/m", ""))
+		c.until("a node to delete the index", func() bool { return c.on("n0-0", "GET", "/indexes/m", "")["code"] == "index_not_found" })
+		c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+			if strings.HasSuffix(r.URL.Path, "search") {
+				return &devnode.Fault{Status: http.StatusServiceUnavailable}
+			}
+			return nil
+		})
+		if status := c.get(fmt.Sprintf("/tasks/%d", deletion))["status"]; status == "succeeded" {
+			t.Fatal("the deletion has ended")
+		}
+		if got := c.call("POST", "/indexes/m/search", `{"q":""}`); got.Code != http.StatusNotFound {
+			t.Errorf("%d %s", got.Code, got.Body)
+		}
+		succeeded(t, c.await(deletion))
+	})
 }

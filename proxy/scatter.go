@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"miroir/fsm"
@@ -334,8 +335,12 @@ func (s *Server) exchangeFor(ctx context.Context, c *node.Client, r node.Request
 	case response.OK():
 		return response, nil
 	}
-	if known := errorOf(response.Status, response.Body); known != nil && !nodeIsAtFault(known) {
+	known := errorOf(response.Status, response.Body)
+	if known != nil && !nodeIsAtFault(known) {
 		return nil, known
+	}
+	if missed, ok := ctx.Value(missedIndexKey{}).(*atomic.Bool); ok && known != nil && known.Code == meili.CodeIndexNotFound {
+		missed.Store(true)
 	}
 	return nil, &refusal{node: c.ID(), status: response.Status, body: response.Body}
 }

@@ -2,10 +2,13 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -17,8 +20,18 @@ import (
 // It is enough to look at the end: a node gets documents of a shard only after every pod's view says so (JoinReplicas), and
 // deletes them tasks.LeavingGrace after every pod's view says that it is not read (workers.Repair).
 
-// maxReruns bounds how often a read is done again.
-const maxReruns = 10
+// A read that fails because a node has deleted an index which the view still has is done again, too, once the deletion has
+// ended: then the index is not found, as on one server.
+
+const (
+	// maxReruns bounds how often a read is done again.
+	maxReruns = 10
+	// deletionWait bounds how long a read waits for the end of a deletion that a node has done.
+	deletionWait = 2 * time.Second
+)
+
+// missedIndexKey is the context key of an *atomic.Bool: a node that was asked for the request lacks an index.
+type missedIndexKey struct{}
 
 // rereadable reports that a route only reads documents.
 func rereadable(action meili.Action) bool {
@@ -29,10 +42,14 @@ func rereadable(action meili.Action) bool {
 func (s *Server) settled(w http.ResponseWriter, r *request, answer func(w http.ResponseWriter)) {
 	before := maps.Clone(w.Header())
 	body := &keptBody{from: r.Body}
+	missedIndex := new(atomic.Bool)
+	r.Request = r.WithContext(context.WithValue(r.Context(), missedIndexKey{}, missedIndex))
 	for range maxReruns {
 		began := s.opts.Now()
-		held := &heldAnswer{ResponseWriter: w, good: func() bool {
-			return stillGood(r.View, s.cluster.View(), s.opts.Now().Sub(began) < s.opts.LeavingGrace/2)
+		missedIndex.Store(false)
+		held := &heldAnswer{ResponseWriter: w, good: func(failed bool) bool {
+			return stillGood(r.View, s.cluster.View(), s.opts.Now().Sub(began) < s.opts.LeavingGrace/2) &&
+				!(failed && missedIndex.Load() && s.deletionEnds(r))
 		}}
 		r.Request.Body = body
 		answer(held)
@@ -47,10 +64,28 @@ func (s *Server) settled(w http.ResponseWriter, r *request, answer func(w http.R
 	writeError(w, miroirError(codeShardUnavailable, "The shards moved again and again while they were read. Retry later."))
 }
 
+// deletionEnds reports that an index of the request's view is gone, after a while if it is being deleted.
+func (s *Server) deletionEnds(r *request) bool {
+	for deadline := time.Now().Add(deletionWait); ; {
+		now := s.cluster.View()
+		deleting := false
+		for id := range r.View.Indexes {
+			ix := now.Indexes[id]
+			if ix == nil {
+				return true
+			}
+			deleting = deleting || ix.Deleting
+		}
+		if !deleting || !sleepUntil(r.Context(), firstSessionPause, deadline) {
+			return false
+		}
+	}
+}
+
 // heldAnswer sends an answer only if it is good when it begins.
 type heldAnswer struct {
 	http.ResponseWriter
-	good           func() bool
+	good           func(failed bool) bool // failed: it is an error of ours, or lacks something
 	begun, dropped bool
 }
 
@@ -59,7 +94,7 @@ func (h *heldAnswer) WriteHeader(status int) {
 	if h.begun {
 		return
 	}
-	h.begun, h.dropped = true, !h.good()
+	h.begun, h.dropped = true, !h.good(status >= 500 || h.Header().Get("X-Miroir-Degraded") != "")
 	if !h.dropped {
 		h.ResponseWriter.WriteHeader(status)
 	}
