@@ -135,7 +135,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a hedged request answers with the original and its substitutes", file: "proxy/hedge.go",
-		old: "		timer.Stop()\n		return []T{answer}, false, nil\n", new: "		if !timer.Stop() {\n			parts, _ := all(ctx, others())\n			return append(parts, answer), true, nil\n		}\n		return []T{answer}, false, nil\n",
+		old: "		timer.Stop()\n		return []T{answer}, false, nil\n", new: "		if !timer.Stop() {\n			beside, _ := others(ctx)\n			parts, _ := all(ctx, beside)\n			return append(parts, answer), true, nil\n		}\n		return []T{answer}, false, nil\n",
 		plan: "slow nodes",
 	},
 	// Repair, catching up, moves
