@@ -309,3 +309,35 @@ func TestNodesShowMoreOfEmbedders(t *testing.T) {
 		}
 	}
 }
+
+// A change comes just before the one before it is read back, and waits on its way to one node. Red when that node is taken for one
+// that keeps old settings: it has nothing left to do and does not have the newest ones.
+func TestAChangeOnItsWayIsNoDrift(t *testing.T) {
+	c, rt, set := newLiarCluster(t, "")
+	var begun, second, late atomic.Bool
+	arrived := make(chan struct{})
+	plain := rt.RoundTripper
+	has := func(node, word string) bool {
+		return strings.Contains(fmt.Sprint(c.on(node, "GET", "/indexes/m/settings", "")["stopWords"]), word)
+	}
+	rt.RoundTripper = roundTrip(func(r *http.Request) (*http.Response, error) {
+		switch {
+		case r.Method == http.MethodGet && r.URL.Path == "/tasks" && begun.Load() && !second.Swap(true): // it looks at the first change
+			version := c.state.View().Route("m").NextVersion
+			go c.call("PATCH", "/indexes/m/settings", `{"stopWords":["two"]}`)
+			c.until("the second change is in the log", func() bool { return c.state.View().Route("m").NextVersion == version+1 })
+			c.until("all have the first", func() bool { return has("n0-0", "two") && has("n1-0", "one") && has("n2-0", "two") })
+		case r.Method == http.MethodPatch && r.URL.Host == "n1-0" && second.Load() && !late.Swap(true):
+			<-arrived
+		}
+		return plain.RoundTrip(r)
+	})
+	first := c.accepted(c.call("PATCH", "/indexes/m/settings", `{"stopWords":["one"]}`))
+	begun.Store(true)
+	c.await(first)
+	close(arrived)
+	c.until("the second change to be done", func() bool { return len(c.state.View().Route("m").Pending) == 0 })
+	if got, mismatches := c.replicas("m"), counted(set, mismatchesTotal); !second.Load() || got[fsm.Stale] != 0 || mismatches != 0 {
+		t.Errorf("replicas %v, %d mismatches", got, mismatches)
+	}
+}

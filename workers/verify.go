@@ -43,9 +43,9 @@ func (v *verifier) verified(ctx context.Context, view *fsm.View, task *fsm.Task,
 		}
 		check = &verification{done: make(chan struct{})}
 		v.checks[task.UID] = check
-		index := task.Index
+		index, uid := task.Index, task.UID
 		v.running.Go(func() {
-			check.behind = v.verify(ctx, index, nodes)
+			check.behind = v.verify(ctx, index, uid, nodes)
 			close(check.done)
 			v.poke()
 		})
@@ -82,13 +82,13 @@ func (v *verifier) nodesOf(view *fsm.View, task *fsm.Task, result *tasks.Result)
 
 // verify asks nodes until they have what they must have, or retries are used up. It returns those that differ while
 // another one does not. Nodes that do not answer are left to the drift check.
-func (v *verifier) verify(ctx context.Context, index fsm.IndexID, nodes []fsm.NodeID) (behind []fsm.NodeID) {
+func (v *verifier) verify(ctx context.Context, index fsm.IndexID, task uint32, nodes []fsm.NodeID) (behind []fsm.NodeID) {
 	ctx, cancel := context.WithTimeout(ctx, v.opts.Drift.configured(v.opts.Cluster.View()).VerifyTimeout)
 	defer cancel()
 	readers := make([]*settingsReader, len(nodes))
 	var reading sync.WaitGroup
 	for i, id := range nodes {
-		readers[i] = &settingsReader{opts: v.opts, index: index, node: id}
+		readers[i] = &settingsReader{opts: v.opts, index: index, node: id, task: &task}
 		reading.Go(func() { readers[i].readUntilEqual(ctx) })
 	}
 	reading.Wait()
@@ -149,6 +149,7 @@ type settingsReader struct {
 	opts  Options
 	index fsm.IndexID
 	node  fsm.NodeID
+	task  *uint32              // whose change is verified, nil for none
 	last  *tasks.SettingsCheck // nil: nothing can be said
 }
 
@@ -223,11 +224,12 @@ func (r *settingsReader) putBack(ctx context.Context) {
 	}
 }
 
-// busy reports that the node has, or may have, unfinished tasks of the index's settings.
+// busy reports that the node has, or may have, unfinished tasks of the index's settings, or is still to be sent a later change than
+// the one that is verified.
 func (r *settingsReader) busy(ctx context.Context) bool {
 	view := r.opts.Cluster.View()
 	ix, client := view.Indexes[r.index], r.opts.Nodes.Client(view, r.node)
-	if ix == nil || client == nil {
+	if ix == nil || client == nil || r.task != nil && tasks.SettingsPending(ix, r.task) {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
