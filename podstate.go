@@ -5,18 +5,22 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"miroir/config"
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy"
+	"miroir/proxy/node"
 	"miroir/raftnode"
 )
 
@@ -141,7 +145,10 @@ func (p *pod) bootstrap(ctx context.Context) error {
 		}
 	}
 	for _, n := range p.options.Nodes {
-		command.Nodes = append(command.Nodes, fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1, Since: now})
+		command.Nodes = append(command.Nodes, configuredNode(n, now))
+	}
+	if err := p.checkTwins(ctx, command.Nodes, nil); err != nil {
+		return err
 	}
 	for _, key := range meili.DefaultKeys(now, uuid.NewString) {
 		command.Keys = append(command.Keys, proxy.KeyToState(&key))
@@ -152,10 +159,37 @@ func (p *pod) bootstrap(ctx context.Context) error {
 	return nil
 }
 
+func configuredNode(n config.Node, now time.Time) fsm.Node {
+	return fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1, Since: now}
+}
+
+// checkTwins refuses nodes of which two are one server, as far as they answer yet.
+func (p *pod) checkTwins(ctx context.Context, fresh []fsm.Node, view *fsm.View) error {
+	var described, known []*fsm.Node
+	for i := range fresh {
+		described = append(described, &fresh[i])
+	}
+	if view != nil {
+		known = slices.Collect(maps.Values(view.Nodes))
+	}
+	nodes := node.NewSet(p.options.NodeKey(), p.options.nodeTransport(), nil)
+	defer nodes.Close()
+	err := nodes.CheckTwins(ctx, described, known)
+	var twins *node.Twins
+	if errors.As(err, &twins) {
+		return err
+	}
+	if err != nil {
+		p.options.Logger.Warn("it is not known of every new node whether another one is the same server", "error", err)
+	}
+	return nil
+}
+
 // addNewNodes makes nodes known that the flags name and the state does not. A known node keeps its committed
 // address: an entry that differs is said aloud, not obeyed.
 func (p *pod) addNewNodes(ctx context.Context) error {
 	view := p.raft.View()
+	var fresh []fsm.Node
 	for _, n := range p.options.Nodes {
 		if known := view.Node(n.ID); known != nil {
 			if known.Address != n.Address || known.Group != n.Group {
@@ -168,7 +202,13 @@ func (p *pod) addNewNodes(ctx context.Context) error {
 			p.options.Logger.Warn("a configured node was removed from the cluster, and its id is not used again: leave it out of the configuration", "node", n.ID)
 			continue
 		}
-		_, err := fsm.Do(ctx, p.raft, fsm.AddNode{Now: time.Now().UTC(), Node: fsm.Node{ID: n.ID, Address: n.Address, Key: n.Key, Group: n.Group, State: fsm.NodeActive, LastTaskUID: -1}})
+		fresh = append(fresh, configuredNode(n, time.Now().UTC()))
+	}
+	if err := p.checkTwins(ctx, fresh, view); err != nil {
+		return err
+	}
+	for _, n := range fresh {
+		_, err := fsm.Do(ctx, p.raft, fsm.AddNode{Now: time.Now().UTC(), Node: n})
 		if errors.Is(err, raftnode.ErrNoLeader) {
 			p.options.Logger.Warn("a configured node is not known yet: no leader takes it; restart this pod once there is one, or add the node by hand", "node", n.ID)
 			continue

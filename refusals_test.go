@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"miroir/cli"
+	"miroir/config"
 	"miroir/devnode"
 	"miroir/fsm"
 	"miroir/raftnode"
@@ -46,7 +48,7 @@ func runCaptured(t *testing.T, args ...string) (code int, message string) {
 type onPorts struct{ next http.RoundTripper }
 
 func (t onPorts) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Hostname() == "127.0.0.1" {
+	if name := r.URL.Hostname(); name == "127.0.0.1" || name == "localhost" {
 		return http.DefaultTransport.RoundTrip(r)
 	}
 	return t.next.RoundTrip(r)
@@ -63,6 +65,9 @@ func emptyNode(t *testing.T) string {
 	})
 	return server.URL
 }
+
+// byName is another address of a server on a port.
+func byName(address string) string { return strings.Replace(address, "127.0.0.1", "localhost", 1) }
 
 // withoutTimes leaves out when nodes were last seen.
 func withoutTimes(text string) string {
@@ -102,6 +107,7 @@ func TestCommandsRefuse(t *testing.T) {
 		jobs, err := operator.Call(t.Context(), http.MethodGet, "/_miroir/jobs", "", nil)
 		return err == nil && !strings.Contains(string(jobs), `"running"`)
 	})
+	twice := emptyNode(t)
 	for name, test := range map[string]struct {
 		args    string
 		code    int
@@ -112,6 +118,7 @@ func TestCommandsRefuse(t *testing.T) {
 		"an id in use":                       {"node add --id node-a --address http://node-c", exitFailed, "node-a"},
 		"an id used before":                  {"node add --id gone --address http://node-c", exitFailed, "was used before"},
 		"a server that is not there":         {"node add --id new --address http://127.0.0.1:1", exitFailed, "127.0.0.1:1"},
+		"one server as two nodes":            {"group add --id 1 --node b=" + twice + " --node c=" + byName(twice), exitFailed, "server of node `b`"},
 		"removing the last group":            {"group remove 0 --yes", exitFailed, "last"},
 		"an unknown node":                    {"node drain nobody", exitFailed, "nobody"},
 		"an unknown configuration key":       {"config set no.such=1", exitFailed, "no.such"},
@@ -139,6 +146,43 @@ func TestCommandsRefuse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPodRefusesOneServerTwice: nodes of which two are one server stop the start, of a new cluster and of one that knows one of
+// them, and the pod starts without the second.
+func TestPodRefusesOneServerTwice(t *testing.T) {
+	dir, server := t.TempDir(), emptyNode(t)
+	start := func(nodes ...config.Node) (*pod, error) {
+		settings := config.Default()
+		settings.DataDir, settings.Raft.NodeID, settings.MasterKey, settings.Nodes = dir, "pod", "masterKey", nodes
+		settings.Server.Bind, settings.Server.Port, settings.Raft.Port, settings.Metrics.Enabled = "127.0.0.1", 0, 0, false
+		return openPod(t.Context(), podOptions{Config: settings, Logger: slog.New(slog.DiscardHandler)})
+	}
+	first, second := config.Node{ID: "a", Address: server}, config.Node{ID: "b", Address: byName(server)}
+	refused := func(nodes ...config.Node) {
+		t.Helper()
+		_, err := start(nodes...)
+		if err == nil || !strings.Contains(err.Error(), "node `b` at "+byName(server)+" is the server of node `a`") {
+			t.Fatalf("the pod with %v: %v", nodes, err)
+		}
+	}
+	works := func(nodes ...config.Node) {
+		t.Helper()
+		p, err := start(nodes...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known := p.raft.View().Nodes; len(known) != 1 || known["a"] == nil {
+			t.Errorf("the pod with %v knows %v", nodes, known)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	refused(first, second)
+	works(first)
+	refused(first, second)
+	works(first)
 }
 
 // TestRestoreRefuses: a backup that cannot be restored leaves a stopped pod's directory as it was.

@@ -58,6 +58,7 @@ func TestRefused(t *testing.T) {
 		"given twice":         {"shards: 1\nshards: 2", "shards is given twice"},
 		"no value":            {"shards:", "shards has no value"},
 		"a node misspelt":     {"nodes: [{id: a, addres: http://a}]", "nodes"},
+		"a server twice":      {"nodes: [{id: a, address: http://a}, {id: b, address: a/}]", "a and b have the same address, http://a"},
 		"a node twice":        {"nodes: [{id: a, address: http://a}, {id: a, address: http://b}]", "the id \"a\" is given twice"},
 		"a node without URL":  {"nodes: [{id: a}]", "nodes: a has no address"},
 		"no variable":         {"nodes: [{id: a, address: http://a, key_env: NOT_SET}]", "NOT_SET"},

@@ -51,7 +51,7 @@ func nodeAddress(text string) (string, bool) {
 
 // checkNodes numbers the nodes without an id and checks them as a whole.
 func checkNodes(nodes []Node, replicationFactor int) error {
-	seen := map[fsm.NodeID]bool{}
+	seen, at := map[fsm.NodeID]bool{}, map[string]fsm.NodeID{}
 	perGroup := map[fsm.GroupID]int{}
 	for i := range nodes {
 		n := &nodes[i]
@@ -65,7 +65,10 @@ func checkNodes(nodes []Node, replicationFactor int) error {
 		if !ok {
 			return fmt.Errorf("nodes: %s has no address like http://10.0.0.1:7700, but %q", n.ID, n.Address)
 		}
-		n.Address, seen[n.ID] = address, true
+		if other, taken := at[address]; taken {
+			return fmt.Errorf("nodes: %s and %s have the same address, %s: each node needs a server of its own", other, n.ID, address)
+		}
+		n.Address, seen[n.ID], at[address] = address, true, n.ID
 		perGroup[n.Group]++
 	}
 	for group, count := range perGroup {

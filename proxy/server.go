@@ -163,10 +163,12 @@ type Server struct {
 	series sync.Map     // served → *servedSeries
 	// configuring is held from reading the committed configuration until the one made of it is committed.
 	configuring sync.Mutex
-	handler     http.Handler
-	started     time.Time
-	draining    atomic.Bool // by Drain
-	wasReady    atomic.Bool // this pod has once been ready
+	// probing is held from looking at a server until it is a node, so that it cannot become two.
+	probing  *semaphore.Weighted
+	handler  http.Handler
+	started  time.Time
+	draining atomic.Bool // by Drain
+	wasReady atomic.Bool // this pod has once been ready
 }
 
 // New builds a Server. It starts nothing but what a first request starts; call Close when done.
@@ -183,10 +185,10 @@ func New(opts Options, cluster Cluster) (*Server, error) {
 		log:     opts.Logger,
 		jobs:    make(chan struct{}, 1),
 
-		features: semaphore.NewWeighted(1),
-		limit:    newLimiter(opts.MaxRequests, opts.MaxQueued, opts.RequestTimeout),
-		bodies:   newBodyRoom(opts.BodyMemoryBytes, opts.MaxBodyBytes),
-		started:  opts.Now(),
+		features: semaphore.NewWeighted(1), probing: semaphore.NewWeighted(1),
+		limit:   newLimiter(opts.MaxRequests, opts.MaxQueued, opts.RequestTimeout),
+		bodies:  newBodyRoom(opts.BodyMemoryBytes, opts.MaxBodyBytes),
+		started: opts.Now(),
 	}
 	s.peers, _ = cluster.(Peers)
 	s.selector.nodes, s.selector.metrics = s.nodes, opts.Metrics

@@ -54,6 +54,10 @@ func (s *Server) handleAddGroup(w http.ResponseWriter, r *request) error {
 	if err := decodeAdmin(r, &body); err != nil {
 		return err
 	}
+	if err := s.probing.Acquire(r.Context(), 1); err != nil {
+		return err
+	}
+	defer s.probing.Release(1)
 	view := s.cluster.View()
 	nodes, err := s.checkGroup(r.Context(), view, body.ID, body.Nodes)
 	if err != nil {
@@ -107,7 +111,7 @@ func (s *Server) checkGroup(ctx context.Context, v *fsm.View, id *fsm.GroupID, d
 			return nil, miroirError(codeInvalidArgument, "`nodes` has `%s` (%s) twice.", n.ID, n.Address)
 		}
 		n.Group = *id
-		if err := s.probe(ctx, v, &n); err != nil {
+		if err := s.probe(ctx, v, &n, nodes); err != nil {
 			return nil, err
 		}
 		nodes = append(nodes, n)

@@ -59,6 +59,10 @@ func (s *Server) handleAddNode(w http.ResponseWriter, r *request) error {
 	if err := decodeAdmin(r, &body); err != nil {
 		return err
 	}
+	if err := s.probing.Acquire(r.Context(), 1); err != nil {
+		return err
+	}
+	defer s.probing.Release(1)
 	view := s.cluster.View()
 	n, err := body.node(view)
 	if err != nil {
@@ -69,7 +73,7 @@ func (s *Server) handleAddNode(w http.ResponseWriter, r *request) error {
 	} else if group != nil && group.State == fsm.GroupDraining {
 		return miroirError(codeOperationInProgress, "Replica group %d is being removed.", n.Group)
 	}
-	if err := s.probe(r.Context(), view, &n); err != nil {
+	if err := s.probe(r.Context(), view, &n, nil); err != nil {
 		return err
 	}
 	serving := n

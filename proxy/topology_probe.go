@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,9 +21,9 @@ import (
 // oldestNode is the first Meilisearch that keeps customMetadata with document writes.
 var oldestNode = [2]int{1, 26}
 
-// probe checks that a server can be a node: it answers, our key has all rights there, its version will do, and it holds
-// none of our indexes. It notes the version in n.
-func (s *Server) probe(ctx context.Context, v *fsm.View, n *fsm.Node) error {
+// probe checks that a server can be a node: it answers, our key has all rights there, its version will do, it is none of the
+// known nodes or of the earlier ones of the request, and it holds none of our indexes. It notes the version in n.
+func (s *Server) probe(ctx context.Context, v *fsm.View, n *fsm.Node, earlier []fsm.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.WriteTimeout)
 	defer cancel()
 	client := s.nodes.New(n)
@@ -41,7 +43,28 @@ func (s *Server) probe(ctx context.Context, v *fsm.View, n *fsm.Node) error {
 		return err
 	}
 	n.Version = version.Version
+	if err := s.checkTwins(ctx, v, n, earlier); err != nil {
+		return err
+	}
 	return checkForeign(ctx, v, client, n.Address)
+}
+
+// checkTwins refuses a server that is a node already, under another address.
+func (s *Server) checkTwins(ctx context.Context, v *fsm.View, n *fsm.Node, earlier []fsm.Node) error {
+	others := slices.Collect(maps.Values(v.Nodes))
+	for i := range earlier {
+		others = append(others, &earlier[i])
+	}
+	err := s.nodes.CheckTwins(ctx, []*fsm.Node{n}, others)
+	var twins *node.Twins
+	switch {
+	case errors.As(err, &twins):
+		return miroirError(codeTopologyConflict, "`address`: %s leads to the server of node `%s`, which is at %s. Each node needs a server of its own.",
+			n.Address, twins.Other.ID, twins.Other.Address)
+	case err != nil:
+		return miroirError(codeInvalidArgument, "`address`: it cannot be told whether %s is a node already: %s.", n.Address, err)
+	}
+	return nil
 }
 
 func (s *Server) keyOf(n *fsm.Node) string {
