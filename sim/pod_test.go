@@ -228,6 +228,7 @@ func (r *process) Apply(ctx context.Context, cmd fsm.Command) (any, error) {
 	r.running.Add(1)
 	defer r.running.Done()
 	answer, err := r.raft.Apply(ctx, cmd)
+	r.w().note(r.View()) // also of a pod that is still starting: it commits what others pass to it
 	after()
 	if r.isDead() {
 		return nil, errDead
