@@ -25,3 +25,28 @@ func TestFacetLevels(t *testing.T) {
 		}
 	}
 }
+
+// TestFacetLevelsOf: groups as tasks leave them that write some of the values.
+func TestFacetLevelsOf(t *testing.T) {
+	upTo := func(n, step int) (values []int) {
+		for i := 0; i < n; i += step {
+			values = append(values, i)
+		}
+		return values
+	}
+	for _, test := range []struct {
+		name    string
+		batches [][]int
+		first   []int // of the groups of level 1
+	}{
+		{"a value within a group cuts it", [][]int{upTo(40, 2), {9}}, []int{0, 8, 10, 16, 24, 32}},
+		{"a value behind all goes to the last group, which is not cut", [][]int{upTo(40, 2), {39}}, []int{0, 8, 16, 24, 32}},
+		{"a value before all begins the first group", [][]int{{2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40}, {1}}, []int{1, 4, 10, 18, 26, 34}},
+		{"no values change nothing", [][]int{upTo(40, 2), {}}, []int{0, 8, 16, 24, 32}},
+		{"values that are there already cut their groups", [][]int{upTo(40, 2), {8, 26}}, []int{0, 8, 12, 16, 24, 28, 32}},
+	} {
+		if first := FacetLevelsOf(test.batches)[1].First; !slices.Equal(first, test.first) {
+			t.Errorf("%s: %v, want %v", test.name, first, test.first)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func TestTiesAtTheLimit(t *testing.T) {
 		values = append(values, facetValue{fmt.Sprintf("v%02d", i), 1})
 	}
 	values[3].count = 5
-	all := newFieldValues(values, false, true, 0)
+	all := newFieldValues(values, false, 0)
 	tree, places := all.tree(values, false)
 	// All groups hold more than one document, so all are opened before values that occur once: the last in order come first.
 	var got []string

@@ -17,12 +17,12 @@ import (
 type fieldValues struct {
 	numbers, strings           []string // numbers as facets print them, strings normalized
 	numberLevels, stringLevels []meili.FacetLevel
+	single                     bool // no document has several of them
 	bytes                      int
 }
 
-// newFieldValues orders the values of a field. grouped says whether the index groups its strings: it does when they can be
-// compared. regroups is what meili.FacetLevels needs.
-func newFieldValues(values []facetValue, hasNumbers, grouped bool, regroups int) *fieldValues {
+// newFieldValues orders the values of a field. regroups is what meili.FacetLevels needs.
+func newFieldValues(values []facetValue, hasNumbers bool, regroups int) *fieldValues {
 	numbers, strs := splitNumbers(values, hasNumbers)
 	sortFacet(numbers, "alpha", compareNumbers)
 	f := &fieldValues{}
@@ -34,14 +34,15 @@ func newFieldValues(values []facetValue, hasNumbers, grouped bool, regroups int)
 	}
 	slices.Sort(f.strings)
 	f.numberLevels, f.stringLevels = meili.FacetLevels(len(f.numbers), regroups), meili.FacetLevels(len(f.strings), regroups)
-	if !grouped {
-		f.stringLevels = f.stringLevels[:1]
-	}
+	return f
+}
+
+// measure sets the memory that the values take.
+func (f *fieldValues) measure() {
 	const overhead = 40 // of a value: its header and its places in the levels
 	for _, text := range slices.Concat(f.numbers, f.strings) {
 		f.bytes += len(text) + overhead
 	}
-	return f
 }
 
 // tree counts the groups of numbers or strings; the second result is where values[i] stands. nil when a value is missing.
@@ -54,9 +55,7 @@ func (f *fieldValues) tree(values []facetValue, numbers bool) (*facetTree, []int
 	for i, value := range values {
 		found := false
 		if numbers {
-			places[i], found = slices.BinarySearchFunc(texts, value.text, func(a, b string) int {
-				return compareNumbers(facetValue{text: a}, facetValue{text: b})
-			})
+			places[i], found = slices.BinarySearchFunc(texts, value.text, compareNumberTexts)
 		} else {
 			places[i], found = slices.BinarySearch(texts, normalizeFacet(value.text))
 		}
@@ -137,7 +136,25 @@ func (q *search) valuesOf(ctx context.Context, field string) *fieldValues {
 	if len(plan.Missing) > 0 {
 		return nil
 	}
-	answers := everything.countAll(ctx, plan.Calls, []countQuery{{facets: &[]string{field}}})
+	values := q.valuesWritten(ctx, plan.Calls, field)
+	if values == nil {
+		values = everything.valuesCounted(ctx, plan.Calls, field)
+	}
+	if values == nil {
+		return nil
+	}
+	if !q.comparesValues(field) {
+		values.stringLevels = values.stringLevels[:1]
+	}
+	values.measure()
+	fieldValuesCache.put(key, values)
+	return values
+}
+
+// valuesCounted are the values of a field with the groups that one task makes of them, and changes of settings after it. nil
+// when a node does not answer or has more than it lists.
+func (q *search) valuesCounted(ctx context.Context, calls []Call, field string) *fieldValues {
+	answers := q.countAll(ctx, calls, []countQuery{{facets: &[]string{field}}})
 	if answers == nil {
 		return nil
 	}
@@ -154,30 +171,31 @@ func (q *search) valuesOf(ctx context.Context, field string) *fieldValues {
 		uses += int(value.count)
 	}
 	regroups := 0
-	if uses <= total && !strings.Contains(field, ".") { // only values outside of arrays and objects are grouped again
+	plain := !strings.Contains(field, ".") || strings.HasPrefix(field, "_geo.")
+	if uses <= total && plain { // only values outside of arrays and objects are grouped again
 		regroups = max(0, int(q.ix.SettingsVersion)-1)
 	}
 	_, hasNumbers := sum.stats[field]
-	values := newFieldValues(sum.values[field], hasNumbers, q.comparesValues(field), regroups)
-	fieldValuesCache.put(key, values)
-	return values
+	return newFieldValues(sum.values[field], hasNumbers, regroups)
 }
 
-// comparesValues reports whether filters or sorts may compare the values of a field.
+// comparesValues reports whether filters or sorts may compare the values of a field: the strings of others are not grouped.
 func (q *search) comparesValues(field string) bool {
-	if q.settings == nil {
-		return false
-	}
-	for _, sorted := range q.settings.SortableAttributes.Value {
+	_, rule := meili.MatchFilterable(q.settings.Filterable(), field)
+	return rule != nil && rule.Comparison || isSorted(q.settings, field)
+}
+
+// isSorted reports whether searches or ranking rules may sort by a field.
+func isSorted(settings *meili.Settings, field string) bool {
+	for _, sorted := range settings.Sortable() {
 		if meili.IsFieldOrBelow(field, sorted) {
 			return true
 		}
 	}
-	for _, rule := range q.settings.Ranking() {
+	for _, rule := range settings.Ranking() {
 		if name, _, custom := strings.Cut(rule, ":"); custom && meili.IsFieldOrBelow(field, name) {
 			return true
 		}
 	}
-	_, rule := meili.MatchFilterable(q.settings.Filterable(), field)
-	return rule != nil && rule.Comparison
+	return false
 }

@@ -176,9 +176,9 @@ func (r facetRules) cut(field string, values []facetValue, numbers bool, limit i
 	return slices.Clip(values[:limit])
 }
 
-func compareNumbers(a, b facetValue) int {
-	return cmp.Compare(parseNumber(a.text), parseNumber(b.text))
-}
+func compareNumbers(a, b facetValue) int { return compareNumberTexts(a.text, b.text) }
+
+func compareNumberTexts(a, b string) int { return cmp.Compare(parseNumber(a), parseNumber(b)) }
 
 // sortFacet sorts by count, biggest first and ties descending, or ascending by value.
 func sortFacet(values []facetValue, order string, compare func(a, b facetValue) int) {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"math/bits"
+	"slices"
 
 	"miroir/fsm"
 	"miroir/tasks"
@@ -74,6 +75,19 @@ func (n numbering) fieldBytes() int {
 
 // orderOf is the number of a document or hit as it stands there, nil when it has none.
 func orderOf(document []byte) []byte { return memberOf(document, orderField) }
+
+// taskOf is the task that a document's number names, 0 when there is none.
+func taskOf(number []byte) (task uint32) {
+	digits := []rune(text(number))
+	if len(digits) == 0 || slices.ContainsFunc(digits, func(r rune) bool { return !isDigit(r) }) {
+		return 0
+	}
+	width := int(digits[0] - firstOrderDigit)
+	for _, digit := range digits[1:min(len(digits), 1+width)] {
+		task = task<<orderDigitBits | uint32(digit-firstOrderDigit)
+	}
+	return task
+}
 
 // orderLookahead is how many hits behind those that are merged are asked of each node, for settleOrder.
 const orderLookahead = 4

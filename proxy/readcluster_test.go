@@ -46,11 +46,14 @@ type layout struct {
 
 const testMasterKey = "masterKey"
 
-// The cluster of a readCluster has a view and nothing else.
+// The cluster of a readCluster has a view and nothing else: the state that it could ask for tasks is empty.
 type viewOnly struct {
 	Cluster
-	view *atomic.Pointer[fsm.View]
+	view  *atomic.Pointer[fsm.View]
+	state *fsm.FSM
 }
+
+func (c viewOnly) Tasks() *fsm.FSM { return c.state }
 
 func (c viewOnly) View() *fsm.View { return c.view.Load() }
 func (c viewOnly) Apply(context.Context, fsm.Command) (any, error) {
@@ -72,8 +75,13 @@ func newReadCluster(t *testing.T, rt http.RoundTripper, addresses []string, l la
 		}
 	}
 	c.view.Store(view)
+	state, err := fsm.Open(filepath.Join(t.TempDir(), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { state.Close() })
 	server, err := New(Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, SearchTimeout: 30 * time.Second,
-		Logger: slog.New(slog.DiscardHandler)}, viewOnly{view: &c.view})
+		Logger: slog.New(slog.DiscardHandler)}, viewOnly{view: &c.view, state: state})
 	if err != nil {
 		t.Fatal(err)
 	}

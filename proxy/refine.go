@@ -188,7 +188,7 @@ func (q *search) breakTies(ctx context.Context, calls []Call, added []hit, t tie
 	for i, place := range places {
 		values[place] = t.values[i]
 	}
-	for range maxTieRounds {
+	for round := 0; round < maxTieRounds && !all.single; round++ { // else groups hold as many documents as their values together
 		ahead := tree.first(t.limit + tieLookahead)
 		least := tree.counts[0][ahead[t.limit-1]]
 		if len(tree.doubtful(ahead[:t.limit], least)) == 0 {

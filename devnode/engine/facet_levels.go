@@ -15,10 +15,66 @@ type facetLevel struct {
 	docs []*roaring.Bitmap
 }
 
-// facetLevels groups the values of a facet; see meili.FacetLevels.
-func facetLevels[K comparable](keys []K, docs map[K]*roaring.Bitmap, regroups int) []facetLevel {
+// facetWrite is the documents whose values a write put into facets: those it stored or, if it changed settings, all.
+type facetWrite struct {
+	docs     *roaring.Bitmap
+	settings bool
+}
+
+// maxFacetWrites bounds how many writes are told apart; of more, the oldest count as one.
+const maxFacetWrites = 64
+
+func (x *facetIndex) forgetWrites() {
+	if len(x.writes) > maxFacetWrites {
+		x.writes[1].docs.Or(x.writes[0].docs)
+		x.writes = x.writes[1:]
+		for _, field := range x.fields {
+			field.since = max(0, field.since-1)
+		}
+	}
+}
+
+// reindexed notes that a change of settings has put all documents into an index that takes the place of old. A field that was a
+// facet before gets only values outside of objects and arrays again.
+func (x *facetIndex) reindexed(old *facetIndex) {
+	if len(x.writes) == 0 {
+		return
+	}
+	x.writes = append(old.writes, facetWrite{x.writes[0].docs, true})
+	for f, field := range x.fields {
+		field.since = len(x.writes) - 1
+		if before := old.fields[f]; before != nil {
+			field.since = before.since
+		}
+	}
+	x.forgetWrites()
+}
+
+// writesOf are the documents of each write of a field's values.
+func (x *facetIndex) writesOf(field *facetField) []*roaring.Bitmap {
+	var writes []*roaring.Bitmap
+	for i, write := range x.writes[min(field.since, len(x.writes)):] {
+		docs := write.docs
+		if write.settings && i > 0 {
+			docs = roaring.And(docs, field.plain)
+		}
+		writes = append(writes, docs)
+	}
+	return writes
+}
+
+// facetLevels groups the values of a facet as writes put them in; see meili.FacetLevelsOf.
+func facetLevels[K comparable](keys []K, docs map[K]*roaring.Bitmap, writes []*roaring.Bitmap) []facetLevel {
+	batches := make([][]int, len(writes))
+	for i, key := range keys {
+		for n, write := range writes {
+			if docs[key].Intersects(write) {
+				batches[n] = append(batches[n], i)
+			}
+		}
+	}
 	var levels []facetLevel
-	for l, groups := range meili.FacetLevels(len(keys), regroups) {
+	for l, groups := range meili.FacetLevelsOf(batches) {
 		level := facetLevel{groups, make([]*roaring.Bitmap, len(groups.First))}
 		for i := range level.docs {
 			if l == 0 {

@@ -20,8 +20,8 @@ type facetValue struct {
 
 // documentFacets is everything the facet index knows about one document. Values are distinct.
 type documentFacets struct {
-	values              []facetValue
-	exists, null, empty []fieldID
+	values                     []facetValue
+	exists, null, empty, plain []fieldID
 }
 
 // facetField is the facet index of one field. Numbers and strings are apart.
@@ -30,13 +30,14 @@ type facetField struct {
 	numbers             map[float64]*roaring.Bitmap
 	strings             map[string]*roaring.Bitmap // by normalized value
 
-	topLevel bool // documents have the values outside of objects and arrays
-	flat     bool // strings cannot be compared, so they are not grouped; see facetLevels
+	plain *roaring.Bitmap // documents that have their value outside of objects and arrays
+	since int             // the write that made it a facet
+	flat  bool            // strings cannot be compared, so they are not grouped; see facetLevels
 }
 
 func newFacetField() *facetField {
 	return &facetField{
-		exists: roaring.New(), null: roaring.New(), empty: roaring.New(),
+		exists: roaring.New(), null: roaring.New(), empty: roaring.New(), plain: roaring.New(),
 		numbers: map[float64]*roaring.Bitmap{}, strings: map[string]*roaring.Bitmap{},
 	}
 }
@@ -45,7 +46,8 @@ func newFacetField() *facetField {
 // first asked for after a write.
 type facetIndex struct {
 	fields map[fieldID]*facetField
-	passes int // changes of settings since documents came
+	writes []facetWrite    // those so far, oldest first
+	added  *roaring.Bitmap // documents of the write that is not finished
 
 	mu     sync.Mutex
 	sorted map[fieldID]*sortedFacets
@@ -61,7 +63,7 @@ type sortedFacets struct {
 }
 
 func newFacetIndex() *facetIndex {
-	return &facetIndex{fields: map[fieldID]*facetField{}, sorted: map[fieldID]*sortedFacets{}}
+	return &facetIndex{fields: map[fieldID]*facetField{}, added: roaring.New(), sorted: map[fieldID]*sortedFacets{}}
 }
 
 func (x *facetIndex) field(f fieldID) *facetField {
@@ -83,6 +85,10 @@ func (x *facetIndex) add(doc uint32, facets *documentFacets) {
 	for _, f := range facets.empty {
 		x.field(f).empty.Add(doc)
 	}
+	for _, f := range facets.plain {
+		x.field(f).plain.Add(doc)
+	}
+	x.added.Add(doc)
 	for i := range facets.values {
 		v := &facets.values[i]
 		if v.isString {
@@ -102,6 +108,12 @@ func (x *facetIndex) remove(doc uint32, facets *documentFacets) {
 	}
 	for _, f := range facets.empty {
 		x.field(f).empty.Remove(doc)
+	}
+	for _, f := range facets.plain {
+		x.field(f).plain.Remove(doc)
+	}
+	for _, write := range x.writes {
+		write.docs.Remove(doc)
 	}
 	for i := range facets.values {
 		v := &facets.values[i]
@@ -129,8 +141,14 @@ func removeValue[K comparable](m map[K]*roaring.Bitmap, key K, doc uint32) {
 	}
 }
 
-// changed forgets what was derived before a write.
-func (x *facetIndex) changed() { x.sorted = map[fieldID]*sortedFacets{} }
+// changed ends a write and forgets what was derived before it.
+func (x *facetIndex) changed() {
+	if !x.added.IsEmpty() {
+		x.writes, x.added = append(x.writes, facetWrite{docs: x.added}), roaring.New()
+		x.forgetWrites()
+	}
+	x.sorted = map[fieldID]*sortedFacets{}
+}
 
 // inOrder is the sorted lists of a field, nil for a field without facets. Safe for concurrent use.
 func (x *facetIndex) inOrder(f fieldID) *sortedFacets {
@@ -143,13 +161,9 @@ func (x *facetIndex) inOrder(f fieldID) *sortedFacets {
 	if s := x.sorted[f]; s != nil {
 		return s
 	}
-	passes := 0
-	if field.topLevel {
-		passes = x.passes
-	}
 	s := &sortedFacets{numbers: sortedKeys(field.numbers), strings: sortedKeys(field.strings)}
-	s.numberLevels = facetLevels(s.numbers, field.numbers, passes)
-	if s.stringLevels = facetLevels(s.strings, field.strings, passes); field.flat {
+	s.numberLevels = facetLevels(s.numbers, field.numbers, x.writesOf(field))
+	if s.stringLevels = facetLevels(s.strings, field.strings, x.writesOf(field)); field.flat {
 		s.stringLevels = s.stringLevels[:1]
 	}
 	x.sorted[f] = s
@@ -178,6 +192,7 @@ func (st *state) facetsOf(document *jsonValue) documentFacets {
 		if point, ok := parseGeo(geo); ok {
 			e.value(geoLatField, true, &jsonValue{kind: jsonNumber, text: formatFloat(point.lat)})
 			e.value(geoLngField, true, &jsonValue{kind: jsonNumber, text: formatFloat(point.lng)})
+			e.out.plain = append(e.out.plain, e.st.fields.add(geoLatField), e.st.fields.add(geoLngField))
 		}
 	}
 	return e.out
@@ -214,7 +229,7 @@ func (e *facetExtractor) topLevel(name string, v *jsonValue) {
 	if match == fullMatch || v.kind != jsonObject && v.kind != jsonArray {
 		e.value(name, true, v)
 		if id, ok := e.st.fields.ids[name]; ok && v.kind != jsonObject && v.kind != jsonArray {
-			e.st.facets.field(id).topLevel = true
+			e.out.plain = append(e.out.plain, id)
 		}
 	}
 }

@@ -75,12 +75,9 @@ func (st *state) apply(settings *meili.Settings) *meili.Error {
 		return err
 	}
 	st.settings = settings
-	passes := 0
-	if st.numDocuments() > 0 {
-		passes = st.facets.passes + 1
-	}
+	before := st.facets
 	st.reindex()
-	st.facets.passes = passes
+	st.facets.reindexed(before)
 	return nil
 }
 
