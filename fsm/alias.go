@@ -39,7 +39,7 @@ func (c BeginWrite) beginFlip(t *txn) (any, error) {
 	if c.Outcome.Details != nil {
 		task.Details = c.Outcome.Details
 	}
-	t.enqueue(task)
+	t.enqueue(task, c.Now)
 	c.bindFlip(t, task.UID, ids)
 	t.settle(c.Now, ids...)
 	return BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt}, nil

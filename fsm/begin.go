@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxNameBytes bounds names, which become keys of the state file; Meilisearch allows 400 for an index.
@@ -115,7 +116,7 @@ func (c BeginWrite) create(t *txn) (*Index, error) {
 func (c BeginWrite) store(t *txn, ix *Index, created bool, renamed []IndexID) BeginWriteResult {
 	task := c.newTask(t)
 	if ix == nil {
-		t.enqueue(task)
+		t.enqueue(task, c.Now)
 		c.decide(t, task)
 		c.relyOnDeletions(t)
 		return BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt}
@@ -125,7 +126,7 @@ func (c BeginWrite) store(t *txn, ix *Index, created bool, renamed []IndexID) Be
 		c.addPending(t, ix.ID, task.UID)
 		c.bindFlip(t, task.UID, renamed)
 	}
-	t.enqueue(task)
+	t.enqueue(task, c.Now)
 	result := BeginWriteResult{TaskUID: task.UID, EnqueuedAt: task.EnqueuedAt, Created: created}
 	if c.Outcome == nil {
 		result.Targets = targets(t.view.Indexes[ix.ID], c.Shards)
@@ -254,13 +255,13 @@ func (t *txn) intent(id WriteID) *Intent {
 }
 
 // enqueue stores a new task.
-func (t *txn) enqueue(task *Task) {
+func (t *txn) enqueue(task *Task, now time.Time) {
 	t.view.counters.NumOpenTasks++
 	if task.Index != 0 {
 		t.putRaw(bucketOpen, openKey(task.Index, task.UID), nil)
 	}
 	t.putTask(nil, task)
-	t.beginSessionWrite(task)
+	t.beginSessionWrite(task, now)
 }
 
 func openKey(id IndexID, uid uint32) []byte { return append(be64(uint64(id)), be32(uid)...) }

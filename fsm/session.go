@@ -18,9 +18,9 @@ const maxSessionBytes = 128
 
 // SessionWrite is an unfinished write of a session.
 type SessionWrite struct {
-	TaskUID uint32    `json:"taskUid"`
-	Index   IndexID   `json:"index"` // 0: it concerns several, such as a swap
-	At      time.Time `json:"at"`
+	TaskUID uint32        `json:"taskUid"`
+	Index   IndexID       `json:"index"` // 0: it concerns several, such as a swap
+	Age     time.Duration `json:"age"`   // of all sessions when it came
 	// Group took the write and is read until it has finished; nil before that is known.
 	Group *GroupID `json:"group,omitempty"`
 }
@@ -35,28 +35,42 @@ func sessionKey(session string, index IndexID, task uint32) []byte {
 	return append(append(key, be64(uint64(index))...), be32(task)...)
 }
 
-// beginSessionWrite remembers a task that was enqueued for a session.
-func (t *txn) beginSessionWrite(task *Task) {
+// beginSessionWrite remembers a task that is enqueued for a session, now by the clock of the pod that leads.
+func (t *txn) beginSessionWrite(task *Task, now time.Time) {
 	c := t.view.Config.Sessions
 	if task.Session == "" || !c.Enabled {
 		return
 	}
-	t.forgetSessionWrites(task.EnqueuedAt.Add(-time.Duration(c.TTLSeconds)*time.Second), c.MaxSessions)
+	age := t.sessionAge(now)
+	t.forgetSessionWrites(age-time.Duration(c.TTLSeconds)*time.Second, c.MaxSessions)
 	key := sessionKey(task.Session, task.Index, task.UID)
-	t.put(bucketSessions, key, SessionWrite{TaskUID: task.UID, Index: task.Index, At: task.EnqueuedAt})
+	t.put(bucketSessions, key, SessionWrite{TaskUID: task.UID, Index: task.Index, Age: age})
 	t.putRaw(bucketSessionTasks, be32(task.UID), key)
 	t.view.counters.NumSessionWrites++
 }
 
-// forgetSessionWrites drops the oldest writes: those before a time, and as many as make room for one more.
-func (t *txn) forgetSessionWrites(before time.Time, limit int) {
+// maxSessionStep is what the time between two writes of sessions counts at most. A new leader's clock may be hours ahead.
+const maxSessionStep = time.Minute
+
+// sessionAge is for how long there have been sessions.
+func (t *txn) sessionAge(now time.Time) time.Duration {
+	c := &t.view.counters
+	if !c.LastSessionWrite.IsZero() {
+		c.SessionAge += min(max(now.Sub(c.LastSessionWrite), 0), maxSessionStep)
+	}
+	c.LastSessionWrite = now
+	return c.SessionAge
+}
+
+// forgetSessionWrites drops the oldest writes: those before an age, and as many as make room for one more.
+func (t *txn) forgetSessionWrites(before time.Duration, limit int) {
 	for {
 		uid, key := t.tx.Bucket(bucketSessionTasks).Cursor().First()
 		if uid == nil {
 			return
 		}
 		var row SessionWrite
-		if t.get(bucketSessions, key, &row) && t.view.counters.NumSessionWrites < limit && !row.At.Before(before) {
+		if t.get(bucketSessions, key, &row) && t.view.counters.NumSessionWrites < limit && row.Age >= before {
 			return
 		}
 		t.dropSessionWrite(slices.Clone(uid), slices.Clone(key))

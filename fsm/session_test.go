@@ -84,12 +84,35 @@ func TestSessionsAreBounded(t *testing.T) {
 		uids = append(uids, w.TaskUID)
 	}
 	m.wantSession("alice", r.Index.ID, uids[2:]...)
-	m.now = m.now.Add(time.Duration(config.Sessions.TTLSeconds+1) * time.Second)
+	kept, _ := m.sessionWrite("bob")
+	for range config.Sessions.TTLSeconds/60 + 1 {
+		m.now = m.now.Add(time.Minute)
+		w, _ := m.sessionWrite("carol")
+		m.finish(w.TaskUID, StatusSucceeded)
+	}
+	m.wantSession("bob", r.Index.ID)
+	m.finish(kept.TaskUID, StatusSucceeded)
 	w, _ := m.sessionWrite("bob")
-	m.wantSession("alice", r.Index.ID)
 	m.wantSession("bob", r.Index.ID, w.TaskUID)
 	m.finish(uids[0], StatusSucceeded)
 	if n := m.fsm.View().NumSessionWrites; n != 1 {
 		t.Errorf("%d writes of sessions are known, want 1", n)
 	}
+}
+
+// TestSessionsOutliveClocksThatJump: the end of a node's task, or a new leader, may bring a time that is hours ahead.
+func TestSessionsOutliveClocksThatJump(t *testing.T) {
+	m := newMachine(t)
+	m.bootstrap(1, 1, 1, SpreadAuto)
+	r, id := m.begin("movies", "indexCreation", Effect{CreateIndex: true, PrimaryKey: ptr("id")})
+	m.ackAll(r, id)
+	m.finish(r.TaskUID, StatusSucceeded)
+	w, _ := m.sessionWrite("alice")
+	other, _ := m.sessionWrite("bob")
+	ahead := m.now.Add(5 * time.Hour)
+	do(m, FinishTask{Now: ahead, TaskUID: other.TaskUID, Status: StatusSucceeded})
+	m.sessionWrite("bob")
+	m.now = m.now.Add(5 * time.Hour)
+	m.sessionWrite("bob")
+	m.wantSession("alice", r.Index.ID, w.TaskUID)
 }

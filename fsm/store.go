@@ -69,17 +69,19 @@ type appliedRow struct {
 
 // counters is what nearly every command changes.
 type counters struct {
-	ClusterID        string    `json:"clusterId"`
-	Level            int       `json:"level,omitempty"` // 0: 1
-	NextIndexID      IndexID   `json:"nextIndexId"`
-	NextKey          uint64    `json:"nextKey"`
-	NextTaskUID      uint32    `json:"nextTaskUid"`
-	NextBatchUID     uint32    `json:"nextBatchUid"`
-	LastUpdate       time.Time `json:"lastUpdate"`
-	NumOpenIntents   int       `json:"numOpenIntents"`
-	NumOpenTasks     int       `json:"numOpenTasks"`
-	NumSessionWrites int       `json:"numSessionWrites,omitempty"`
-	NumFreedNames    int       `json:"numFreedNames,omitempty"`
+	ClusterID        string        `json:"clusterId"`
+	Level            int           `json:"level,omitempty"` // 0: 1
+	NextIndexID      IndexID       `json:"nextIndexId"`
+	NextKey          uint64        `json:"nextKey"`
+	NextTaskUID      uint32        `json:"nextTaskUid"`
+	NextBatchUID     uint32        `json:"nextBatchUid"`
+	LastUpdate       time.Time     `json:"lastUpdate"`
+	NumOpenIntents   int           `json:"numOpenIntents"`
+	NumOpenTasks     int           `json:"numOpenTasks"`
+	NumSessionWrites int           `json:"numSessionWrites,omitempty"`
+	SessionAge       time.Duration `json:"sessionAge,omitempty"` // see session.go
+	LastSessionWrite time.Time     `json:"lastSessionWrite,omitzero"`
+	NumFreedNames    int           `json:"numFreedNames,omitempty"`
 }
 
 func openFile(path string) (*bbolt.DB, error) {
