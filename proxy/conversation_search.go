@@ -109,7 +109,7 @@ func (c *conversation) runSearch(ctx context.Context, ix *fsm.Index, query *meil
 		return nil, err
 	}
 	if len(missing) > 0 { // a model would take a part for the whole
-		return nil, unavailable(missing, nil)
+		return nil, unavailable(c.r.View, missing, nil)
 	}
 	return answer.appendJSON(nil, newRequestUID()), nil
 }

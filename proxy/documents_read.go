@@ -314,7 +314,7 @@ func (l *documentList) again(ctx context.Context, call Call, offset, limit int) 
 		return l.askPage(ctx, c, call, from, to)
 	})
 	if err == nil && len(got.Missing) > 0 {
-		err = unavailable(got.Missing, nil)
+		err = unavailable(l.request.View, got.Missing, nil)
 	}
 	if err == nil && len(got.Answers) > 1 && from > 0 {
 		err = miroirError(codeShardUnavailable, "A node was lost while the list was read. Retry.")

@@ -97,7 +97,7 @@ func (d *documentStream) next(ctx context.Context, avoid map[fsm.NodeID]bool) er
 	request.Avoid = avoid
 	plan := planRead(request)
 	if len(plan.Missing) > 0 {
-		return &streamInterrupted{cause: unreadable(ix, plan.Missing, d.failure)}
+		return &streamInterrupted{cause: unreadable(view, ix, plan.Missing, d.failure)}
 	}
 	call := plan.Calls[0]
 	shards := slices.DeleteFunc(slices.Clone(call.Shards), func(s fsm.ShardID) bool { return !slices.Contains(d.left, s) })
@@ -227,7 +227,7 @@ func (p *streamPart) readable(ctx context.Context, err error) error {
 		err = lost
 	}
 	p.stream.failure = err
-	return &streamInterrupted{avoid: p.node.ID, cause: unreadable(p.ix, p.shards, err)}
+	return &streamInterrupted{avoid: p.node.ID, cause: unreadable(view, p.ix, p.shards, err)}
 }
 
 // replicaAt is a node's replica of a shard in any group, the zero value if there is none.

@@ -167,7 +167,7 @@ func (s *Server) foreignList(ctx context.Context, view *fsm.View, ix *fsm.Index,
 	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(view, ix, shardsOfList(query, ix, view.Config.QueryPlanner), seedOf(ix.UID, "documents"))}
 	body, missing, err := list.run(ctx)
 	if err == nil && len(missing) > 0 {
-		err = unavailable(missing, nil)
+		err = unavailable(view, missing, nil)
 	}
 	if err != nil {
 		return nil, shownError(err, ix)

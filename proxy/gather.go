@@ -3,7 +3,10 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,20 +24,43 @@ func errorOf(status int, body []byte) *meili.Error {
 	return known
 }
 
-// clientError is a node's error as the client may see it: with the index's own name and without the hidden names.
-func clientError(err *meili.Error, indexes ...*fsm.Index) *meili.Error {
-	shown := *err
+// What is around the name of an index in a node's error about a request, and in what nodes and connections say of their failures.
+var (
+	aroundNames  = [][2]string{{"`", "`"}, {"`", ".rankingRules"}, {".", "`"}, {".", ":"}}
+	aroundFailed = [][2]string{{`"`, `"`}, {"'", "'"}, {"/indexes/", "/"}, {"/indexes/", " "}, {"/indexes/", ":"}, {"/indexes/", "?"}}
+)
+
+// clientNames puts the clients' names of indexes in place of those that nodes have for them.
+func clientNames(text string, around [][2]string, indexes iter.Seq[*fsm.Index]) string {
 	var names []string // all at once: swapped indexes have each other's
-	for _, ix := range indexes {
+	for ix := range indexes {
 		if ix == nil || ix.NodeUID == ix.UID {
 			continue
 		}
-		for _, around := range [][2]string{{"`", "`"}, {"`", ".rankingRules"}, {".", "`"}, {".", ":"}} {
+		for _, around := range around {
 			names = append(names, around[0]+ix.NodeUID+around[1], around[0]+ix.UID+around[1])
 		}
 	}
-	shown.Message = tasks.WithoutHidden(strings.NewReplacer(names...).Replace(shown.Message))
+	return tasks.WithoutHidden(strings.NewReplacer(names...).Replace(text))
+}
+
+// clientError is a node's error about a request as the client may see it: with the index's own name and without the hidden
+// names. One about nodes that fail is so already.
+func clientError(err *meili.Error, indexes ...*fsm.Index) *meili.Error {
+	if err.Status >= http.StatusInternalServerError {
+		return err
+	}
+	shown := *err
+	shown.Message = clientNames(shown.Message, aroundNames, slices.Values(indexes))
 	return &shown
+}
+
+// failureText is what a failure of nodes says to clients; nil is that there was no node. It may name any index: nodes are asked for several at once.
+func failureText(view *fsm.View, failure error) string {
+	if failure == nil {
+		return "no node could be asked"
+	}
+	return clientNames(failure.Error(), slices.Concat(aroundNames, aroundFailed), maps.Values(view.Indexes))
 }
 
 func joinShards(shards []fsm.ShardID) string {

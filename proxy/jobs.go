@@ -148,10 +148,10 @@ func (j *job) settled(ctx context.Context) error {
 const jobPoll = 50 * time.Millisecond
 
 // unreadable is the error of a job that misses some shards of an index.
-func unreadable(ix *fsm.Index, missing []fsm.ShardID, cause error) error {
+func unreadable(view *fsm.View, ix *fsm.Index, missing []fsm.ShardID, cause error) error {
 	text := fmt.Sprintf("No replica in sync can be read for shards %s of index `%s`.", joinNumbers(missing), ix.UID)
 	if cause != nil {
-		text += " " + cause.Error()
+		text += " " + failureText(view, cause)
 	}
 	return miroirError(codeShardUnavailable, "%s", text)
 }

@@ -159,7 +159,7 @@ func (s *Server) askAnyNode(r *request, ix *fsm.Index, send node.Request) (*node
 		}
 		failure = err
 	}
-	return nil, miroirError(codeShardUnavailable, "No node could answer: %v.", failure)
+	return nil, miroirError(codeShardUnavailable, "No node could answer: %s.", failureText(r.View, failure))
 }
 
 // rank orders true before false.

@@ -40,6 +40,9 @@ type refusal struct {
 }
 
 func (e *refusal) Error() string {
+	if known := errorOf(e.status, e.body); known != nil {
+		return fmt.Sprintf("node %s answered %d: %s", e.node, e.status, strings.TrimSuffix(known.Message, "."))
+	}
 	return fmt.Sprintf("node %s answered %d: %s", e.node, e.status, firstBytes(e.body, 200))
 }
 
@@ -256,23 +259,24 @@ func (s *Server) judgeMissing(view *fsm.View, missing []fsm.ShardID, numAnswers 
 		return nil
 	}
 	if numAnswers == 0 || view.Config.Reads.UnavailableShardPolicy == "error" {
-		return unavailable(missing, lastFailure)
+		return unavailable(view, missing, lastFailure)
 	}
 	s.meter.partial.Inc()
 	return nil
 }
 
 // unavailable is the error of a read that no node could answer. What a node said, such as being too busy, is passed on.
-func unavailable(missing []fsm.ShardID, lastFailure error) error {
+func unavailable(view *fsm.View, missing []fsm.ShardID, lastFailure error) error {
 	var refused *refusal
 	if errors.As(lastFailure, &refused) && refused.status >= 500 {
 		if known := errorOf(refused.status, refused.body); known != nil {
+			known.Message = failureText(view, known)
 			return known
 		}
 	}
 	reason := "no in-sync replica is reachable"
 	if lastFailure != nil {
-		reason = lastFailure.Error()
+		reason = failureText(view, lastFailure)
 	}
 	return miroirError(codeShardUnavailable, "Shards %s cannot be read: %s. Check the nodes that hold them.", joinShards(missing), reason)
 }

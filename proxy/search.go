@@ -187,7 +187,7 @@ func (s *Server) passThrough(r *request, plan planRequest, send node.Request) (p
 		p := plan.plan()
 		switch {
 		case len(p.Calls) == 0:
-			return passed{}, unavailable(p.Missing, plan.failure)
+			return passed{}, unavailable(r.View, p.Missing, plan.failure)
 		case len(p.Calls) > 1 || !p.Calls[0].holdsAll(plan.Index):
 			return passed{}, errNotWhole
 		}

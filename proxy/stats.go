@@ -152,7 +152,7 @@ func askNodes[T any](ctx context.Context, s *Server, view *fsm.View, ids []fsm.N
 		}
 	}
 	if len(values) == 0 {
-		return nil, miroirError(codeShardUnavailable, "No node could answer: %v.", failure)
+		return nil, miroirError(codeShardUnavailable, "No node could answer: %s.", failureText(view, failure))
 	}
 	return values, nil
 }
