@@ -42,6 +42,7 @@ type commands struct {
 	Node      cli.NodeCommands      `cmd:"" help:"Nodes: the Meilisearch servers."`
 	Group     cli.GroupCommands     `cmd:"" help:"Replica groups: full copies."`
 	Index     cli.IndexCommands     `cmd:"" help:"Where indexes live."`
+	Settings  cli.SettingsCommands  `cmd:"" help:"Settings of indexes, and nodes that lost theirs."`
 	Rebalance cli.RebalanceCommands `cmd:"" help:"The moving of shards."`
 	Verify    cli.VerifyCommand     `cmd:"" help:"Compare the copies of shards."`
 	Task      cli.TaskCommands      `cmd:"" help:"Tasks of clients."`

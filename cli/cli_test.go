@@ -22,6 +22,7 @@ type allCommands struct {
 	Node      NodeCommands      `cmd:""`
 	Group     GroupCommands     `cmd:""`
 	Index     IndexCommands     `cmd:""`
+	Settings  SettingsCommands  `cmd:""`
 	Rebalance RebalanceCommands `cmd:""`
 	Verify    VerifyCommand     `cmd:""`
 	Task      TaskCommands      `cmd:""`

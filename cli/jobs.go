@@ -180,11 +180,14 @@ func (c *taskStatus) Run(ctx context.Context, a *API) error {
 
 type taskWait struct{ taskUID }
 
-func (c *taskWait) Run(ctx context.Context, a *API) error {
+func (c *taskWait) Run(ctx context.Context, a *API) error { return a.waitTask(ctx, c.UID) }
+
+// waitTask waits for a task's end and prints it; ErrBadNews if it did not succeed.
+func (a *API) waitTask(ctx context.Context, uid uint32) error {
 	var task struct {
 		Status string `json:"status"`
 	}
-	answer, err := a.until(ctx, fmt.Sprintf("/api/tasks/%d", c.UID), func(answer json.RawMessage) (bool, error) {
+	answer, err := a.until(ctx, fmt.Sprintf("/api/tasks/%d", uid), func(answer json.RawMessage) (bool, error) {
 		err := json.Unmarshal(answer, &task)
 		return task.Status != "enqueued" && task.Status != "processing", err
 	})

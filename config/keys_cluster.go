@@ -91,6 +91,7 @@ func clusterKeys() []key {
 
 		{name: "settings_broadcast.verify_timeout_s", help: "Time to read settings back from a node after a change.", at: func(c *fsm.Config) value { return number(&c.SettingsVerify.TimeoutS, 1, yearS) }},
 		{name: "settings_broadcast.max_repair_retries", help: "How often in a row a node that differs is asked again, and put right.", at: func(c *fsm.Config) value { return number(&c.SettingsVerify.MaxRetries, 1, 1000) }},
+		{name: "settings_broadcast.freeze_writes_on_unrepairable", help: "Refuse writes to an index while nodes that are read cannot be brought to its settings and no group is without such.", at: func(c *fsm.Config) value { return not(&c.SettingsVerify.NoFreeze) }},
 
 		{name: "settings_drift_check.interval_s", help: "Time between two readings of every index's settings.", at: func(c *fsm.Config) value { return number(&c.SettingsDrift.IntervalS, 1, yearS) }},
 		{name: "settings_drift_check.auto_repair", help: "Put right what differs.", at: func(c *fsm.Config) value { return boolean(&c.SettingsDrift.AutoRepair) }},

@@ -25,6 +25,7 @@ var commandTypes = []commandType{
 	row[AddNode](10), row[SetNodeState](11), row[RemoveNode](12), row[MarkNodeStale](13), row[RecordNodeTask](14),
 	row[AddGroup](20), row[SetGroupState](21), row[RemoveGroup](22),
 	row[ForgetLeftover](30), row[SetSpread](31), row[ExpandIndex](32), row[MarkReplicas](33), row[ActivateReplica](34),
+	row[GiveUpSettings](36), row[UnfreezeIndex](37),
 	row[BeginWrite](40), row[EndWrite](41),
 	row[StartTasks](50), row[FinishTask](51), row[CancelTasks](52), row[DeleteTasks](53),
 	row[PutKey](60), row[DeleteKey](61), row[SetFeatures](62), row[SetNetwork](63),

@@ -24,6 +24,7 @@ func samples() []Command {
 		ForgetLeftover{Leftover{"n", "i"}}, SetSpread{Index: 1, Spread: SpreadAll}, ExpandIndex{Index: 1},
 		MarkReplicas{Now: now, Changes: []ReplicaChange{{ReplicaRef{1, 2, 3, "n"}, Stale, Joining}}},
 		ActivateReplica{Now: now, ReplicaRef: ReplicaRef{1, 2, 3, "n"}, Epoch: 9, Displaced: "m"},
+		GiveUpSettings{Now: now, Index: 1, NextVersion: 2, Nodes: []SettingsGaps{{"n", []string{"stopWords"}}}}, UnfreezeIndex{Index: 1},
 		BeginWrite{Now: now, WriteID: "w", Kind: "settingsUpdate", IndexUID: ptr("i"), Effect: Effect{Settings: json.RawMessage(`{"a":"<&>"}`)}},
 		EndWrite{Now: now, WriteID: "w", Acks: []Ack{{Node: "n", NodeTaskUID: 3}, {Node: "m", Err: "down"}}},
 		StartTasks{Now: now, TaskUIDs: TaskUIDs{1, 2, 3, 9}}, FinishTask{Now: now, TaskUID: 1, Status: StatusFailed},

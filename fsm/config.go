@@ -70,6 +70,8 @@ type QueryPlanner struct {
 type SettingsVerify struct {
 	TimeoutS   int `json:"timeoutS"`
 	MaxRetries int `json:"maxRetries"`
+	// NoFreeze lets an index take writes although its nodes cannot be brought to its settings.
+	NoFreeze bool `json:"noFreeze,omitempty"`
 }
 
 // SettingsDrift says how settings are read back from nodes.

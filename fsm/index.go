@@ -41,6 +41,8 @@ type Index struct {
 	Placement map[GroupID][][]Replica `json:"placement"`
 	// Pending are the accepted, unfinished changes of this index in log order.
 	Pending []Pending `json:"pending,omitempty"`
+	// Frozen is set while the index takes no writes, other than those that can end it.
+	Frozen *Freeze `json:"frozen,omitempty"`
 }
 
 // Spread values; positive ones are a number of nodes.

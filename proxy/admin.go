@@ -38,6 +38,8 @@ func (s *Server) adminRoutes(router *httprouter.Router) {
 		adminRoute{"GET", "/_miroir/config", s.handleConfig},
 		adminRoute{"PATCH", "/_miroir/config", s.handlePatchConfig},
 		adminRoute{"GET", "/_miroir/indexes/:uid/settings/version", s.handleSettingsVersion},
+		adminRoute{"POST", "/_miroir/indexes/:uid/settings/preview", s.handlePreviewSettings},
+		adminRoute{"POST", "/_miroir/indexes/:uid/settings/unfreeze", s.handleUnfreezeSettings},
 		adminRoute{"GET", "/_miroir/tasks/:task", s.handleTaskDetail},
 	)
 	table = append(table, s.raftRoutes()...)

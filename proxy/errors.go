@@ -22,6 +22,7 @@ const (
 	codeShardUnavailable     meili.Code = "miroir_shard_unavailable"
 	codeOverloaded           meili.Code = "miroir_overloaded"
 	codeSettingsVersionStale meili.Code = "miroir_settings_version_stale"
+	codeSettingsFrozen       meili.Code = "miroir_settings_frozen"
 	codeReservedField        meili.Code = "miroir_reserved_field"
 	codeTooManyQueries       meili.Code = "miroir_too_many_queries"
 	codeTopologyConflict     meili.Code = "miroir_topology_conflict"
@@ -45,6 +46,7 @@ var miroirCodes = map[meili.Code]struct {
 	codeShardUnavailable:     {http.StatusServiceUnavailable, "system"},
 	codeOverloaded:           {http.StatusServiceUnavailable, "system"},
 	codeSettingsVersionStale: {http.StatusServiceUnavailable, "system"},
+	codeSettingsFrozen:       {http.StatusServiceUnavailable, "system"},
 	codeReservedField:        {http.StatusBadRequest, "invalid_request"},
 	codeTooManyQueries:       {http.StatusBadRequest, "invalid_request"},
 	codeTopologyConflict:     {http.StatusConflict, "invalid_request"},

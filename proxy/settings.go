@@ -165,28 +165,39 @@ func (s *Server) handlePutSetting(name string) handler {
 	}
 }
 
-func (s *Server) decodeSettings(w http.ResponseWriter, r *request, decode func([]byte, meili.Features) (*meili.Settings, *meili.Error)) error {
+func (s *Server) decodeSettings(w http.ResponseWriter, r *request, decode settingsDecoder) error {
 	body, err := r.readJSON()
 	if err != nil {
 		return err
 	}
-	features, err := featuresOf(r.View)
+	delta, err := r.settingsIn(body, decode)
 	if err != nil {
 		return err
+	}
+	return s.changeSettings(w, r, delta, r.Grant.CanCreateIndex(r.uid()))
+}
+
+type settingsDecoder func(body []byte, f meili.Features) (*meili.Settings, *meili.Error)
+
+// settingsIn is the change of settings in a request's body, checked.
+func (r *request) settingsIn(body []byte, decode settingsDecoder) (*meili.Settings, error) {
+	features, err := featuresOf(r.View)
+	if err != nil {
+		return nil, err
 	}
 	delta, problem := decode(body, features)
 	if problem != nil && problem.Code == meili.CodeFeatureNotEnabled { // looked at when all else is right
 		if err := r.checkUID(); err != nil {
-			return err
+			return nil, err
 		}
 	}
+	if problem == nil {
+		problem = checkReserved(delta)
+	}
 	if problem != nil {
-		return problem
+		return nil, problem
 	}
-	if problem := checkReserved(delta); problem != nil {
-		return problem
-	}
-	return s.changeSettings(w, r, delta, r.Grant.CanCreateIndex(r.uid()))
+	return delta, nil
 }
 
 func (s *Server) handleResetSettings(w http.ResponseWriter, r *request) error {

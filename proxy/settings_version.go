@@ -37,7 +37,7 @@ func (s *Server) handleSettingsVersion(w http.ResponseWriter, r *request) error 
 			nodes[i].Version = &ix.SettingsVersion
 		}
 	}
-	answer := map[string]any{"version": ix.SettingsVersion, "fingerprint": committed.Want, "nodes": nodes, "frozen": false}
+	answer := map[string]any{"version": ix.SettingsVersion, "fingerprint": committed.Want, "nodes": nodes, "frozen": ix.Frozen != nil}
 	if tasks.SettingsPending(ix, nil) {
 		answer["pending"] = true
 	}

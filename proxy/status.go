@@ -123,6 +123,7 @@ func (s *Server) status(v *fsm.View) *clusterStatus {
 		warn("%d shards have no reachable in-sync replica (%s): searches on them are partial until a node that holds them returns", status.Shards.Uncovered, named(uncovered, status.Shards.Uncovered))
 	}
 	warnOfLost(v, warn)
+	warnOfFrozen(v, warn)
 	s.warnOfNodes(v, t.Nodes, warn)
 	s.warnOfReplicas(v, status, warn)
 	if v.Config.ReplicationFactor < 2 && len(v.Groups) < 2 {

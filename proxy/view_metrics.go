@@ -39,6 +39,7 @@ func (s *Server) writeViewMetrics(w io.Writer, v *fsm.View) {
 		fmt.Fprintf(w, "miroir_background_queue_depth{job_type=%q} %d\n", kind, jobs[kind])
 	}
 	s.writeSettingsMetrics(w, v)
+	writeFrozenMetric(w, v)
 }
 
 // writeSettingsMetrics names the indexes that are oldest; the others share a name, and the highest value among them.

@@ -281,6 +281,9 @@ func (wr *writer) checkFree(view *fsm.View, ix *fsm.Index, p *proposal) error {
 	if ix == nil || p.steps == nil {
 		return nil
 	}
+	if err := checkFrozen(ix, p.begin.Kind); err != nil {
+		return err
+	}
 	if busy := wr.lanes.full(ix.ID, ix.Nodes(fsm.Active, fsm.Joining, fsm.Leaving)); busy != "" {
 		return miroirError(codeOverloaded, "%d writes to index `%s` wait for node %s already (writes.max_node_queue). Retry later.",
 			wr.lanes.limit, ix.UID, busy)

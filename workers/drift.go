@@ -62,9 +62,13 @@ type SettingsKeeper interface {
 // driftCheck looks after settings that somebody changed on a node, or that a node lost.
 type driftCheck struct {
 	opts Options
+	bell bell // rung when the recheck is due earlier than it was
 
-	mu    sync.Mutex
-	tried map[driftKey]driftTries // guarded by mu
+	mu        sync.Mutex
+	tried     map[driftKey]driftTries           // guarded by mu
+	verdicts  map[driftKey]*tasks.SettingsCheck // guarded by mu: nodes that were found right, and those that cannot be put right
+	soon      recheck                           // guarded by mu
+	wasFrozen map[fsm.IndexID]bool              // guarded by mu: when last known
 }
 
 // driftTries is how often in a row a node that showed the same settings was put right without effect.
@@ -79,13 +83,36 @@ type driftKey struct {
 }
 
 func newDriftCheck(o Options) *driftCheck {
-	return &driftCheck{opts: o, tried: map[driftKey]driftTries{}}
+	d := &driftCheck{
+		opts: o, bell: newBell(), tried: map[driftKey]driftTries{}, verdicts: map[driftKey]*tasks.SettingsCheck{},
+		soon: recheck{indexes: map[fsm.IndexID]bool{}}, wasFrozen: map[fsm.IndexID]bool{},
+	}
+	for id, ix := range o.Cluster.View().Indexes {
+		if ix.Frozen != nil {
+			d.hasten(id)
+		}
+	}
+	return d
 }
 
-// run checks until ctx ends.
+// run checks until ctx ends: all indexes at each interval, and sooner those that were found out of order.
 func (d *driftCheck) run(ctx context.Context) {
-	for sleep(ctx, d.interval()) {
-		d.checkAll(ctx)
+	due := time.Now().Add(d.interval())
+	for {
+		next := due
+		if soon := d.nextRecheck(); !soon.IsZero() && soon.Before(due) {
+			next = soon
+		}
+		if !d.bell.wait(ctx, time.Until(next)) {
+			return
+		}
+		switch soon, now := d.nextRecheck(), time.Now(); {
+		case !now.Before(due):
+			d.checkAll(ctx, nil)
+			due = time.Now().Add(d.interval())
+		case !soon.IsZero() && !now.Before(soon):
+			d.checkAll(ctx, d.takeDue())
+		}
 	}
 }
 
@@ -94,11 +121,17 @@ func (d *driftCheck) interval() time.Duration {
 	return cmp.Or(d.opts.Drift.Interval, time.Duration(d.opts.Cluster.View().Config.SettingsDrift.IntervalS)*time.Second)
 }
 
-// checkAll checks every index once, one after another on each node, all nodes at once.
-func (d *driftCheck) checkAll(ctx context.Context) {
+// checkAll checks every index once, or only some, one after another on each node, all nodes at once.
+func (d *driftCheck) checkAll(ctx context.Context, only map[fsm.IndexID]bool) {
 	view := d.opts.Cluster.View()
-	indexes := map[fsm.NodeID][]fsm.IndexID{}
+	d.prune(view)
+	indexes, looked := map[fsm.NodeID][]fsm.IndexID{}, map[fsm.IndexID]bool{}
 	for _, ix := range indexesOf(view) {
+		if only != nil && !only[ix.ID] {
+			continue
+		}
+		looked[ix.ID] = true
+		d.forgive(ix.ID)
 		for _, id := range tasks.SettingsNodes(view, ix) {
 			indexes[id] = append(indexes[id], ix.ID)
 		}
@@ -116,6 +149,7 @@ func (d *driftCheck) checkAll(ctx context.Context) {
 		})
 	}
 	checking.Wait()
+	d.settle(ctx, looked)
 }
 
 // settled reports that the node may be asked now: it has the whole index in sync and no change of settings is open.
@@ -126,12 +160,14 @@ func (d *driftCheck) settled(key driftKey) bool {
 }
 
 func (d *driftCheck) check(ctx context.Context, key driftKey) {
+	d.conclude(key, nil)
 	if !d.settled(key) {
 		return
 	}
 	r := &settingsReader{opts: d.opts, index: key.index, node: key.node}
 	if r.read(ctx); r.last != nil && r.last.Equal() {
 		d.good(key)
+		d.conclude(key, r.last)
 	}
 	if r.last != nil && (r.last.Missing() || r.last.Unmarked) && d.lost(ctx, key) {
 		return
@@ -184,7 +220,10 @@ func (d *driftCheck) try(key driftKey, fingerprint string) bool {
 func (d *driftCheck) repair(ctx context.Context, key driftKey, check *tasks.SettingsCheck) {
 	if !d.try(key, check.Fingerprint) {
 		d.opts.Logger.Error("settings cannot be put right", "node_id", key.node, "index_id", key.index, "settings", check.Differing)
-		return
+		d.conclude(key, check)
+		if !d.frozen(key.index) {
+			return
+		}
 	}
 	err := d.opts.Coordinator.RepairSettings(ctx, key.index, key.node, check)
 	switch {

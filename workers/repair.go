@@ -96,9 +96,9 @@ const (
 
 type repairOutcomes struct{ repaired, failed *metrics.Counter }
 
-func newRepairer(o Options, drift *driftCheck, bells moveBells) *repairer {
+func newRepairer(o Options, bells moveBells) *repairer {
 	set := o.Repair.Metrics
-	r := &repairer{opts: o, repair: o.Repair, drift: drift, bells: bells, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
+	r := &repairer{opts: o, repair: o.Repair, drift: o.drift, bells: bells, rate: rate.NewLimiter(rate.Inf, 1), jobs: map[jobKey]*repairJob{}, suspects: map[fsm.ReplicaRef]*metrics.Counter{}, meter: repairMeter{
 		active:    set.GetOrCreateGauge("miroir_repair_active", nil),
 		outcomes:  map[repairReason]repairOutcomes{},
 		documents: set.GetOrCreateCounter("miroir_repair_documents_copied_total"),

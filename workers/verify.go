@@ -92,6 +92,9 @@ func (v *verifier) verify(ctx context.Context, index fsm.IndexID, task uint32, n
 		reading.Go(func() { readers[i].readUntilEqual(ctx) })
 	}
 	reading.Wait()
+	if ix := v.opts.Cluster.View().Indexes[index]; ix != nil && ix.Frozen != nil || slices.ContainsFunc(readers, (*settingsReader).differs) {
+		v.opts.drift.hasten(index)
+	}
 	if !slices.ContainsFunc(readers, func(r *settingsReader) bool { return r.last != nil && r.last.Equal() }) {
 		return nil
 	}

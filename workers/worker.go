@@ -85,6 +85,7 @@ type Options struct {
 	RetentionInterval                     time.Duration // 1 min between two looks for tasks to forget
 
 	crashes *crashWatch // of this term
+	drift   *driftCheck // of this term
 }
 
 func (o Options) withDefaults() Options {
@@ -193,7 +194,7 @@ func (w *Workers) lead(ctx context.Context) {
 		return
 	}
 	opts := w.opts
-	opts.crashes = newCrashWatch()
+	opts.crashes, opts.drift = newCrashWatch(), newDriftCheck(w.opts)
 	watch := newTaskWatch(opts)
 	settler := newSettler(w.opts, watch.poke, firstAskTimeout)
 	settler.compare = w.RunAntiEntropy
@@ -210,11 +211,10 @@ func (w *Workers) lead(ctx context.Context) {
 		(&leftoverDrop{opts: w.opts, repairer: &w.repairer, dropping: map[fsm.Leftover]uint32{}}).run(ctx)
 	})
 	duties.Go(func() { newWebhooks(w.opts).run(ctx) })
-	drift := newDriftCheck(w.opts)
-	duties.Go(func() { drift.run(ctx) })
+	duties.Go(func() { opts.drift.run(ctx) })
 	duties.Go(func() { (&retention{w.opts}).run(ctx) })
 	moves := moveBells{repair: newBell(), rebalance: newBell()}
-	w.heal(ctx, opts, &duties, drift, moves)
+	w.heal(ctx, opts, &duties, moves)
 	if w.opts.Repair != nil {
 		duties.Go(func() { newRebalancer(w.opts, moves).run(ctx) })
 	}
@@ -223,10 +223,10 @@ func (w *Workers) lead(ctx context.Context) {
 }
 
 // heal brings replicas in sync, compares them and looks for foreign writes until ctx ends.
-func (w *Workers) heal(ctx context.Context, opts Options, duties *sync.WaitGroup, drift *driftCheck, moves moveBells) {
+func (w *Workers) heal(ctx context.Context, opts Options, duties *sync.WaitGroup, moves moveBells) {
 	var r *repairer
 	if w.opts.Repair != nil {
-		r = newRepairer(opts, drift, moves)
+		r = newRepairer(opts, moves)
 		w.repairer.Store(r)
 		duties.Go(func() {
 			defer w.repairer.Store(nil)
