@@ -106,7 +106,8 @@ func (f *federated) mergeAnswers(ctx context.Context, answers []*federatedAnswer
 			continue
 		}
 		settings := settingsOf(f.indexes[uid])
-		if sum := mergeFacets(facetsOfIndex(answers, uid), facetRules{settings: settings, maxValues: settings.MaxValuesPerFacet()}, r.total); sum != nil {
+		rules := facetRules{settings: settings, maxValues: settings.MaxValuesPerFacet(), whole: f.indexes[uid].Whole()}
+		if sum := mergeFacets(facetsOfIndex(answers, uid), rules, r.total); sum != nil {
 			r.facets[uid] = sum
 		}
 	}

@@ -30,6 +30,8 @@ type facetRules struct {
 	settings  *meili.Settings
 	maxValues int
 	rejected  []hit // hits that were counted and must not be
+	// whole says that the index lives whole on its nodes: the list of a single one is in one server's order.
+	whole bool
 	// breakTies returns the first limit of values by count, as one server lists them, where they tie at the limit; nil for
 	// an answer or the function leaves them as they are. The values are all numbers or all strings.
 	breakTies func(field string, values []facetValue, numbers bool, limit int) []facetValue
@@ -76,6 +78,8 @@ func mergeFacets(parts []*facets, rules facetRules, numCandidates int) *facets {
 	if sum == nil {
 		return nil
 	}
+	numParts := len(slices.DeleteFunc(slices.Clone(parts), func(part *facets) bool { return part == nil }))
+	rules.whole = rules.whole && numParts == 1 && len(rules.rejected) == 0
 	if len(rules.rejected) > 0 {
 		sum.withoutHits(rules.rejected)
 		sum.restate(parts, rules.maxValues)
@@ -143,6 +147,9 @@ func (r facetRules) order(field string, values []facetValue, hasNumbers bool, nu
 	order := r.settings.FacetSort(field)
 	numbers, strs := splitNumbers(values, hasNumbers)
 	byLevels := order == "count" || numCandidates > levelsThreshold
+	if r.whole {
+		return r.cutAll(field, numbers, strs, byLevels)
+	}
 	sortFacet(numbers, order, func(a, b facetValue) int {
 		if byLevels {
 			return compareNumbers(a, b)
@@ -152,6 +159,11 @@ func (r facetRules) order(field string, values []facetValue, hasNumbers bool, nu
 	sortFacet(strs, order, func(a, b facetValue) int {
 		return strings.Compare(normalizeFacet(a.text), normalizeFacet(b.text))
 	})
+	return r.cutAll(field, numbers, strs, byLevels)
+}
+
+// cutAll cuts sorted numbers and the strings behind them.
+func (r facetRules) cutAll(field string, numbers, strs []facetValue, byLevels bool) []facetValue {
 	numbers = r.cut(field, numbers, true, r.maxValues)
 	if len(numbers) == r.maxValues {
 		if byLevels {
@@ -168,7 +180,7 @@ func (r facetRules) cut(field string, values []facetValue, numbers bool, limit i
 		return values
 	}
 	tied := limit > 0 && values[limit-1].count == values[limit].count
-	if tied && r.breakTies != nil && r.settings.FacetSort(field) == "count" {
+	if tied && !r.whole && r.breakTies != nil && r.settings.FacetSort(field) == "count" {
 		if first := r.breakTies(field, values, numbers, limit); first != nil {
 			return first
 		}

@@ -129,6 +129,10 @@ func TestMergeFacets(t *testing.T) {
 		}
 		return facetRules{settings: s, maxValues: most}
 	}
+	whole := func(rules facetRules) facetRules {
+		rules.whole = true
+		return rules
+	}
 	read := func(distribution, stats string) *facets { return readFacets([]byte(distribution), []byte(stats)) }
 	for _, test := range []struct {
 		name        string
@@ -147,6 +151,10 @@ func TestMergeFacets(t *testing.T) {
 			`{"n":{"2":1,"10":1}}`, `{"n":{"min":2.0,"max":10.0}}`},
 		{"by count, ties backwards, cut", []*facets{read(`{"c":{"a":2,"b":1}}`, `{}`), read(`{"c":{"c":2,"b":2}}`, `{}`)}, settings("count", 2), 10,
 			`{"c":{"b":3,"c":2}}`, `{}`},
+		{"of an index that lives whole, as its node lists them", []*facets{nil, read(`{"n":{"2":1,"4":1,"3":1,"b":1,"c":1}}`, `{"n":{"min":2.0,"max":4.0}}`)}, whole(settings("count", 4)), 10,
+			`{"n":{"2":1,"4":1,"3":1,"b":1}}`, `{"n":{"min":2.0,"max":4.0}}`},
+		{"of two nodes, as one server would list them", []*facets{read(`{"n":{"1":1}}`, `{"n":{"min":1.0,"max":1.0}}`), read(`{"n":{"2":1,"4":1,"3":1}}`, `{"n":{"min":2.0,"max":4.0}}`)}, whole(settings("count", 4)), 10,
+			`{"n":{"4":1,"3":1,"2":1,"1":1}}`, `{"n":{"min":1.0,"max":4.0}}`},
 		{"texts that only look like numbers", []*facets{read(`{"c":{"10":1,"9":1,"b":1}}`, `{}`)}, settings("alpha", 2), 5000,
 			`{"c":{"10":1,"9":1}}`, `{}`},
 	} {

@@ -137,10 +137,15 @@ func (s *Server) newMultiQuery(r *request, multi *meili.MultiSearch, i int) (*se
 	if refused := multi.CheckQuery(i); refused != nil {
 		return nil, refused
 	}
+	ix := r.View.Index(query.IndexUID)
+	if ix == nil || query.UseNetwork != nil {
+		if refused := checkFilter(query.Filter, r.View); refused != nil {
+			return nil, refused
+		}
+	}
 	if refused := checkGates(query.UseNetwork, query.Filter, r.View); refused != nil {
 		return nil, refused
 	}
-	ix := r.View.Index(query.IndexUID)
 	if ix == nil {
 		return nil, meili.IndexNotFound(query.IndexUID).WithStatus(http.StatusBadRequest)
 	}

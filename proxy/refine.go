@@ -126,7 +126,7 @@ func (q *search) mergeFacets(ctx context.Context, calls []Call, c counts, numCan
 		query.Offset, query.Limit, query.Page, query.HitsPerPage = nil, nil, new(1), new(0)
 		counting.query = &query
 	}
-	rules := facetRules{settings: q.settings, maxValues: q.settings.MaxValuesPerFacet(), rejected: c.rejected}
+	rules := facetRules{settings: q.settings, maxValues: q.settings.MaxValuesPerFacet(), rejected: c.rejected, whole: q.ix.Whole()}
 	fields := fieldsOf(c.parts)
 	for field := range fields {
 		if rules.settings.FacetSort(field) == "count" && len(calls) > 1 && cutByNodes(c.parts, field, rules.maxValues) {

@@ -280,6 +280,12 @@ func TestFaultsAreToldInOrder(t *testing.T) {
 	f("POST", "/multi-search", `{"queries":[{"indexUid":"m"},{"indexUid":"m","facets":["_m*"]}]}`, "invalid_search_facets", "Inside `.queries[1]`: Invalid facet distribution: Pattern `_m*` is not filterable. This index does not have configured filterable attributes.")
 	f("POST", "/multi-search", `{"federation":{"facetsByIndex":{"m":["*"]}},"queries":[{"indexUid":"m"}]}`, "invalid_search_facets",
 		"Inside `.queries[0]`: Inside `.federation.facetsByIndex.m`: Invalid facet distribution: Pattern `*` is not filterable. This index does not have configured filterable attributes.")
+	const unfinished = "Was expecting a value but instead got nothing.\\n4:4 a >"
+	f("POST", "/indexes/none/search", `{"filter":"a >"}`, "invalid_search_filter", unfinished)
+	f("GET", "/indexes/none/search?useNetwork=true&filter=a%20%3E", "", "invalid_search_filter", unfinished)
+	f("GET", "/indexes/none/search?filter=a", "", "invalid_search_filter", "Was expecting an operation `=`, `!=`, `>=`, `>`, `<=`, `<`, `IN`, `NOT IN`, `TO`, `EXISTS`, `NOT EXISTS`, `IS NULL`, `IS NOT NULL`, `IS EMPTY`, `IS NOT EMPTY`, `CONTAINS`, `NOT CONTAINS`, `STARTS WITH`, `NOT STARTS WITH`, `_geoRadius`, `_geoBoundingBox` or `_geoPolygon` at `a`.\\n1:2 a")
+	f("POST", "/indexes/none/search", `{"filter":"a = 1"}`, "index_not_found", "Index `none` not found.")
+	f("POST", "/multi-search", `{"queries":[{"indexUid":"none","filter":"a >"}]}`, "invalid_search_filter", "Inside `.queries[0]`: "+unfinished)
 	succeeded(t, c.do("PUT", "/indexes/m/settings/filterable-attributes", `["genre","none"]`))
 	if answer := c.call("POST", "/indexes/m/search", `{"facets":["*"]}`); string(memberOf(answer.Body.Bytes(), "facetDistribution")) != `{"genre":{"x":1}}` {
 		t.Errorf("%s", answer.Body)

@@ -313,6 +313,11 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 	if refused != nil {
 		return refused
 	}
+	if ix == nil || query.UseNetwork != nil {
+		if refused := checkFilter(meili.AndFilter(query.Filter, rule), r.View); refused != nil {
+			return refused
+		}
+	}
 	if refused := checkGates(query.UseNetwork, nil, r.View); refused != nil {
 		return refused
 	}
@@ -336,6 +341,20 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 	answer.started = start
 	writeRawJSON(w, http.StatusOK, answer.appendJSON(nil, newRequestUID()))
 	return nil
+}
+
+// checkFilter refuses a filter that cannot be read, or that uses what is switched off. One server reads the filter of a search
+// first; where nodes are asked they say so.
+func checkFilter(filter json.RawMessage, view *fsm.View) *meili.Error {
+	features, err := featuresOf(view)
+	if err != nil {
+		return nil
+	}
+	parsed, malformed := meili.ParseFilter(filter)
+	if malformed != nil {
+		return malformed
+	}
+	return meili.CheckFilterFeatures(parsed, features)
 }
 
 // checkGates refuses what the cluster has not enabled although its nodes would accept it.
