@@ -13,43 +13,68 @@ import (
 // TestFacetsCutAsTheTasksWroteThem: of values that occur once a list by count shows those one server shows, whose groups go back
 // to what each task wrote: documents in parts, changes of settings between them, values in arrays and alone, points.
 func TestFacetsCutAsTheTasksWroteThem(t *testing.T) {
+	againstSpread(t, cutLikeOneServer)
+}
+
+// againstSpread runs a comparison of one server with Miroir over two, over embedded nodes and, where there is a program, over
+// real ones.
+func againstSpread(t *testing.T, compare func(t *testing.T, s spreadBeside)) {
 	t.Run("embedded", func(t *testing.T) {
 		nodes := map[string]*devnode.Node{}
 		for _, id := range []string{"a", "b", "c"} {
 			nodes[id] = devnode.New(devnode.Options{MasterKey: testMasterKey})
 			t.Cleanup(nodes[id].Close)
 		}
-		cutLikeOneServer(t, devnode.Transport(nodes), []string{"http://a", "http://b", "http://c"})
+		compare(t, newSpreadBeside(t, devnode.Transport(nodes), []string{"http://a", "http://b", "http://c"}))
 	})
 	t.Run("real", func(t *testing.T) {
 		rt, addresses := realNodes(t, 3)
-		cutLikeOneServer(t, rt, addresses)
+		compare(t, newSpreadBeside(t, rt, addresses))
 	})
 }
 
-func cutLikeOneServer(t *testing.T, rt http.RoundTripper, addresses []string) {
-	c := newWriteClusterOver(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll}, rt, addresses[:2])
-	do := func(method, path, body string) {
-		t.Helper()
-		askServer(t, rt, method, addresses[2]+path, body)
-		sameTask(t, c, rt, addresses[2], c.call(method, path, body).Body.Bytes())
-	}
+// spreadBeside is Miroir over two servers beside a third that is asked directly.
+type spreadBeside struct {
+	*writeCluster
+	rt    http.RoundTripper
+	alone string
+}
+
+func newSpreadBeside(t *testing.T, rt http.RoundTripper, addresses []string) spreadBeside {
+	t.Helper()
+	shape := clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll}
+	return spreadBeside{newWriteClusterOver(t, shape, rt, addresses[:2]), rt, addresses[2]}
+}
+
+// write sends both a write and waits for it.
+func (s spreadBeside) write(method, path, body string) {
+	s.t.Helper()
+	askServer(s.t, s.rt, method, s.alone+path, body)
+	sameTask(s.t, s.writeCluster, s.rt, s.alone, s.call(method, path, body).Body.Bytes())
+}
+
+// both are a member of the answers of one server and of Miroir.
+func (s spreadBeside) both(path, body, member string) (want, got []byte) {
+	s.t.Helper()
+	return memberOf([]byte(askServer(s.t, s.rt, "POST", s.alone+path, body).body), member), memberOf(s.call("POST", path, body).Body.Bytes(), member)
+}
+
+func cutLikeOneServer(t *testing.T, s spreadBeside) {
 	facets := `"filterableAttributes":["n","tags","word","_geo"]`
 	for uid, changes := range map[string][]string{ // before each part of the documents
 		"first": {`{` + facets + `}`, `{}`, `{}`, `{}`},
 		"last":  {`{}`, `{}`, `{}`, `{` + facets + `}`},
 		"amid":  {`{}`, `{"stopWords":["the"]}`, `{` + facets + `}`, `{"displayedAttributes":["id"]}`},
 	} {
-		do("POST", "/indexes", `{"uid":"`+uid+`","primaryKey":"id"}`)
+		s.write("POST", "/indexes", `{"uid":"`+uid+`","primaryKey":"id"}`)
 		for part, change := range changes {
-			do("PATCH", "/indexes/"+uid+"/settings", change)
-			do("POST", "/indexes/"+uid+"/documents", partOfDocuments(part))
+			s.write("PATCH", "/indexes/"+uid+"/settings", change)
+			s.write("POST", "/indexes/"+uid+"/documents", partOfDocuments(part))
 		}
-		do("PATCH", "/indexes/"+uid+"/settings", `{"faceting":{"maxValuesPerFacet":7,"sortFacetValuesBy":{"*":"count"}}}`)
+		s.write("PATCH", "/indexes/"+uid+"/settings", `{"faceting":{"maxValuesPerFacet":7,"sortFacetValuesBy":{"*":"count"}}}`)
 		for _, filter := range []string{"n > 0", "n < 100", "n > 77", "word > w2"} {
 			search := fmt.Sprintf(`{"facets":["n","tags","word","_geo.lat"],"limit":0,"filter":%q}`, filter)
-			want := memberOf([]byte(askServer(t, rt, "POST", addresses[2]+"/indexes/"+uid+"/search", search).body), "facetDistribution")
-			got := memberOf(c.call("POST", "/indexes/"+uid+"/search", search).Body.Bytes(), "facetDistribution")
+			want, got := s.both("/indexes/"+uid+"/search", search, "facetDistribution")
 			for _, field := range []string{"n", "word", "_geo.lat"} {
 				if string(memberOf(got, field)) != string(memberOf(want, field)) {
 					t.Errorf("%s, %s of those with %s: %s, want %s", uid, field, filter, memberOf(got, field), memberOf(want, field))
@@ -67,4 +92,25 @@ func partOfDocuments(part int) string {
 		documents = append(documents, fmt.Sprintf(`{"id":%d,"n":%d,"word":"w%d","tags":["t%d","u%d"],"_geo":{"lat":%d.5,"lng":1}}`, i, at, at, at, i%3, at%80))
 	}
 	return "[" + strings.Join(documents, ",") + "]"
+}
+
+// TestExhaustiveFacetSearch: of documents with the same value of the distinct attribute an exhaustive facet search counts the one
+// inserted first, whatever ranks first.
+func TestExhaustiveFacetSearch(t *testing.T) {
+	againstSpread(t, func(t *testing.T, s spreadBeside) {
+		var documents []string
+		for i := range 90 {
+			documents = append(documents, fmt.Sprintf(`{"id":%d,"rank":%d,"family":%d,"color":"c%d"}`, i, (i*37)%90, i%23, i%7))
+		}
+		s.write("POST", "/indexes/m/documents", "["+strings.Join(documents, ",")+"]")
+		s.write("PATCH", "/indexes/m/settings", `{"filterableAttributes":["color","rank"],"rankingRules":["rank:asc"],"distinctAttribute":"family"}`)
+		for _, body := range []string{
+			`{"facetName":"color","exhaustiveFacetCount":true}`, `{"facetName":"color","exhaustiveFacetCount":true,"filter":"rank > 40"}`,
+			`{"facetName":"color"}`, `{"facetName":"color","facetQuery":"c3","exhaustiveFacetCount":true}`,
+		} {
+			if want, got := s.both("/indexes/m/facet-search", body, "facetHits"); string(got) != string(want) {
+				t.Errorf("%s: %s, want %s", body, got, want)
+			}
+		}
+	})
 }

@@ -106,7 +106,7 @@ func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query 
 	hits := *q.query
 	hits.Facets = &[]string{query.FacetName}
 	if isTrue(query.ExhaustiveFacetCount) {
-		hits.Page = new(1)
+		hits.Page = new(0)
 	}
 	q.query = &hits
 	f := q.form()

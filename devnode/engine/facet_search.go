@@ -19,7 +19,7 @@ func (st *state) facetSearch(ctx SearchContext, q *meili.FacetSearch) (*FacetHit
 		AttributesToSearchOn: q.AttributesToSearchOn, RankingScoreThreshold: q.RankingScoreThreshold, Locales: q.Locales,
 	}
 	if isTrue(q.ExhaustiveFacetCount) {
-		page := 1
+		page := 0
 		inner.Page = &page
 	}
 	if !st.cfg.facetSearch {

@@ -55,6 +55,9 @@ func (t *trial) step(ctx context.Context, q step) error {
 	if err != nil {
 		return fmt.Errorf("one server: %s: %w", short(q.String()), err)
 	}
+	if t.Trace {
+		fmt.Printf("%s: %d %s %s\n", q, want.status, short(string(want.body)), short(string(want.task)))
+	}
 	got, err := t.miroir.do(ctx, q)
 	if err != nil {
 		return fmt.Errorf("miroir: %s: %w", short(q.String()), err)
