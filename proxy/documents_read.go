@@ -135,6 +135,9 @@ type documentList struct {
 type documentPage struct {
 	results [][]byte
 	total   int
+	// pointless is the error of a node that has no document with a point, though the index can be sorted by them: the page is by
+	// the rest of the sort.
+	pointless *meili.Error
 }
 
 func (l *documentList) run(ctx context.Context) ([]byte, []fsm.ShardID, error) {
@@ -167,23 +170,68 @@ func (l *documentList) end() int {
 func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 	to := l.end()
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
-		return l.askPage(ctx, c, call, 0, withLookahead(to))
+		return l.askSorted(ctx, c, call, withLookahead(to))
 	})
 	if err != nil {
 		return nil, nil, err
+	}
+	if !slices.ContainsFunc(got.Answers, func(a answered[documentPage]) bool { return a.Value.pointless == nil }) {
+		return nil, nil, got.Answers[0].Value.pointless
 	}
 	lists := make([][]hit, len(got.Answers))
 	total := 0
 	for i, a := range got.Answers {
 		total += a.Value.total
 		for _, raw := range a.Value.results {
-			lists[i] = append(lists[i], hit{raw: raw, key: l.keyOf(raw), order: orderOf(raw), score: weightedScore(memberOf(memberOf(raw, "_federation"), "weightedScoreValues"))})
+			h := hit{raw: raw, key: l.keyOf(raw), order: orderOf(raw), score: weightedScore(memberOf(memberOf(raw, "_federation"), "weightedScoreValues"))}
+			if a.Value.pointless != nil {
+				h.score = l.farFromPoints(h.score)
+			}
+			lists[i] = append(lists[i], h)
 		}
 		lists[i] = settleOrder(lists[i], to)
 	}
 	merged := mergeHits(lists, l.query.Offset, to, "", false, compareHits)
 	cutter := newHitCutter([]string{"_federation"}, nil)
 	return l.page(appendHits(nil, merged.hits, cutter), total), got.Missing, nil
+}
+
+// askSorted asks a node for its first documents. One that never had a document with a point cannot sort by distance, as one
+// server could not: another node may have some.
+func (l *documentList) askSorted(ctx context.Context, c *node.Client, call Call, limit int) (documentPage, error) {
+	page, err := l.askPage(ctx, c, call, 0, limit)
+	refused, ok := err.(*meili.Error)
+	if !ok || refused.Code != meili.CodeInvalidDocumentSort || !slices.Contains(settingsOf(l.ix).Sortable(), "_geo") {
+		return page, err
+	}
+	rest, query := []string{}, *l.query
+	for i, criterion := range l.criteria() {
+		if criterion.Field != "" {
+			rest = append(rest, (*l.query.Sort)[i])
+		}
+	}
+	query.Sort = &rest
+	without := *l
+	without.query = &query
+	page, err = without.askPage(ctx, c, call, 0, limit)
+	page.pointless = refused
+	return page, err
+}
+
+// criteria is what the list is sorted by, read before.
+func (l *documentList) criteria() []meili.SortCriterion {
+	criteria, _ := meili.ParseSort(deref(l.query.Sort), meili.CodeInvalidDocumentSort)
+	return criteria
+}
+
+// farFromPoints puts distances that are not there into a score by the rest of the sort.
+func (l *documentList) farFromPoints(rest score) score {
+	for i, criterion := range l.criteria() {
+		if criterion.Field == "" {
+			rest = slices.Insert(rest, min(i, len(rest)), scoreEntry{kind: geoEntry, asc: criterion.Ascending})
+		}
+	}
+	return rest
 }
 
 // keyOf is the primary key of a document, nil when the document does not tell it.

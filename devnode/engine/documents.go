@@ -129,6 +129,9 @@ func (st *state) checkSorts(ctx SearchContext, sorts []sortCriterion, refused me
 		if name == "" {
 			name = geoField
 			allowed = slices.Contains(st.cfg.sortable, geoField)
+			if refused == meili.CodeInvalidDocumentSort && allowed { // as Meilisearch has it while no document had a point
+				_, allowed = st.fields.ids[geoLatField]
+			}
 		}
 		if !allowed {
 			return meili.Errorf(refused, "%sAttribute `%s` is not sortable. %s", ctx.prefix(), name, st.available("sortable attributes", st.cfg.sortable))
