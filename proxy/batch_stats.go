@@ -93,6 +93,9 @@ func (s *Server) addNodeStats(ctx context.Context, v *fsm.View, batches []fsm.Ba
 	for i, batch := range batches {
 		stats := &views[i].Stats
 		for _, task := range batch.Tasks {
+			if task.Status != fsm.StatusSucceeded { // the node that failed has nothing to tell, as one server would not
+				continue
+			}
 			if wroteNothing(task) {
 				stats.add(nodeBatchStats{Congestion: &congestion{}})
 			}
@@ -105,12 +108,12 @@ func (s *Server) addNodeStats(ctx context.Context, v *fsm.View, batches []fsm.Ba
 	}
 }
 
-// sharesOf lists by node the node task uids of finished tasks that index.
+// sharesOf lists by node the node task uids of tasks that have indexed something.
 func sharesOf(batches []fsm.Batch) map[fsm.NodeID][]uint32 {
 	shares := map[fsm.NodeID][]uint32{}
 	for _, batch := range batches {
 		for _, task := range batch.Tasks {
-			if !task.Finished() || !indexes(meili.TaskKind(task.Kind)) {
+			if task.Status != fsm.StatusSucceeded || !indexes(meili.TaskKind(task.Kind)) {
 				continue
 			}
 			for _, share := range task.NodeTasks {
@@ -126,7 +129,7 @@ func sharesOf(batches []fsm.Batch) map[fsm.NodeID][]uint32 {
 func wroteNothing(task *fsm.Task) bool {
 	switch meili.TaskKind(task.Kind) {
 	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDSRUpdate:
-		return task.Status == fsm.StatusSucceeded && len(task.NodeTasks) == 0
+		return len(task.NodeTasks) == 0
 	}
 	return false
 }

@@ -57,6 +57,18 @@ func TestBatchesOfNoDocumentsTellThatNothingWasWritten(t *testing.T) {
 	}
 }
 
+// A change that one node refuses is taken back on the others, and one server would have nothing to tell of it.
+func TestBatchesThatFailTellNothingOfNodes(t *testing.T) {
+	againstSpread(t, func(t *testing.T, s spreadBeside) {
+		s.write("POST", "/indexes/m/documents", `[{"id":1,"_vectors":{"e":[1,2]}},{"id":2,"_vectors":{"e":[1,2,3]}},{"id":3,"_vectors":{"e":[1,2,3]}},{"id":4,"_vectors":{"e":[1,2,3]}}]`)
+		s.write("PATCH", "/indexes/m/settings", `{"embedders":{"e":{"source":"userProvided","dimensions":3}}}`)
+		answer := s.call("GET", "/batches?statuses=failed", "").Body.Bytes()
+		if batches := itemsOf(memberOf(answer, "results")); len(batches) != 1 || memberOf(memberOf(batches[0], "stats"), "writeChannelCongestion") != nil {
+			t.Errorf("%s", answer)
+		}
+	})
+}
+
 func TestCongestionAddsUp(t *testing.T) {
 	var sum nodeBatchStats
 	sum.add(nodeBatchStats{})
