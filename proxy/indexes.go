@@ -192,8 +192,7 @@ func (u *indexUpdate) propose(v *fsm.View, ix *fsm.Index) (*proposal, error) {
 	if u.renames() && v.Route(*u.update.UID) != nil {
 		return failed(begin, indexExists(*u.update.UID), nil), nil
 	}
-	changesKey := u.update.PrimaryKey != nil && !ix.NextHasKey(*u.update.PrimaryKey)
-	if !changesKey {
+	if u.update.PrimaryKey == nil {
 		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded}
 		return &proposal{begin: begin}, nil
 	}

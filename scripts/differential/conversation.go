@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -101,7 +102,7 @@ func (c *conversation) step(ctx context.Context, q step) error {
 	v.found = slices.DeleteFunc(v.found, func(line string) bool {
 		path, _, _ := strings.Cut(line, ":")
 		name := path[strings.LastIndexByte(path, '.')+1:]
-		madeKey := listsKeys.MatchString(q.path) && (name == "uid" || name == "key")
+		madeKey := listsKeys.MatchString(unescaped(q.path)) && (name == "uid" || name == "key")
 		grown := name == "internalDatabaseSizes" // told of files that grew or shrank, which differ in what they hold
 		return grown || q.unordered && path == "order" || madeKey || slices.Contains(q.masked, name)
 	})
@@ -147,6 +148,14 @@ var listsTasks = regexp.MustCompile(`^/+(tasks|batches)`)
 
 // listsKeys are paths whose answers tell of keys that the server made, from random uids.
 var listsKeys = regexp.MustCompile(`^/+keys/*(\?|$)`)
+
+// unescaped is a path as servers read it.
+func unescaped(path string) string {
+	if text, err := url.PathUnescape(path); err == nil {
+		return text
+	}
+	return path
+}
 
 // blank makes a task that changes nothing.
 var blank = step{method: "POST", path: "/tasks/cancel?uids=4294967295", wait: true}
