@@ -93,6 +93,20 @@ var mutants = []mutant{
 		plan: "failing tasks", test: "./proxy TestNoNodeKeepsAFailedChangeOfSettings",
 	},
 	{
+		name: "an index whose nodes lose its settings goes on taking writes", file: "fsm/freeze.go",
+		old: "t.view.Config.SettingsVerify.NoFreeze || ix.HasGroupWithout(nodes)", new: "!t.view.Config.SettingsVerify.NoFreeze || ix.HasGroupWithout(nodes)",
+		plan: "failing tasks", test: "./proxy TestIndexFreezesUntilItsNodesAreInOrder",
+	},
+	{
+		name: "a frozen index stays so when its nodes are in order again", file: "workers/freeze.go",
+		old: "|| ix.HasGroupWithout(without(ix.Nodes(), f.right))", new: "|| len(f.right) < 0", plan: "failing tasks",
+		test: "./proxy TestIndexFreezesUntilItsNodesAreInOrder",
+	},
+	{
+		name: "a write that was checked before a freeze is accepted after it", file: "fsm/freeze.go",
+		old: "		ix.NextVersion++ //", new: "		ix.NextVersion += 0 //", plan: "failing tasks", test: "./fsm TestFreezeIsKeptUntilLifted",
+	},
+	{
 		name: "a new index is seen before every copy of it can be read", file: "workers/birth.go",
 		old: "	if !makes(ix, task, result) {", new: "	if !makes(ix, task, result) || true {", plan: "failing tasks", test: "./proxy TestNewIndexThatANodeCouldNotBeReadBy",
 	},
