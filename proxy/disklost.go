@@ -68,11 +68,11 @@ func knowsNodeUID(view *fsm.View, nodeUID string) bool {
 	return false
 }
 
-// deleteStray deletes an index unless it is foreign: what Miroir made has the rule of the shard field.
+// deleteStray deletes an index unless it is foreign: what Miroir made has a rule of Miroir's.
 func (s *Server) deleteStray(ctx context.Context, client *node.Client, nodeUID string) error {
 	var rules []json.RawMessage
 	missing, err := getJSON(ctx, client, indexPath(nodeUID)+"/settings/filterable-attributes", &rules)
-	if err != nil || missing || !slices.ContainsFunc(rules, namesShardField) {
+	if err != nil || missing || !slices.ContainsFunc(rules, isOurs) {
 		return err
 	}
 	s.log.Warn("index that came back with an old disk is deleted", "node_id", client.ID(), "index", nodeUID)
@@ -81,9 +81,4 @@ func (s *Server) deleteStray(ctx context.Context, client *node.Client, nodeUID s
 		err = refusalOf(response)
 	}
 	return err
-}
-
-func namesShardField(rule json.RawMessage) bool {
-	var of struct{ AttributePatterns []string }
-	return json.Unmarshal(rule, &of) == nil && slices.Contains(of.AttributePatterns, shardField)
 }

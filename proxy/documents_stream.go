@@ -166,6 +166,9 @@ func (p *streamPart) list(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		if len(page.results) < page.total && len(p.shards) > 1 {
+			if err := p.filterable(ctx); err != nil {
+				return nil, err
+			}
 			p.shards = p.shards[:max(1, len(p.shards)*maxListed/(2*page.total))]
 			continue
 		}
@@ -179,6 +182,19 @@ func (p *streamPart) list(ctx context.Context) ([]string, error) {
 		}
 		return ids, nil
 	}
+}
+
+// filterable has the node of an index that lives whole list some of its shards.
+func (p *streamPart) filterable(ctx context.Context) error {
+	if !p.ix.Whole() {
+		return nil
+	}
+	err := p.stream.server.awaitShardsFilterable(ctx, p.ix.ID, p.node.ID)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	p.stream.failure = err
+	return &streamInterrupted{avoid: p.node.ID, cause: unreadable(p.stream.server.cluster.View(), p.ix, p.shards, err)}
 }
 
 // fetch asks for documents of the part. It returns them and the size of the answer in bytes, or *streamInterrupted.

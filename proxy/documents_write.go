@@ -27,6 +27,7 @@ type addition struct {
 	uid       string
 	params    *meili.AddDocumentsParams
 	mayCreate bool
+	cutsUp    bool // an index that it makes is cut up
 	batch     *batch
 }
 
@@ -87,6 +88,7 @@ func (a *addition) propose(v *fsm.View, ix *fsm.Index) (*proposal, error) {
 			return nil, err
 		}
 	}
+	a.cutsUp = cutsUp(v)
 	switch failure := a.failure(ix); {
 	case ix == nil && !a.mayCreate:
 		return failed(begin, meili.IndexNotFound(a.uid), a.finished(0)), nil
@@ -131,7 +133,7 @@ func (a *addition) proposal(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
 	begin.Effect.CreateIndex = ix != nil && !ix.Visible && a.mayCreate
 	if ix == nil {
 		begin.Effect.CreateIndex = true
-		request.Create = createIndex(a.batch.primaryKey)
+		request.Create = createIndex(a.batch.primaryKey, a.cutsUp)
 		request.Shards = a.batch.shards()
 		begin.Request = request.JSON()
 	}
@@ -160,7 +162,7 @@ func (a *addition) createOnly(begin fsm.BeginWrite, failure *meili.Error) *propo
 	text, _ := marshal(failure) // strings always marshal
 	begin.Details = tasks.WithNote(a.enqueued(), tasks.Note{Error: text})
 	begin.Effect.CreateIndex = true
-	return indexProposal(begin, tasks.Request{Create: createIndex("")})
+	return indexProposal(begin, tasks.Request{Create: createIndex("", a.cutsUp)})
 }
 
 // empty is a payload without documents. It succeeds at once, unless it creates the index or gives it a primary key.

@@ -303,7 +303,7 @@ func TestNodesShowMoreOfEmbedders(t *testing.T) {
 		want bool
 	}{{"KEY", true}, {"a-key-of-another-length", false}} {
 		present := map[string]json.RawMessage{"embedders": json.RawMessage(`{"both":` + strings.Replace(shown, "KEY", test.key, 1) + `}`)}
-		check, err := compareSettings(json.RawMessage(state), present)
+		check, err := compareSettings(json.RawMessage(state), true, present)
 		if err != nil || check.Equal() != test.want {
 			t.Errorf("key %s: %v, %+v, view %s", test.key, err, check, settings.View(meili.AllFeatures()))
 		}

@@ -92,7 +92,7 @@ func indexForbidden() *meili.Error {
 }
 
 func proposeIndex(create *meili.IndexCreate) proposer {
-	return func(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
+	return func(view *fsm.View, ix *fsm.Index) (*proposal, error) {
 		begin := fsm.BeginWrite{Kind: string(meili.TaskIndexCreation), IndexUID: &create.UID, Details: primaryKeyDetails(create.PrimaryKey)}
 		if ix != nil {
 			return failed(begin, indexExists(create.UID), nil), nil
@@ -102,13 +102,22 @@ func proposeIndex(create *meili.IndexCreate) proposer {
 		if create.PrimaryKey != nil {
 			primaryKey = *create.PrimaryKey
 		}
-		return indexProposal(begin, tasks.Request{Create: createIndex(primaryKey)}), nil
+		return indexProposal(begin, tasks.Request{Create: createIndex(primaryKey, cutsUp(view))}), nil
 	}
 }
 
-// createIndex is what makes an index on a node: with the shard field filterable.
-func createIndex(primaryKey string) *tasks.Create {
-	return &tasks.Create{PrimaryKey: primaryKey, Settings: settingsForNode(nil, nil)}
+// createIndex is what makes an index on a node: with Miroir's rule, that of an index which is cut up or which lives whole.
+func createIndex(primaryKey string, cutUp bool) *tasks.Create {
+	create := &tasks.Create{PrimaryKey: primaryKey, Settings: settingsForNode(nil, nil)}
+	if cutUp {
+		create.Settings = settingsForSpread(nil, nil)
+	}
+	return create
+}
+
+// cutsUp reports that an index made now is cut up from its beginning.
+func cutsUp(view *fsm.View) bool {
+	return view.Config.Spread != fsm.SpreadAuto && view.Config.Shards > 1
 }
 
 // indexProposal is a write that sends every node the same and no documents.

@@ -155,7 +155,7 @@ func (found *foundIndex) prepare(ix *fsm.Index, to fsm.NodeID) ([]node.Request, 
 		requests, present = tasks.Request{Delete: true}.NodeRequests(ix.NodeUID, false), nil
 	}
 	if present == nil {
-		requests = append(requests, tasks.Request{Create: createIndex(ix.NextPrimaryKey)}.NodeRequests(ix.NodeUID, true)...)
+		requests = append(requests, tasks.Request{Create: createIndex(ix.NextPrimaryKey, !ix.Whole())}.NodeRequests(ix.NodeUID, true)...)
 	} else if found.primaryKey == "" && ix.NextPrimaryKey != "" {
 		requests = append(requests, tasks.Request{PrimaryKey: &ix.NextPrimaryKey}.NodeRequests(ix.NodeUID, false)...)
 	}
@@ -230,11 +230,7 @@ func settingsBodies(ix *fsm.Index, state *meili.Settings, parts ...map[string]js
 		if err != nil {
 			return nil, err
 		}
-		if ix.Whole() {
-			bodies = append(bodies, settingsForNode(delta, state))
-		} else {
-			bodies = append(bodies, settingsForSpread(delta, state))
-		}
+		bodies = append(bodies, settingsFor(ix, delta, state))
 	}
 	return bodies, nil
 }

@@ -31,33 +31,42 @@ func (s *Server) CheckSettings(ctx context.Context, index fsm.IndexID, id fsm.No
 	if err != nil {
 		return nil, fmt.Errorf("read settings of %s back from node %s: %w", ix.NodeUID, id, err)
 	}
-	if now := s.cluster.View().Indexes[index]; now == nil || now.Deleting || now.NextVersion != ix.NextVersion {
+	if now := s.cluster.View().Indexes[index]; now == nil || now.Deleting || now.NextVersion != ix.NextVersion || now.Whole() != ix.Whole() {
 		return nil, tasks.ErrSettingsMove
 	}
-	check, err := compareSettings(ix.NextSettings, present)
+	check, err := compareSettings(ix.NextSettings, ix.Whole(), present)
 	if err != nil {
 		return nil, err
 	}
+	check.NextVersion = ix.NextVersion
 	if missing {
 		check.Fingerprint = ""
-	} else {
-		check.Unmarked, err = lacksShardRule(present["filterableAttributes"])
+		return check, nil
 	}
-	check.NextVersion = ix.NextVersion
-	return check, err
+	var rules []json.RawMessage
+	if err := json.Unmarshal(present["filterableAttributes"], &rules); err != nil {
+		return nil, fmt.Errorf("read the node's filterableAttributes: %w", err)
+	}
+	check.FiltersShards = slices.ContainsFunc(rules, namesShardField)
+	check.Unmarked = !check.FiltersShards && (!ix.Whole() || !slices.ContainsFunc(rules, isOurs))
+	return check, nil
 }
 
-func lacksShardRule(filterable json.RawMessage) (bool, error) {
-	var rules []json.RawMessage
-	if err := json.Unmarshal(filterable, &rules); err != nil {
-		return false, fmt.Errorf("read the node's filterableAttributes: %w", err)
-	}
-	return !slices.ContainsFunc(rules, namesShardField), nil
+// isOurs reports that a rule of filterableAttributes is one that Miroir adds.
+func isOurs(rule json.RawMessage) bool { return names(rule, tasks.NoField) || namesShardField(rule) }
+
+func namesShardField(rule json.RawMessage) bool { return names(rule, shardField) }
+
+// names reports that a rule of filterableAttributes lists a field among its patterns.
+func names(rule json.RawMessage, field string) bool {
+	var of struct{ AttributePatterns []string }
+	return json.Unmarshal(rule, &of) == nil && slices.Contains(of.AttributePatterns, field)
 }
 
 // compareSettings compares the settings that a node shows with those of the state. Only what the node shows and Miroir
-// knows is compared: a node leaves out settings of features it has not switched on, and may have more than Miroir knows.
-func compareSettings(state json.RawMessage, present map[string]json.RawMessage) (*tasks.SettingsCheck, error) {
+// knows is compared: a node leaves out settings of features it has not switched on, and may have more than Miroir knows. whole
+// says that the index lives whole.
+func compareSettings(state json.RawMessage, whole bool, present map[string]json.RawMessage) (*tasks.SettingsCheck, error) {
 	settings, err := meili.LoadSettings(state)
 	if err != nil {
 		return nil, err
@@ -78,7 +87,7 @@ func compareSettings(state json.RawMessage, present map[string]json.RawMessage) 
 		if err := json.Unmarshal(text, &value); err != nil {
 			return nil, fmt.Errorf("read the node's %s: %w", name, err)
 		}
-		have[name] = withoutAdded(name, value, want[name], settings)
+		have[name] = withoutAdded(name, value, want[name], settings, whole)
 	}
 	sortSets(want)
 	sortSets(have)
@@ -100,10 +109,10 @@ func fingerprint(settings map[string]any) string {
 }
 
 // withoutAdded is a node's setting as clients see it: without what Miroir adds, and without what the node adds by itself.
-func withoutAdded(name string, have, want any, settings *meili.Settings) any {
+func withoutAdded(name string, have, want any, settings *meili.Settings, whole bool) any {
 	switch name {
 	case "filterableAttributes":
-		return withoutShardRule(have)
+		return withoutRule(have, whole)
 	case "displayedAttributes":
 		return withoutOrderField(have, want)
 	case "faceting":
@@ -121,20 +130,27 @@ func withoutAdded(name string, have, want any, settings *meili.Settings) any {
 // formerRankingRules are the default of Meilisearch before it split the rule attribute in two.
 var formerRankingRules = []any{"words", "typo", "proximity", "attribute", "sort", "exactness"}
 
-// withoutShardRule drops the rule of the shard field. A node without it has something else than any client's setting.
-func withoutShardRule(have any) any {
-	text, _ := marshal(shardRule) // rules always marshal
-	var rule any
-	if err := json.Unmarshal(text, &rule); err != nil {
-		panic("read the rule of the shard field: " + err.Error())
-	}
+// withoutRule drops Miroir's rule. A node without it has something else than any client's setting. An index that lives whole may
+// have the one of the shard field: it is about to be cut up, or was read in parts.
+func withoutRule(have any, whole bool) any {
 	rules, _ := have.([]any)
-	for i, r := range rules {
-		if reflect.DeepEqual(r, rule) {
+	for i, rule := range rules {
+		if reflect.DeepEqual(rule, shownShardRule) || whole && reflect.DeepEqual(rule, shownWholeRule) {
 			return slices.Delete(slices.Clone(rules), i, i+1)
 		}
 	}
-	return map[string]any{"withoutShardRule": have}
+	return map[string]any{"withoutRule": have}
+}
+
+// Miroir's rules as nodes show them.
+var shownWholeRule, shownShardRule = shownRule(wholeRule), shownRule(shardRule)
+
+func shownRule(rule meili.FilterableRule) (shown any) {
+	text, _ := marshal(rule) // rules always marshal
+	if err := json.Unmarshal(text, &shown); err != nil {
+		panic("read a rule of filterableAttributes: " + err.Error())
+	}
+	return shown
 }
 
 // withoutOrderField drops the number's field from a list of displayed attributes. A node without it has something else
@@ -229,15 +245,20 @@ func (s *Server) RepairSettings(ctx context.Context, index fsm.IndexID, id fsm.N
 	return s.putRight(ctx, index, id, check, func(ix *fsm.Index) ([]json.RawMessage, error) { return repairBodies(ix, check) })
 }
 
-// RestoreShardRule gives a node's index the rule of the shard field, beside what it has. It returns once the node has accepted
-// that. Errors: tasks.ErrSettingsMove when the index has changed since the check.
-func (s *Server) RestoreShardRule(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck) error {
-	return s.putRight(ctx, index, id, check, func(*fsm.Index) ([]json.RawMessage, error) {
-		var rules []any
+// RestoreRule gives a node's index Miroir's rule, beside what it has. It returns once the node has accepted that. Errors:
+// tasks.ErrSettingsMove when the index has changed since the check.
+func (s *Server) RestoreRule(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck) error {
+	return s.putRight(ctx, index, id, check, func(ix *fsm.Index) ([]json.RawMessage, error) {
+		var rules []json.RawMessage
 		if err := json.Unmarshal(check.Present["filterableAttributes"], &rules); err != nil {
 			return nil, fmt.Errorf("read the node's filterableAttributes: %w", err)
 		}
-		body, err := marshal(map[string]any{"filterableAttributes": append(rules, shardRule)})
+		rule := shardRule
+		if ix.Whole() {
+			rule = wholeRule
+		}
+		text, _ := marshal(rule) // rules always marshal
+		body, err := marshal(map[string]any{"filterableAttributes": append(slices.DeleteFunc(rules, isOurs), text)})
 		return []json.RawMessage{body}, err
 	})
 }

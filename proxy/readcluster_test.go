@@ -198,7 +198,7 @@ func (c *readCluster) createIndex(w http.ResponseWriter, r *http.Request) {
 	c.addIndex(uid, deref(create.PrimaryKey))
 	body, _ = json.Marshal(map[string]any{"uid": uid + "__x", "primaryKey": create.PrimaryKey})
 	answer := c.sendAll("POST", "/indexes", "application/json", func(fsm.NodeID) []byte { return body })
-	c.sendAll("PATCH", "/indexes/"+uid+"__x/settings", "application/json", func(fsm.NodeID) []byte { return settingsForNode(nil, nil) })
+	c.sendAll("PATCH", "/indexes/"+uid+"__x/settings", "application/json", func(fsm.NodeID) []byte { return createIndex("", !c.layout.whole).Settings })
 	w.WriteHeader(http.StatusAccepted)
 	w.Write(answer)
 }

@@ -12,18 +12,33 @@ import (
 	"miroir/tasks"
 )
 
-// shardRule makes the hidden shard field filterable on the nodes, by equality and nothing else, and with it tasks.NoField.
-var shardRule = meili.FilterableRule{Patterns: []string{shardField, tasks.NoField}, Equality: true}
+// Rules that nodes get beside the client's, by equality and nothing else. Each index that Miroir makes has one of them, which also
+// tells it from others.
+var (
+	// wholeRule is that of an index which lives whole. No document has that field: the rule costs a node nothing.
+	wholeRule = meili.FilterableRule{Patterns: []string{tasks.NoField}, Equality: true}
+	// shardRule makes the hidden shard field filterable too: the nodes of an index that is cut up are asked for some of its shards.
+	// One that lives whole has it where that was about to be needed.
+	shardRule = meili.FilterableRule{Patterns: []string{shardField, tasks.NoField}, Equality: true}
+)
+
+// settingsFor is the body of PATCH /settings that makes a client's change, nil for none, on a node of an index. after are the
+// settings that the change leads to.
+func settingsFor(ix *fsm.Index, delta, after *meili.Settings) json.RawMessage {
+	if ix.Whole() {
+		return settingsForNode(delta, after)
+	}
+	return settingsForSpread(delta, after)
+}
 
 // nodeFacetValues is how many values the nodes of a spread index list of each facet when some facet is listed by count:
 // a list cut at the client's maximum does not tell how often the rest of its values occurs on that node.
 const nodeFacetValues = 10_000
 
-// settingsForSpread is settingsForNode for an index that is spread over nodes. after are the settings that the change
-// leads to: they say how long the nodes' lists of facet values must be.
+// settingsForSpread is settingsFor an index that is cut up: it also says how long the nodes' lists of facet values must be.
 func settingsForSpread(delta, after *meili.Settings) json.RawMessage {
-	if !delta.Faceting.Set {
-		return settingsForNode(delta, after)
+	if delta == nil || !delta.Faceting.Set {
+		return settingsWith(shardRule, delta, after)
 	}
 	maxValues := after.MaxValuesPerFacet()
 	if listsByCount(after) {
@@ -31,7 +46,7 @@ func settingsForSpread(delta, after *meili.Settings) json.RawMessage {
 	}
 	change := *delta
 	change.Faceting.Value.MaxValuesPerFacet = meili.SetTo(maxValues)
-	return settingsForNode(&change, after)
+	return settingsWith(shardRule, &change, after)
 }
 
 // listsByCount reports whether some facet lists its most frequent values first.
@@ -47,17 +62,21 @@ func listsByCount(settings *meili.Settings) bool {
 	return false
 }
 
-// settingsForNode is the body of PATCH /settings that makes a client's change on a node. A change of
-// filterableAttributes gets the shard field's rule, a list of displayedAttributes the number that hits must tell, an
-// embedder a template without the hidden fields; nil is the change that gives a new index just that rule. after are the
-// settings that the change leads to.
+// settingsForNode is settingsFor an index that lives whole.
 func settingsForNode(delta, after *meili.Settings) json.RawMessage {
+	return settingsWith(wholeRule, delta, after)
+}
+
+// settingsWith is a client's change as a node gets it: a change of filterableAttributes with Miroir's rule, a list of
+// displayedAttributes with the number that hits must tell, an embedder with a template without the hidden fields; nil is the
+// change that gives a new index just that rule.
+func settingsWith(rule meili.FilterableRule, delta, after *meili.Settings) json.RawMessage {
 	change := meili.Settings{}
 	if delta != nil {
 		change = *delta
 	}
 	if delta == nil || !change.FilterableAttributes.IsZero() {
-		change.FilterableAttributes = meili.SetTo(append(slices.Clone(change.FilterableAttributes.Value), shardRule))
+		change.FilterableAttributes = meili.SetTo(append(slices.Clone(change.FilterableAttributes.Value), rule))
 	}
 	if shown := change.DisplayedAttributes; shown.Set && !slices.Contains(shown.Value, "*") {
 		change.DisplayedAttributes = meili.SetTo(append(slices.Clone(shown.Value), orderField))
@@ -251,14 +270,14 @@ func (c *settingsChange) propose(view *fsm.View, ix *fsm.Index) (*proposal, erro
 		return nil, err
 	}
 	begin.Effect.CreateIndex = ix == nil || !ix.Visible && c.mayCreate // also when the task fails that is to create it
-	request := tasks.Request{Create: createIndex("")}
+	request := tasks.Request{Create: createIndex("", cutsUp(view))}
 	switch {
-	case ix != nil && !ix.Whole():
-		request.Settings = settingsForSpread(c.delta, after)
-		if ix.Visible && ix.Divided() && forgetsWords(settings, after) {
+	case ix != nil:
+		request.Settings = settingsFor(ix, c.delta, after)
+		if !ix.Whole() && ix.Visible && ix.Divided() && forgetsWords(settings, after) {
 			request.Before, request.Settings = rebuildingPrefixes(c.delta, after)
 		}
-	case ix == nil && view.Config.Spread != fsm.SpreadAuto:
+	case cutsUp(view):
 		request.Settings = settingsForSpread(c.delta, after)
 	default:
 		request.Settings = settingsForNode(c.delta, after)

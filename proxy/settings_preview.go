@@ -90,7 +90,7 @@ func fingerprintOf(settings *meili.Settings) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	check, err := compareSettings(text, nil)
+	check, err := compareSettings(text, true, nil)
 	if err != nil {
 		return "", err
 	}

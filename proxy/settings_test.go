@@ -3,28 +3,35 @@ package proxy
 import (
 	"testing"
 
+	"miroir/fsm"
 	"miroir/meili"
 )
 
-func TestNodesGetTheShardRule(t *testing.T) {
-	const rule = `{"attributePatterns":["_miroir_shard","_miroir_none"],"features":{"facetSearch":false,"filter":{"equality":true,"comparison":false}}}`
-	for name, test := range map[string]struct{ change, want string }{
-		"untouched": {`{"stopWords":["a"]}`, `{"stopWords":["a"]}`},
-		"set":       {`{"filterableAttributes":["a"]}`, `{"filterableAttributes":["a",` + rule + `]}`},
-		"reset":     {`{"filterableAttributes":null}`, `{"filterableAttributes":[` + rule + `]}`},
+func TestNodesGetTheirRule(t *testing.T) {
+	for name, index := range map[string]struct {
+		ix       *fsm.Index
+		patterns string
+	}{
+		"whole":  {&fsm.Index{Shards: 2}, `["_miroir_none"]`},
+		"cut up": {&fsm.Index{Shards: 2, Placement: map[fsm.GroupID][][]fsm.Replica{0: {nil, nil}}}, `["_miroir_shard","_miroir_none"]`},
 	} {
-		t.Run(name, func(t *testing.T) {
-			delta, err := meili.LoadSettings([]byte(test.change))
+		rule := `{"attributePatterns":` + index.patterns + `,"features":{"facetSearch":false,"filter":{"equality":true,"comparison":false}}}`
+		for change, want := range map[string]string{
+			`{"stopWords":["a"]}`:            `{"stopWords":["a"]}`,
+			`{"filterableAttributes":["a"]}`: `{"filterableAttributes":["a",` + rule + `]}`,
+			`{"filterableAttributes":null}`:  `{"filterableAttributes":[` + rule + `]}`,
+		} {
+			delta, err := meili.LoadSettings([]byte(change))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := settingsForNode(delta, delta); string(got) != test.want {
-				t.Errorf("got %s, want %s", got, test.want)
+			if got := settingsFor(index.ix, delta, delta); string(got) != want {
+				t.Errorf("%s, %s: got %s, want %s", name, change, got, want)
 			}
-		})
-	}
-	if got, want := string(settingsForNode(nil, nil)), `{"filterableAttributes":[`+rule+`]}`; got != want {
-		t.Errorf("new index: got %s, want %s", got, want)
+		}
+		if got, want := string(createIndex("", !index.ix.Whole()).Settings), `{"filterableAttributes":[`+rule+`]}`; got != want {
+			t.Errorf("%s, new: got %s, want %s", name, got, want)
+		}
 	}
 }
 
@@ -62,7 +69,7 @@ func TestUndoSettings(t *testing.T) {
 		"the shard rule is kept": {`{"filterableAttributes":["b"]}`, `{}`, []string{string(settingsForNode(nil, nil))}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := undoSettings([]byte(test.delta), []byte(test.before), false)
+			got, err := undoSettings([]byte(test.delta), &fsm.Index{NextSettings: []byte(test.before)})
 			if err != nil || len(got) != len(test.want) {
 				t.Fatalf("got %s, want %s, error %v", got, test.want, err)
 			}

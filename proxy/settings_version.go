@@ -27,7 +27,7 @@ func (s *Server) handleSettingsVersion(w http.ResponseWriter, r *request) error 
 	if ix == nil {
 		return miroirError(codeNotFound, "There is no index `%s`.", r.uid())
 	}
-	committed, err := compareSettings(ix.Settings, map[string]json.RawMessage{})
+	committed, err := compareSettings(ix.Settings, ix.Whole(), map[string]json.RawMessage{})
 	if err != nil {
 		return err
 	}

@@ -69,16 +69,16 @@ func TestNodesGetATemplateWithoutHiddenFields(t *testing.T) {
 			state, _ := json.Marshal(after)
 			shown := func(settings *meili.Settings) map[string]json.RawMessage {
 				members, _ := membersOf(settings.View(meili.AllFeatures()))
-				members["filterableAttributes"] = json.RawMessage("[" + string(mustJSON(shardRule)) + "]")
+				members["filterableAttributes"] = json.RawMessage("[" + string(mustJSON(wholeRule)) + "]")
 				return members
 			}
-			if check, err := compareSettings(state, shown(onNode)); err != nil || !check.Equal() {
+			if check, err := compareSettings(state, true, shown(onNode)); err != nil || !check.Equal() {
 				t.Errorf("differing %v, error %v: %s", check.Differing, err, shown(onNode)["embedders"])
 			}
 			if stale, err := staleEmbedders(shown(onNode)["embedders"], shown(after)["embedders"]); err != nil || string(stale) != `{}` {
 				t.Errorf("embedders to reset: %s, %v", stale, err)
 			}
-			check, err := compareSettings(state, shown(after))
+			check, err := compareSettings(state, true, shown(after))
 			if err != nil || !slices.Equal(check.Differing, []string{"embedders"}) {
 				t.Errorf("with the client's template on the node: differing %v, error %v", check.Differing, err)
 			}

@@ -63,7 +63,7 @@ func undoRequests(task *fsm.Task, ix *fsm.Index) ([]node.Request, error) {
 		return tasks.Request{PrimaryKey: &ix.NextPrimaryKey}.NodeRequests(ix.NodeUID, false), nil
 	case meili.TaskSettingsUpdate:
 		delta, _ := tasks.ReadNote(task.Details)
-		bodies, err := undoSettings(delta, ix.NextSettings, !ix.Whole())
+		bodies, err := undoSettings(delta, ix)
 		if err != nil {
 			return nil, err
 		}
@@ -80,10 +80,10 @@ func undoRequests(task *fsm.Task, ix *fsm.Index) ([]node.Request, error) {
 var mergedSettings = map[string]bool{"typoTolerance": true, "faceting": true, "pagination": true, "chat": true}
 
 // undoSettings are the bodies of the settings changes that, one after the other, take delta back to the settings
-// before it: each setting it names gets its former value, or is reset. Embedders are put back one by one: resetting
-// them all would throw away vectors. spread tells that the index is spread over nodes.
-func undoSettings(delta, before json.RawMessage, spread bool) ([]json.RawMessage, error) {
-	former, err := membersOf(before)
+// of the index without it: each setting it names gets its former value, or is reset. Embedders are put back one by one:
+// resetting them all would throw away vectors.
+func undoSettings(delta json.RawMessage, ix *fsm.Index) ([]json.RawMessage, error) {
+	former, err := membersOf(ix.NextSettings)
 	if err != nil {
 		return nil, err
 	}
@@ -120,15 +120,11 @@ func undoSettings(delta, before json.RawMessage, spread bool) ([]json.RawMessage
 		if err != nil {
 			return nil, err
 		}
-		restored, err := meili.LoadSettings(before)
+		restored, err := meili.LoadSettings(ix.NextSettings)
 		if err != nil {
 			return nil, err
 		}
-		if spread {
-			bodies = append(bodies, settingsForSpread(settings, restored))
-		} else {
-			bodies = append(bodies, settingsForNode(settings, restored))
-		}
+		bodies = append(bodies, settingsFor(ix, settings, restored))
 	}
 	return bodies, nil
 }

@@ -16,6 +16,7 @@ import (
 	"miroir/devnode"
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/tasks"
 	"miroir/workers"
 )
 
@@ -411,8 +412,8 @@ func TestSettingsOnAllNodesOrNone(t *testing.T) {
 		return fmt.Sprint(settings["typoTolerance"].(map[string]any)["minWordSizeForTypos"]) == "map[oneTypo:4 twoTypos:9]"
 	})
 	check("the node that had made it", c.on("n0-0", "GET", "/indexes/m/settings", ""))
-	if got := fmt.Sprint(c.on("n0-0", "GET", "/indexes/m/settings", "")["filterableAttributes"]); !strings.Contains(got, shardField) {
-		t.Errorf("the shard field is not filterable any more: %s", got)
+	if got := fmt.Sprint(c.on("n0-0", "GET", "/indexes/m/settings", "")["filterableAttributes"]); !strings.Contains(got, tasks.NoField) {
+		t.Errorf("Miroir's rule is gone: %s", got)
 	}
 }
 

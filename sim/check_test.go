@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"miroir/fsm"
 	"miroir/proxy"
+	"miroir/tasks"
 )
 
 // task is a task as GET /tasks shows it.
@@ -262,6 +264,9 @@ func (w *world) checkRead(m *model, seen *read) {
 		wrong("status %d %s", seen.status, seen.code)
 		return
 	}
+	if seen.degraded != "" && len(w.history.faults)+len(w.history.changes) == 0 {
+		wrong("it lacks something although nothing is wrong: %s", seen.degraded)
+	}
 	found := map[int]bool{}
 	for _, d := range seen.documents {
 		if found[d.ID] {
@@ -360,10 +365,16 @@ func (w *world) checkNode(node, name string, ix *fsm.Index, want *modelIndex, co
 			copies[key] = absent
 		}
 	}
-	var settings struct{ StopWords []string }
+	var settings struct {
+		StopWords            []string
+		FilterableAttributes json.RawMessage
+	}
 	w.on(node, "/indexes/"+ix.NodeUID+"/settings", &settings)
 	if word := strings.Join(settings.StopWords, " "); !mayBe(want.stopWord, word) {
 		w.wrong("node %s has the stop words %q of %s; they should be %v", node, word, name, want.stopWord.now())
+	}
+	if !ix.Whole() && !bytes.Contains(settings.FilterableAttributes, []byte(tasks.ShardField)) {
+		w.wrong("node %s cannot filter %s by shard: %s", node, name, settings.FilterableAttributes)
 	}
 }
 

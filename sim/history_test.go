@@ -18,6 +18,7 @@ type history struct {
 	rf               int
 	shards           uint32
 	spread           int
+	threshold        uint64 // documents beyond which an index moves out by itself; 0: the default
 	indexes          []string
 	writers, writes  int
 	readers          int
@@ -86,6 +87,7 @@ var plans = []plan{
 	{"slow nodes", 1, (*history).planSlowNodes},
 	{"foreign writes", 1, (*history).planForeignWrites},
 	{"failing tasks", 0, (*history).planFailingTasks}, // only when asked for: the seeds above keep their meaning
+	{"growth", 0, (*history).planGrowth},
 }
 
 // planFor draws a plan, or takes the one that -plan names.
@@ -117,6 +119,9 @@ func newHistory(seed uint64) *history {
 	h.pods = cmp.Or(*numPods, 1)
 	if *numPods == 0 && seed%3 == 0 {
 		h.pods = 3
+	}
+	if h.spread == fsm.SpreadAuto && seed%2 == 0 {
+		h.threshold = 4
 	}
 	p := planFor(r)
 	h.plan = p.name
@@ -313,6 +318,25 @@ func (h *history) planFailingTasks(r *rand.Rand) {
 	}
 	if r.IntN(3) == 0 {
 		h.planPodFaults(r)
+	}
+}
+
+// planGrowth lets indexes outgrow their nodes while settings change, and mostly nodes miss some of that or lose their disks.
+func (h *history) planGrowth(r *rand.Rand) {
+	h.spread, h.threshold, h.shards = fsm.SpreadAuto, uint64(3+r.IntN(4)), max(h.shards, 2)
+	h.perGroup = 2 + r.IntN(2)
+	h.rf = 1 + r.IntN(h.perGroup-1)
+	if r.IntN(2) == 0 {
+		h.crowd(r)
+	}
+	switch r.IntN(5) {
+	case 0: // nothing goes wrong: no answer may lack anything
+	case 1:
+		h.planChanges(r)
+	case 2:
+		h.planDestruction(r)
+	default:
+		h.planFaults(r)
 	}
 }
 

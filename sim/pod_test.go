@@ -334,7 +334,7 @@ func (p *pod) call(method, path, body, session string) answer {
 func (w *world) bootstrap() fsm.Bootstrap {
 	h := w.history
 	boot := fsm.Bootstrap{Now: time.Now(), ClusterID: "simulation", Config: fsm.Config{
-		Shards: h.shards, ReplicationFactor: h.rf, Spread: h.spread, MinAcks: 1,
+		Shards: h.shards, ReplicationFactor: h.rf, Spread: h.spread, SpreadThresholdDocuments: h.threshold, MinAcks: 1,
 	}}
 	for _, key := range meili.DefaultKeys(boot.Now, uuid.NewString) {
 		boot.Keys = append(boot.Keys, proxy.KeyToState(&key))

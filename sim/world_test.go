@@ -216,7 +216,17 @@ func (w *world) run() {
 	close(stop)
 	readers.Wait()
 	if settled {
+		w.countSpread()
 		w.check()
+	}
+}
+
+// countSpread notes the indexes that have moved out by themselves.
+func (w *world) countSpread() {
+	for _, ix := range w.view().Indexes {
+		if ix.Spread == fsm.SpreadAuto && !ix.Whole() {
+			w.count("indexes that outgrew their nodes")
+		}
 	}
 }
 
@@ -239,6 +249,9 @@ func (w *world) prepare() bool {
 // patience is how long all may take to be well again.
 const patience = 5 * time.Minute
 
+// growthPatience is how long all is well before no index is about to move out any more.
+const growthPatience = 15 * time.Second
+
 // settle waits until nothing is left to be done.
 func (w *world) settle() bool {
 	for _, p := range w.pods {
@@ -257,10 +270,12 @@ func (w *world) settle() bool {
 	if !w.compareCopies(deadline) {
 		return false
 	}
-	for {
+	for quiet := time.Now(); ; {
 		w.finishOperations()
 		left := w.unsettled()
-		if left == "" {
+		if left != "" {
+			quiet = time.Now()
+		} else if w.history.threshold == 0 || time.Since(quiet) > growthPatience {
 			return true
 		}
 		if time.Now().After(deadline) {
@@ -310,6 +325,9 @@ func (w *world) unsettled() string {
 				}
 			}
 		}
+	}
+	if moves := view.Planner(time.Now()).Plan(nil); w.history.threshold > 0 && moves.NumSteps > 0 {
+		return fmt.Sprintf("%d moves%s", moves.NumSteps, placements(view))
 	}
 	return ""
 }

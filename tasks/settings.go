@@ -16,8 +16,10 @@ type SettingsCheck struct {
 	Differing         []string // names of the settings that differ, sorted
 	// Present are the settings as the node shows them.
 	Present map[string]json.RawMessage
-	// Unmarked says that the node's index lacks the rule of the shard field, which every index that Miroir makes has.
+	// Unmarked says that the node's index lacks the rule that Miroir gives it: somebody else made it, or it cannot be read as it must.
 	Unmarked bool
+	// FiltersShards says that the node's index can be filtered by shard.
+	FiltersShards bool
 	// NextVersion is the index's when its settings were read.
 	NextVersion uint64
 }

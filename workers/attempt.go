@@ -240,7 +240,10 @@ func (a *attempt) round(ctx context.Context, first bool) error {
 		return err
 	}
 	a.watch.Return(tasks.Touched{Deletions: touched.Deletions && !first}) // compared in the end
-	var err error
+	err := a.makeFilterable(ctx)
+	if err != nil {
+		return err
+	}
 	if first || touched.Everything {
 		err = a.copyAll(ctx)
 	} else {

@@ -203,7 +203,7 @@ func (b *births) makeReadable(ctx context.Context, index fsm.IndexID, id fsm.Nod
 		case (&settingsReader{opts: b.opts, index: index, node: id}).busy(ctx):
 			err = errUnreadable
 		default:
-			if err = b.opts.Coordinator.RestoreShardRule(ctx, index, id, check); err == nil {
+			if err = b.opts.Coordinator.RestoreRule(ctx, index, id, check); err == nil {
 				err = errUnreadable // until it is seen to be there
 			}
 		}

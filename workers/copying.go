@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"miroir/fsm"
 )
@@ -38,6 +39,41 @@ func (a *attempt) parts(ctx context.Context) ([]part, error) {
 		}
 	}
 	return parts, nil
+}
+
+// makeFilterable sees to it that the nodes of a large index that lives whole can list some of its shards.
+func (a *attempt) makeFilterable(ctx context.Context) error {
+	if !a.whole {
+		return nil
+	}
+	nodes := []fsm.NodeID{a.job.key.node}
+	for _, s := range a.sources() {
+		n, err := s.source.count(ctx, "")
+		if err != nil {
+			return a.blame(s, err)
+		}
+		if n > wholeLimit {
+			nodes = append(nodes, s.from)
+		}
+	}
+	if len(nodes) == 1 {
+		return nil
+	}
+	for _, id := range nodes {
+		for pause := time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+			ready, err := a.opts.Coordinator.MakeShardsFilterable(ctx, a.job.key.index, id)
+			if err != nil {
+				return err
+			}
+			if ready {
+				break
+			}
+			if !sleep(ctx, pause) {
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
 }
 
 // contents are the shards that the source of a slot is copied from, and the filter for their documents.

@@ -54,9 +54,9 @@ type SettingsKeeper interface {
 	CheckSettings(ctx context.Context, index fsm.IndexID, id fsm.NodeID) (*tasks.SettingsCheck, error)
 	// RepairSettings sends a node what check found different. Error: tasks.ErrSettingsMove.
 	RepairSettings(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck) error
-	// RestoreShardRule makes the shard field filterable on a node that check found Unmarked, and changes nothing else there.
-	// Error: tasks.ErrSettingsMove.
-	RestoreShardRule(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck) error
+	// RestoreRule gives a node that check found Unmarked Miroir's rule, and changes nothing else there. Error:
+	// tasks.ErrSettingsMove.
+	RestoreRule(ctx context.Context, index fsm.IndexID, id fsm.NodeID, check *tasks.SettingsCheck) error
 }
 
 // driftCheck looks after settings that somebody changed on a node, or that a node lost.

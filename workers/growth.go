@@ -13,7 +13,7 @@ import (
 // often; one that cannot spread, because its spread is fixed or its group has one node, never is.
 type growth struct {
 	opts   Options
-	expand func(ctx context.Context, index fsm.IndexID)
+	expand func(ctx context.Context, index fsm.IndexID) (done bool)
 	seen   map[fsm.IndexID]growthCheck
 }
 
@@ -50,7 +50,9 @@ func (g *growth) look(ctx context.Context, view *fsm.View) {
 		}
 		if documents > view.Config.SpreadThresholdDocuments {
 			g.opts.Logger.Info("index has outgrown one node", "index", ix.UID, "documents", documents)
-			g.expand(ctx, id)
+			if !g.expand(ctx, id) {
+				g.seen[id] = growthCheck{at: now}
+			}
 		}
 	}
 }

@@ -181,27 +181,16 @@ func (r *rebalancer) change(ctx context.Context, moves *fsm.Moves, view *fsm.Vie
 	}
 }
 
-// expand gives an index that lives whole an entry per shard, and its nodes the settings of one that is spread.
-func (r *rebalancer) expand(ctx context.Context, index fsm.IndexID) {
-	hold := r.repair.configured(r.opts.Cluster.View()).MaxHold
-	err := r.opts.Coordinator.HoldIndex(ctx, index, hold, func(ctx context.Context) error {
-		_, err := fsm.Do(ctx, r.opts.Cluster, fsm.ExpandIndex{Index: index})
-		return err
-	})
-	if err != nil {
+// expand gives an index that lives whole an entry per shard once its nodes are prepared, and reports whether that is done.
+func (r *rebalancer) expand(ctx context.Context, index fsm.IndexID) bool {
+	err := (&expansion{opts: r.opts, repair: r.repair.configured(r.opts.Cluster.View()), index: index}).run(ctx)
+	switch {
+	case errors.Is(err, errUnprepared):
+		r.opts.Logger.Info("index not spread yet", "index_id", index, "error", err)
+	case err != nil && ctx.Err() == nil:
 		r.opts.Logger.Warn("index not spread yet", "index_id", index, "error", err)
-		return
 	}
-	ix := r.opts.Cluster.View().Indexes[index]
-	if ix == nil {
-		return
-	}
-	r.opts.Logger.Info("index moves out over its group", "index", ix.UID, "shards", ix.Shards)
-	for _, id := range ix.Nodes(fsm.Active) {
-		if _, err := r.opts.Coordinator.JoinReplicas(ctx, index, id, nil); err != nil {
-			r.opts.Logger.Warn("settings of a spread index not sent", "index", ix.UID, "node_id", id, "error", err)
-		}
-	}
+	return err == nil
 }
 
 // advance drains nodes and ends jobs.

@@ -53,6 +53,10 @@ type Coordinator interface {
 	// JoinReplicas makes an index ready on a node and commits changes of its replicas there, at one point in the order
 	// of the index's writes.
 	JoinReplicas(ctx context.Context, index fsm.IndexID, to fsm.NodeID, changes []fsm.ReplicaChange) (nodeTaskUID int64, err error)
+	// FiltersShards reports whether a node can filter an index by shard, and has nothing left to do that could end it.
+	FiltersShards(ctx context.Context, index fsm.IndexID, id fsm.NodeID) (bool, error)
+	// MakeShardsFilterable sees to it that a node can, and reports whether it can already.
+	MakeShardsFilterable(ctx context.Context, index fsm.IndexID, id fsm.NodeID) (bool, error)
 	// WaitEverywhere returns once no pod reads by a picture older than the Raft index.
 	WaitEverywhere(ctx context.Context, index uint64) error
 	// ShardOf and ShardFilter tell the shard of a document, and what a node filters shards by.

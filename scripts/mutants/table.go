@@ -195,6 +195,18 @@ var mutants = []mutant{
 		name: "catching up replays what the node has already", file: "workers/catchup.go",
 		old: "wanted := happened && !has", new: "wanted := happened", plan: "absence", test: "./proxy TestReplayLeavesOutWhatTheNodeHas",
 	},
+	{
+		name: "an index is cut up before its nodes can filter by shard", file: "workers/expansion.go",
+		old: "if asked == nil && !ok {", new: "if asked == nil && !ok && false {", plan: "growth", test: "./proxy TestAnIndexIsCutUpOnceItsNodesFilterByShard",
+	},
+	{
+		name: "a node that is absent when an index is cut up stays in sync", file: "workers/expansion.go",
+		old: "	if len(absent) > 0 {", new: "	if len(absent) < 0 {", plan: "growth", test: "./proxy TestAnAbsentNodeFiltersByShardWhenItIsReadAgain",
+	},
+	{
+		name: "a node counts as able to filter by shard while it has a change of settings to do", file: "proxy/shardable.go",
+		old: "	if busy {", new: "	if busy && client == nil {", plan: "growth", test: "./proxy TestAChangeOnItsWayEndsFilteringByShard",
+	},
 	// Disks
 	{
 		name: "a disk that was lost or is older goes unnoticed", file: "workers/health.go",
