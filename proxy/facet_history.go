@@ -185,6 +185,7 @@ func (q *search) facetDocuments(ctx context.Context, calls []Call, field string)
 		if page == nil || int(number(memberOf(page, "total")))+len(docs) > maxFacetDocuments {
 			return nil
 		}
+		from := len(docs)
 		for _, document := range itemsOf(memberOf(page, "results")) {
 			read := hit{raw: document}
 			value := memberOf(document, top)
@@ -194,6 +195,17 @@ func (q *search) facetDocuments(ctx context.Context, calls []Call, field string)
 				plain:  top == "_geo" || !nested && len(value) > 0 && value[0] != '[' && value[0] != '{',
 			})
 		}
+		settleTasks(docs[from:])
 	}
 	return docs
+}
+
+// settleTasks takes the documents of a node, in the order in which it got them, for written when they were inserted: one that was
+// written again after those behind it has most of its values still.
+func settleTasks(docs []facetDocument) {
+	for i := len(docs) - 2; i >= 0; i-- {
+		if behind := docs[i+1].task; behind > 0 && behind < docs[i].task {
+			docs[i].task = behind
+		}
+	}
 }

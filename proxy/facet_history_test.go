@@ -11,7 +11,8 @@ import (
 )
 
 // TestFacetsCutAsTheTasksWroteThem: of values that occur once a list by count shows those one server shows, whose groups go back
-// to what each task wrote: documents in parts, changes of settings between them, values in arrays and alone, points.
+// to what each task wrote: documents in parts, changes of settings between them, values in arrays and alone, points, and documents that
+// are written again.
 func TestFacetsCutAsTheTasksWroteThem(t *testing.T) {
 	againstSpread(t, cutLikeOneServer)
 }
@@ -71,6 +72,7 @@ func cutLikeOneServer(t *testing.T, s spreadBeside) {
 			s.write("PATCH", "/indexes/"+uid+"/settings", change)
 			s.write("POST", "/indexes/"+uid+"/documents", partOfDocuments(part))
 		}
+		s.write("PUT", "/indexes/"+uid+"/documents", `[{"id":4,"note":1},{"id":101,"note":1},{"id":62,"note":1},{"id":230,"note":1}]`) // which keeps their values
 		s.write("PATCH", "/indexes/"+uid+"/settings", `{"faceting":{"maxValuesPerFacet":7,"sortFacetValuesBy":{"*":"count"}}}`)
 		for _, filter := range []string{"n > 0", "n < 100", "n > 77", "word > w2"} {
 			search := fmt.Sprintf(`{"facets":["n","tags","word","_geo.lat"],"limit":0,"filter":%q}`, filter)

@@ -112,9 +112,6 @@ func (x *facetIndex) remove(doc uint32, facets *documentFacets) {
 	for _, f := range facets.plain {
 		x.field(f).plain.Remove(doc)
 	}
-	for _, write := range x.writes {
-		write.docs.Remove(doc)
-	}
 	for i := range facets.values {
 		v := &facets.values[i]
 		if v.isString {
@@ -141,13 +138,24 @@ func removeValue[K comparable](m map[K]*roaring.Bitmap, key K, doc uint32) {
 	}
 }
 
-// changed ends a write and forgets what was derived before it.
+// changed ends a write and forgets what was derived before it. A document that is written again has most of its values still: it
+// stays with the write that inserted it.
 func (x *facetIndex) changed() {
+	for _, write := range x.writes {
+		x.added.AndNot(write.docs)
+	}
 	if !x.added.IsEmpty() {
 		x.writes, x.added = append(x.writes, facetWrite{docs: x.added}), roaring.New()
 		x.forgetWrites()
 	}
 	x.sorted = map[fieldID]*sortedFacets{}
+}
+
+// deleted takes a document out of all writes: its number can be another's.
+func (x *facetIndex) deleted(doc uint32) {
+	for _, write := range x.writes {
+		write.docs.Remove(doc)
+	}
 }
 
 // inOrder is the sorted lists of a field, nil for a field without facets. Safe for concurrent use.

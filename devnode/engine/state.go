@@ -259,6 +259,7 @@ func (st *state) delete(ids []string) int {
 	for _, id := range ids {
 		if doc, ok := st.ids[id]; ok {
 			st.unindex(doc)
+			st.facets.deleted(doc)
 			st.documentBytes -= int64(len(st.docs[doc].json))
 			st.docs[doc] = nil
 			delete(st.ids, id)

@@ -126,6 +126,9 @@ func (s *server) send(ctx context.Context, q step) (reply, error) {
 	default:
 		request.Header.Set("Authorization", "Bearer "+q.auth)
 	}
+	if !q.wait {
+		request.Header["X-Idempotency-Key"] = nil // sends a read again where the server has just closed its connection; is not sent itself
+	}
 	for name, value := range q.headers {
 		request.Header.Set(name, value)
 	}
