@@ -137,32 +137,42 @@ func (q *censusQuery) halves() [3]*meili.SearchQuery {
 	return [3]*meili.SearchQuery{&words, &vectors}
 }
 
-// list asks a node for all documents of its part of a search, shard by shard where they are more than can be reached.
+// list asks a node for all documents of its part of a search.
 func (t *censusTaking) list(ctx context.Context, call Call, q *censusQuery, query *meili.SearchQuery) ([][]hit, error) {
 	hits, total, err := t.ask(ctx, call, q, query)
 	if err != nil {
 		return nil, err
 	}
-	if t.listed.Add(int64(total)) > int64(t.limit) || total > len(hits) && len(call.Shards) < 2 {
+	if t.listed.Add(int64(total)) > int64(t.limit) {
 		return nil, errNoCensus
 	}
+	return t.complete(ctx, call, q, query, hits, total)
+}
+
+// complete returns hits if they are all, and else asks for fewer shards at once until those of each can be reached.
+func (t *censusTaking) complete(ctx context.Context, call Call, q *censusQuery, query *meili.SearchQuery, hits []hit, total int) ([][]hit, error) {
 	if total <= len(hits) {
 		return [][]hit{hits}, nil
 	}
-	numParts := min(len(call.Shards), 2*total/max(1, t.settings.MaxTotalHits())+2)
-	parts := make([]Call, numParts)
+	if len(call.Shards) < 2 {
+		return nil, errNoCensus
+	}
+	parts := make([]Call, min(len(call.Shards), 2*total/max(1, t.settings.MaxTotalHits())+2))
 	for i, shard := range call.Shards {
-		part := &parts[i%numParts]
+		part := &parts[i%len(parts)]
 		part.Node, part.Shards = call.Node, append(part.Shards, shard)
 	}
-	lists := make([][]hit, numParts)
-	for i, part := range parts {
-		if lists[i], total, err = t.ask(ctx, part, q, query); err != nil {
+	var lists [][]hit
+	for _, part := range parts {
+		hits, total, err := t.ask(ctx, part, q, query)
+		if err != nil {
 			return nil, err
 		}
-		if total > len(lists[i]) {
-			return nil, errNoCensus
+		more, err := t.complete(ctx, part, q, query, hits, total)
+		if err != nil {
+			return nil, err
 		}
+		lists = append(lists, more...)
 	}
 	return lists, nil
 }

@@ -36,8 +36,8 @@ type winners struct {
 	hits     []hit
 	lists    []int // lists[i] is the list that hits[i] is of
 	rejected []hit
-	// open are the lists that may go on with hits that belong to the winners; short says that hits of the window are among
-	// them.
+	// open are the lists that may go on with hits that belong to the winners; short says that hits of the window may be among
+	// them: one hit with several values can make all of a list duplicates.
 	open  []int
 	short bool
 }
@@ -63,8 +63,9 @@ func findWinners(lists [][]hit, to, reach int, distinct string, unranked bool) w
 		} else {
 			w.rejected = append(w.rejected, h)
 		}
+		w.short = w.short || len(w.hits) < to && len(lists[best]) >= reach && heads[best] == len(lists[best])
 	}
-	w.short = len(w.hits) < to
+	w.short = w.short || len(w.hits) < to
 	for i, list := range lists {
 		if len(list) >= reach && len(list) > 0 && heads[i] == len(list) && (w.short || !unranked) {
 			w.open = append(w.open, i)
@@ -163,9 +164,9 @@ func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f s
 	return m.hits, c, callsOf(answers)
 }
 
-// refillWindow is the window of distinct hits where nodes do not list all documents and duplicates have several values.
+// refillWindow is the window of distinct hits where nodes do not list all documents: duplicates in their lists keep others out.
 func (q *search) refillWindow(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) []hit {
-	if !f.distinctFederated || m.pinned || !hasSeveral(m.rejected, f.distinct) {
+	if !f.distinctFederated || m.pinned || len(m.rejected) == 0 {
 		return m.hits
 	}
 	d := distinctMerge{lists: hitLists(answers), full: make([]bool, len(answers)), field: f.distinct, compare: compareHits}
@@ -207,7 +208,18 @@ func (q *search) countSimply(ctx context.Context, answers []answered[*nodeAnswer
 		q.withoutThreshold().countAlike(ctx, answers, &c)
 		return c, !q.sorts()
 	}
-	return c, !threshold || q.kind != meili.HybridSearch
+	return c, q.kind != meili.HybridSearch || !threshold && !q.leavesVectorsAlone(answers, f)
+}
+
+// leavesVectorsAlone reports whether a node was content with what it found by words, and so counts nothing else, in a hybrid search
+// for which the words of all nodes do not suffice.
+func (q *search) leavesVectorsAlone(answers []answered[*nodeAnswer], f searchForm) bool {
+	share := wordsShare(q.query.Hybrid.EffectiveSemanticRatio())
+	return share >= goodEnough && slices.ContainsFunc(answers, func(a answered[*nodeAnswer]) bool {
+		return len(a.Value.hits) >= f.reach && !slices.ContainsFunc(a.Value.hits, func(h hit) bool {
+			return h.score.isSemantic() || number(memberOf(h.federation, "weightedRankingScore"))*share < goodEnough
+		})
+	})
 }
 
 // estimate corrects counts where neither filters nor a census tell.

@@ -19,16 +19,16 @@ func (q *search) canCount(f searchForm) bool {
 // windowWinners are the winners of the client's window. Where they may go on behind the nodes' lists, these are asked for
 // as far as hits can be reached.
 func (q *search) windowWinners(ctx context.Context, answers []answered[*nodeAnswer], f searchForm) winners {
-	lists, to := hitLists(answers), f.reach
+	lists, to, most := hitLists(answers), f.reach, q.settings.MaxTotalHits()
 	w := findWinners(lists, to, f.reach, f.distinct, q.unranked())
-	if most := q.settings.MaxTotalHits(); len(w.open) == 0 || f.reach >= most {
+	if len(w.open) == 0 || f.reach >= most {
 		return w
 	}
 	wide := q.lean(&f)
 	for i, part := range wide.again(ctx, answers, w.open, f) {
 		lists[i] = part.hits
 	}
-	return findWinners(lists, to, f.reach, f.distinct, q.unranked())
+	return findWinners(lists, to, most, f.distinct, q.unranked())
 }
 
 // valuesByNode are the winners' values of the distinct field, those that lists[i] has at [i], each once.
@@ -56,7 +56,7 @@ func (q *search) countWinners(ctx context.Context, answers []answered[*nodeAnswe
 		return false
 	}
 	w := q.windowWinners(ctx, answers, f)
-	if hasSeveral(w.rejected, f.distinct) {
+	if hasSeveral(w.rejected, f.distinct) || w.short && len(w.open) > 0 {
 		return false
 	}
 	added, values := w.valuesByNode(len(answers), f.distinct)

@@ -55,6 +55,7 @@ func (f *federated) merge(ctx context.Context, answers []*federatedAnswer) []byt
 	if len(pins) > 0 {
 		result.hits = result.hits[min(from, len(result.hits)):]
 	}
+	f.completeFormatted(ctx, answers, result.hits)
 	out := []byte(`{"hits":[`)
 	for i := range result.hits {
 		if i > 0 {
@@ -92,7 +93,7 @@ func (f *federated) mergeAnswers(ctx context.Context, answers []*federatedAnswer
 	lists, duplicates := f.lists(ctx, answers, false)
 	merged := mergeHits(lists, from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
 	shown := merged.hits
-	if federation.Distinct != nil && len(answers) > 1 && f.allRefill(merged.rejected) {
+	if federation.Distinct != nil && len(answers) > 1 && f.allRefill(slices.Concat(lists...), merged.rejected) {
 		lists, _ = f.lists(ctx, answers, true)
 		shown = mergeHits(lists, from, to, *federation.Distinct, false, byWeightedScore).hits
 	}
@@ -139,7 +140,7 @@ func (f *federated) lists(ctx context.Context, answers []*federatedAnswer, again
 				parts = append(parts, settleOrder(a.hits[i], len(a.hits[i])))
 			}
 			m := f.mergeQuery(i, parts, length)
-			if again || f.refills(i, m.rejected) {
+			if again || f.refills(i, m.hits, m.rejected) {
 				if hits, ok := f.refillQuery(ctx, answers, i, length); ok {
 					m.hits = hits
 				}
@@ -215,19 +216,21 @@ func (f *federated) refillQuery(ctx context.Context, answers []*federatedAnswer,
 }
 
 // allRefill is refills for all queries.
-func (f *federated) allRefill(rejected []hit) bool {
+func (f *federated) allRefill(hits, rejected []hit) bool {
 	for i := range f.multi.Queries {
-		if !f.refills(i, rejected) {
+		if !f.refills(i, hits, rejected) {
 			return false
 		}
 	}
 	return true
 }
 
-// refills reports whether the hits of a query may have to be asked for again because of duplicates.
-func (f *federated) refills(query int, rejected []hit) bool {
+// refills reports whether the hits of a query may have to be asked for again because of duplicates: one with several values can
+// keep others out of its node's list, and one hit with several can make several of a list duplicates.
+func (f *federated) refills(query int, hits, rejected []hit) bool {
 	field, ix := f.distinctFor(query), f.indexes[f.multi.Queries[query].IndexUID]
-	return !ix.Whole() && len(f.rooms) == 0 && isFilterable(settingsOf(ix), field) && hasSeveral(rejected, field)
+	return !ix.Whole() && len(f.rooms) == 0 && isFilterable(settingsOf(ix), field) && len(rejected) > 0 &&
+		(hasSeveral(rejected, field) || hasSeveral(hits, field))
 }
 
 // partCompare compares hits of one query: in hybrid searches by scores weighted with the semantic ratio.

@@ -24,7 +24,7 @@ func (f *federated) settleRanks(ctx context.Context, answers []*federatedAnswer)
 		query := f.multi.Queries[i]
 		plain := query.SearchQuery
 		plain.RankingScoreThreshold = nil // of a federated search it is left to a census
-		one := f.s.newSearch(f.view, f.indexes[query.IndexUID], &plain)
+		one := f.s.newSearch(f.view, f.indexes[query.IndexUID], &plain).byWords()
 		one.lost, one.seed = f.lost[query.IndexUID], f.seed
 		s := rankSettling{search: one, weight: 1, form: searchForm{federated: true, detailed: true, reach: one.settings.MaxTotalHits(), distinct: f.distinctOf(i), words: words}}
 		s.form.distinctFederated = s.form.distinct != ""

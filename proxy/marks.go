@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -108,7 +109,7 @@ func (q *search) completeFormatted(ctx context.Context, answers []answered[*node
 		return
 	}
 	wide, query := *q, *q.query
-	query.AttributesToCrop = new(append(slices.Clone(deref(query.AttributesToCrop)), q.ix.PrimaryKey+":0")) // every document has it, and it stays whole
+	query.AttributesToCrop = croppedToo(q.query, q.ix.PrimaryKey)
 	query.Facets, wide.query = nil, &query
 	formatted := map[string]hit{}
 	for _, a := range wide.again(ctx, answers, without, f) {
@@ -121,8 +122,55 @@ func (q *search) completeFormatted(ctx context.Context, answers []answered[*node
 		cutter = cutter.inFormatted(q.ix.PrimaryKey)
 	}
 	for i := range hits {
-		if h, ok := formatted[hits[i].identity()]; ok {
+		if h, ok := formatted[hits[i].identity()]; ok && h.identity() != "" {
 			hits[i].raw = cutter.appendHit(nil, &h)
+		}
+	}
+}
+
+// croppedToo are the attributes to crop with a primary key: every document has it, and it stays whole.
+func croppedToo(query *meili.SearchQuery, key string) *[]string {
+	return new(append(slices.Clone(deref(query.AttributesToCrop)), key+":0"))
+}
+
+// completeFormatted is that of a search, for each query.
+func (f *federated) completeFormatted(ctx context.Context, answers []*federatedAnswer, hits []hit) {
+	for i := range f.multi.Queries {
+		query, uid := &f.multi.Queries[i].SearchQuery, f.multi.Queries[i].IndexUID
+		key := f.indexes[uid].PrimaryKey
+		if !hasFormatted(query) || formats(query, key) {
+			continue
+		}
+		var without []*federatedAnswer
+		known := false
+		for _, a := range answers {
+			if list := a.hits[i]; len(list) > 0 && memberOf(list[0].raw, "_formatted") == nil {
+				without = append(without, a)
+			} else if len(list) > 0 {
+				known = true
+			}
+		}
+		if !known {
+			continue
+		}
+		lists := make([][]hit, len(without))
+		eachAtOnce(len(without), func(n int) {
+			part, distinct := without[n].part, cmp.Or(f.distinctOf(i), deref(f.multi.Federation.Distinct), tasks.NoField)
+			ctx, cancel := f.s.inTime(ctx, f.view, f.indexes[uid], part.calls[uid])
+			defer cancel()
+			lists[n], _ = f.askAlone(ctx, part, i, distinct, func(m *meili.MultiSearch) {
+				m.Queries[0].AttributesToCrop = croppedToo(query, key)
+			}) // what is known without is worth no failure
+		})
+		for _, as := range slices.Concat(lists...) {
+			for n := range hits {
+				if h := &hits[n]; h.query == i && h.identity() == as.identity() && as.identity() != "" {
+					h.raw = withScores(as.raw, h.raw)
+					if query.AttributesToRetrieve != nil && !retrieves(*query.AttributesToRetrieve, key) {
+						h.raw = strip(h.raw, &shape{members: []namedShape{{"_formatted", &shape{drop: []string{key}}}}})
+					}
+				}
+			}
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (s *rankSettling) proximityCosts(ctx context.Context) map[string]int {
 	for _, list := range lists {
 		length += len(list)
 	}
-	all := mergeHits(lists, 0, length, "", false, compareHits).hits
+	all := slices.DeleteFunc(mergeHits(lists, 0, length, "", false, compareHits).hits, func(h hit) bool { return h.score.isSemantic() })
 	text := strings.TrimRight(deref(s.query.Q), " ")
 	if text != deref(s.query.Q) {
 		return nil // all words are those of the query

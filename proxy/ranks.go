@@ -23,7 +23,7 @@ type rankedWords []string
 // rankedWordsOf are the plain words of a search whose verdicts can depend on other documents; nil for a search of another
 // kind.
 func (q *search) rankedWordsOf() rankedWords {
-	if q.kind != meili.KeywordSearch || q.removal != nil || q.splitsWordsItsOwnWay() || deref(q.query.MatchingStrategy) == "frequency" {
+	if q.kind == meili.SemanticSearch || q.removal != nil || q.splitsWordsItsOwnWay() || deref(q.query.MatchingStrategy) == "frequency" {
 		return nil
 	}
 	if rules := q.settings.Ranking(); !slices.ContainsFunc(rules, func(rule string) bool { return rule == "exactness" || rule == "typo" || rule == "proximity" }) {
@@ -70,7 +70,10 @@ func (q *search) settleRanks(ctx context.Context, answers []answered[*nodeAnswer
 	if f.words == nil || len(answers) < 2 {
 		return
 	}
-	s := rankSettling{search: q, form: f, answers: answers, weight: 1}
+	s := rankSettling{search: q.byWords(), form: f, answers: answers, weight: 1}
+	if q.kind == meili.HybridSearch {
+		s.weight = wordsShare(q.query.Hybrid.EffectiveSemanticRatio())
+	}
 	for {
 		short := s.settle(ctx)
 		if most := q.settings.MaxTotalHits(); len(short) > 0 && f.reach < most {
@@ -86,12 +89,20 @@ func (q *search) settleRanks(ctx context.Context, answers []answered[*nodeAnswer
 	}
 }
 
-// rankSettling is what is found out for the hits of one search.
+// byWords is what a search finds by words.
+func (q *search) byWords() *search {
+	words, query := *q, *q.query
+	query.Hybrid, query.Vector, query.Media = nil, nil, nil
+	words.query, words.kind = &query, meili.KeywordSearch
+	return &words
+}
+
+// rankSettling is what is found out for the hits of one search that were found by words.
 type rankSettling struct {
 	*search
 	form    searchForm
 	answers []answered[*nodeAnswer]
-	weight  float64                 // of the search in a federation
+	weight  float64                 // of the search in a federation, or of words in a hybrid search
 	known   map[int]bool            // words that are in the index as they are written, by number
 	all     map[int]*nodeAnswer     // all hits of each node, asked for once
 	exact   map[int]map[string]bool // by word: which hits have it as it is written
