@@ -87,7 +87,9 @@ func (t *trial) load() []step {
 	if t.Rewrites {
 		steps = append(steps, step{kind: "load", method: "PUT", path: t.path("/documents"), body: c.Updates, wait: true})
 	}
-	steps = append(steps, step{kind: "load", method: "POST", path: t.path("/documents/delete-batch"), body: c.Deletions, wait: true})
+	if !t.Keep {
+		steps = append(steps, step{kind: "load", method: "POST", path: t.path("/documents/delete-batch"), body: c.Deletions, wait: true})
+	}
 	if t.seed%2 != 0 {
 		steps = append(steps, settings)
 	}
@@ -107,7 +109,7 @@ func (t *trial) kinds() []func() step {
 	}
 	var list []func() step
 	for _, k := range all {
-		if len(t.Kinds) > 0 && !slices.Contains(t.Kinds, k.kind) {
+		if len(t.Kinds) > 0 && !slices.Contains(t.Kinds, k.kind) || t.Keep && k.kind == "write" {
 			continue
 		}
 		for range k.times {
