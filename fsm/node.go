@@ -39,6 +39,8 @@ type Node struct {
 	Since       time.Time `json:"since"`           // when State was entered
 	// Dead says that an operator declared it dead: it is not waited for, and stays failed until they take it back.
 	Dead bool `json:"dead,omitempty"`
+	// LeadsTo is the node whose server Address leads to by mistake, "" for none: nothing is sent there.
+	LeadsTo NodeID `json:"leadsTo,omitempty"`
 }
 
 // GroupState is the state of a replica group.
@@ -79,6 +81,7 @@ type SetNodeState struct {
 	Key     string    `json:"key,omitempty"`
 	Error   string    `json:"error,omitempty"`
 	Dead    *bool     `json:"dead,omitempty"`
+	LeadsTo *NodeID   `json:"leadsTo,omitempty"`
 	Job     *Job      `json:"job,omitempty"`    // started with it
 	EndJob  string    `json:"endJob,omitempty"` // canceled with it
 }
@@ -225,6 +228,9 @@ func (c SetNodeState) apply(t *txn) (any, error) {
 	n.Error = c.Error
 	if c.Dead != nil {
 		n.Dead = *c.Dead
+	}
+	if c.LeadsTo != nil {
+		n.LeadsTo = *c.LeadsTo
 	}
 	return None{}, nil
 }

@@ -339,6 +339,9 @@ func (s *Server) handleRecoverNode(w http.ResponseWriter, r *request) error {
 	if n.State != fsm.NodeFailed && n.State != fsm.NodeDegraded {
 		return miroirError(codeTopologyConflict, "Node `%s` has not failed: it is %s.", n.ID, n.State)
 	}
+	if n.LeadsTo != "" {
+		return miroirError(codeTopologyConflict, "The address of node `%s`, %s, leads to the server of node `%s`. Once it leads to its own, the node is taken back by itself.", n.ID, n.Address, n.LeadsTo)
+	}
 	if err := s.reach(r.Context(), s.nodes.Get(n)); err != nil {
 		return miroirError(codeTopologyConflict, "Node `%s` does not answer: %s.", n.ID, err)
 	}

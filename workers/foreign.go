@@ -45,7 +45,7 @@ func (f *foreignWatch) run(ctx context.Context) {
 		type outcome struct {
 			node   *fsm.Node
 			tasks  []node.Task
-			newest int64
+			newest *node.Task
 			err    error
 		}
 		outcomes := make(chan outcome, len(view.Nodes))
@@ -67,15 +67,25 @@ func (f *foreignWatch) run(ctx context.Context) {
 		}
 		looking.Wait()
 		close(outcomes)
+		var seen []*node.Task // the newest of each node
 		for o := range outcomes {
 			if o.err != nil {
 				f.opts.Logger.Debug("node not asked for foreign tasks", "node_id", o.node.ID, "error", o.err)
 				continue
 			}
-			list, newest := workedOff(o.tasks, o.newest)
+			shared := slices.ContainsFunc(seen, o.newest.IsSame)
+			seen = append(seen, o.newest)
+			lost := lostDisk(f.opts.Cluster.View(), o.node, node.UIDOf(o.newest))
+			if (shared || lost) && f.isStray(ctx, o.node) {
+				continue
+			}
+			if !shared && !lost {
+				f.opts.strays.note(o.node.ID, o.newest)
+			}
+			list, newest := workedOff(o.tasks, node.UIDOf(o.newest))
 			f.cursors[o.node.ID] = newest
-			if lostDisk(f.opts.Cluster.View(), o.node, o.newest) {
-				f.lostDisk(ctx, o.node, o.newest)
+			if lost {
+				f.lostDisk(ctx, o.node, node.UIDOf(o.newest))
 				continue
 			}
 			sure := slices.DeleteFunc(slices.Clone(list), func(task node.Task) bool { return task.Doubtful() })
@@ -97,8 +107,18 @@ func workedOff(list []node.Task, newest int64) ([]node.Task, int64) {
 	return list, newest
 }
 
+// isStray reports that a node is astray or may be.
+func (f *foreignWatch) isStray(ctx context.Context, n *fsm.Node) bool {
+	stray, err := f.opts.strays.isStray(ctx, n)
+	if err != nil && ctx.Err() == nil {
+		f.opts.Logger.Warn("it is not known whether a node's address leads to another node's server", "node_id", n.ID, "error", err)
+	}
+	return stray || err != nil
+}
+
 // lostDisk deals with a node that came back with another disk before a health check missed it.
 func (f *foreignWatch) lostDisk(ctx context.Context, n *fsm.Node, newest int64) {
+	f.opts.strays.forget(n.ID)
 	if err := f.opts.Coordinator.MarkDiskLost(ctx, n.ID, newest); err != nil && ctx.Err() == nil {
 		f.opts.Logger.Warn("lost disk not committed", "node_id", n.ID, "error", err)
 	}

@@ -77,6 +77,10 @@ func (h *healthCheck) checkAll(ctx context.Context) {
 
 // check asks one node. Its answer also tells every reader of this pod that the node is there.
 func (h *healthCheck) check(ctx context.Context, n *fsm.Node) error {
+	if n.LeadsTo != "" {
+		h.opts.strays.takeBack(ctx, n)
+		return node.StrayError{LeadsTo: n.LeadsTo}
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.opts.HealthTimeout)
 	defer cancel()
 	response, err := h.opts.Nodes.Get(n).Do(ctx, node.Request{Method: http.MethodGet, Path: "/health", Read: true})
@@ -91,6 +95,14 @@ func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) 
 	before := h.runs[n.ID]
 	run, state := h.opts.next(before, n.State, checked == nil)
 	h.runs[n.ID] = run
+	if returns := n.State == fsm.NodeFailed || n.State == fsm.NodeDegraded; checked == nil && run.good == 1 && returns {
+		if stray, err := h.opts.strays.isStray(ctx, n); stray {
+			h.runs[n.ID] = checkRun{}
+			return
+		} else if err != nil {
+			h.opts.Logger.Warn("it is not known whether a node's address leads to another node's server", "node_id", n.ID, "error", err)
+		}
+	}
 	if checked == nil && run.good == 1 {
 		h.cancelStopped(ctx, n)
 		err := h.opts.Coordinator.PrepareNode(ctx, n)
@@ -141,14 +153,21 @@ func (h *healthCheck) cancelStopped(ctx context.Context, n *fsm.Node) {
 func (h *healthCheck) checkHistory(ctx context.Context, n *fsm.Node) bool {
 	ctx, cancel := context.WithTimeout(ctx, h.opts.HealthTimeout)
 	defer cancel()
-	newest, err := h.opts.Nodes.Get(n).NewestTask(ctx)
+	task, err := h.opts.Nodes.Get(n).Newest(ctx)
 	if err != nil {
 		h.opts.Logger.Warn("task history not read", "node_id", n.ID, "error", err)
 		return false
 	}
+	newest := node.UIDOf(task)
 	if !lostDisk(h.opts.Cluster.View(), n, newest) {
+		h.opts.strays.note(n.ID, task)
 		return true
 	}
+	if stray, err := h.opts.strays.isStray(ctx, n); stray || err != nil {
+		h.opts.Logger.Warn("a node has not the tasks it had", "node_id", n.ID, "stray", stray, "error", err)
+		return false
+	}
+	h.opts.strays.forget(n.ID)
 	if err := h.opts.Coordinator.MarkDiskLost(ctx, n.ID, newest); err != nil {
 		h.opts.Logger.Warn("lost disk not committed", "node_id", n.ID, "error", err)
 		return false

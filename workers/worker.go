@@ -90,6 +90,7 @@ type Options struct {
 
 	crashes *crashWatch // of this term
 	drift   *driftCheck // of this term
+	strays  *strayWatch // of this term
 }
 
 func (o Options) withDefaults() Options {
@@ -199,6 +200,7 @@ func (w *Workers) lead(ctx context.Context) {
 	}
 	opts := w.opts
 	opts.crashes, opts.drift = newCrashWatch(), newDriftCheck(w.opts)
+	opts.strays = &strayWatch{opts: w.opts, known: map[fsm.NodeID]*node.Task{}}
 	watch := newTaskWatch(opts)
 	settler := newSettler(w.opts, watch.poke, firstAskTimeout)
 	settler.compare = w.RunAntiEntropy
@@ -210,7 +212,7 @@ func (w *Workers) lead(ctx context.Context) {
 	var duties sync.WaitGroup
 	duties.Go(func() { settler.keep(ctx) })
 	duties.Go(func() { watch.run(ctx) })
-	duties.Go(func() { newHealthCheck(w.opts).run(ctx) })
+	duties.Go(func() { newHealthCheck(opts).run(ctx) })
 	duties.Go(func() {
 		(&leftoverDrop{opts: w.opts, repairer: &w.repairer, dropping: map[fsm.Leftover]uint32{}}).run(ctx)
 	})
@@ -244,7 +246,7 @@ func (w *Workers) heal(ctx context.Context, opts Options, duties *sync.WaitGroup
 	if r != nil {
 		a.suspect = func(refs []fsm.ReplicaRef) { r.expect(refs, a.meter.repaired) }
 	}
-	f := newForeignWatch(w.opts, a.startPass)
+	f := newForeignWatch(opts, a.startPass)
 	w.auditor.Store(a)
 	w.foreign.Store(f)
 	duties.Go(func() {

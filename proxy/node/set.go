@@ -65,7 +65,12 @@ type Set struct {
 
 type entry struct {
 	address, key string
+	leadsTo      fsm.NodeID
 	client       *Client
+}
+
+func (e *entry) isOf(n *fsm.Node) bool {
+	return e.address == n.Address && e.key == n.Key && e.leadsTo == n.LeadsTo
 }
 
 // NewSet is an empty set. key is sent to nodes that have none of their own; a nil rt means pooled TCP connections. What is
@@ -79,19 +84,22 @@ func NewSet(key string, rt http.RoundTripper, counted *metrics.Set) *Set {
 	return s
 }
 
-// Get is the client of n.
+// Get is the client of n. It sends nothing where the address leads to another node's server.
 func (s *Set) Get(n *fsm.Node) *Client {
 	if known, ok := s.clients.Load(n.ID); ok {
-		if e := known.(*entry); e.address == n.Address && e.key == n.Key {
+		if e := known.(*entry); e.isOf(n) {
 			return e.client
 		}
 	}
-	made := &entry{address: n.Address, key: n.Key, client: s.New(n)}
+	made := &entry{address: n.Address, key: n.Key, leadsTo: n.LeadsTo, client: s.New(n)}
+	if n.LeadsTo != "" {
+		made.client.rt = StrayError{n.LeadsTo}
+	}
 	if s.metrics != nil {
 		made.client.meter = &meter{set: s.metrics, id: n.ID}
 	}
 	if earlier, loaded := s.clients.LoadOrStore(n.ID, made); loaded {
-		if e := earlier.(*entry); e.address == n.Address && e.key == n.Key {
+		if e := earlier.(*entry); e.isOf(n) {
 			return e.client
 		}
 		s.clients.Store(n.ID, made)

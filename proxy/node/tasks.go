@@ -94,14 +94,31 @@ func (c *Client) Tasks(ctx context.Context, uids []uint32) ([]Task, error) {
 
 // NewestTask returns the highest task uid of the node, -1 when it has none.
 func (c *Client) NewestTask(ctx context.Context) (int64, error) {
+	newest, err := c.Newest(ctx)
+	return UIDOf(newest), err
+}
+
+// Newest returns the node's newest task, nil when it has none.
+func (c *Client) Newest(ctx context.Context) (*Task, error) {
 	page, err := c.taskPage(ctx, url.Values{"limit": {"1"}})
-	if err != nil {
-		return 0, err
+	if err != nil || len(page.Results) == 0 {
+		return nil, err
 	}
-	if len(page.Results) == 0 {
-		return -1, nil
+	return &page.Results[0], nil
+}
+
+// UIDOf is a task's uid, -1 for none.
+func UIDOf(t *Task) int64 {
+	if t == nil {
+		return -1
 	}
-	return int64(page.Results[0].UID), nil
+	return int64(t.UID)
+}
+
+// IsSame reports that two tasks are most likely one: servers note the time of a task to the nanosecond. No task is the same as
+// none.
+func (t *Task) IsSame(other *Task) bool {
+	return t != nil && other != nil && t.UID == other.UID && t.EnqueuedAt.Equal(other.EnqueuedAt)
 }
 
 // writeKinds are the task types that carry a write id.
@@ -184,10 +201,10 @@ func (c *Client) WrittenDirectly(ctx context.Context, nodeUID string, since time
 }
 
 // ForeignTasks lists the tasks with a uid above after that Miroir did not create, newest first, the first 10,000 looked
-// at. newest is the highest uid of the node's tasks, -1 without any. Without a newer task it costs one small request.
-func (c *Client) ForeignTasks(ctx context.Context, after int64) (foreign []Task, newest int64, err error) {
-	newest, err = c.NewestTask(ctx)
-	if err != nil || newest <= after {
+// at. newest is the node's newest task, nil without any. Without a newer task it costs one small request.
+func (c *Client) ForeignTasks(ctx context.Context, after int64) (foreign []Task, newest *Task, err error) {
+	newest, err = c.Newest(ctx)
+	if err != nil || UIDOf(newest) <= after {
 		return nil, newest, err
 	}
 	query := url.Values{"types": {foreignKinds}, "limit": {"200"}}
@@ -200,7 +217,7 @@ func (c *Client) ForeignTasks(ctx context.Context, after int64) (foreign []Task,
 			if int64(task.UID) <= after {
 				return foreign, newest, nil
 			}
-			if int64(task.UID) <= newest && task.IsForeign() {
+			if task.UID <= newest.UID && task.IsForeign() {
 				foreign = append(foreign, task)
 			}
 		}

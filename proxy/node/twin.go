@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,6 +28,22 @@ type Twins struct{ Node, Other *fsm.Node }
 func (t *Twins) Error() string {
 	return fmt.Sprintf("node `%s` at %s is the server of node `%s`, which is at %s: each node needs a server of its own",
 		t.Node.ID, t.Node.Address, t.Other.ID, t.Other.Address)
+}
+
+// StrayError is why nothing is sent to a node: its address leads to the server of another one. As a transport it sends nothing.
+type StrayError struct{ LeadsTo fsm.NodeID }
+
+// Error names the other node.
+func (e StrayError) Error() string {
+	return fmt.Sprintf("its address leads to the server of node `%s`", e.LeadsTo)
+}
+
+// RoundTrip fails before anything is sent.
+func (e StrayError) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body.Close()
+	}
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: e}
 }
 
 // mark is a task that no other server has: a cancelation of the tasks of an index whose name nobody uses.
