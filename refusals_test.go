@@ -108,6 +108,7 @@ func TestCommandsRefuse(t *testing.T) {
 		return err == nil && !strings.Contains(string(jobs), `"running"`)
 	})
 	twice := emptyNode(t)
+	t.Setenv("WRONG_NODE_KEY", "wrong")
 	for name, test := range map[string]struct {
 		args    string
 		code    int
@@ -119,6 +120,8 @@ func TestCommandsRefuse(t *testing.T) {
 		"an id used before":                  {"node add --id gone --address http://node-c", exitFailed, "was used before"},
 		"a server that is not there":         {"node add --id new --address http://127.0.0.1:1", exitFailed, "127.0.0.1:1"},
 		"one server as two nodes":            {"group add --id 1 --node b=" + twice + " --node c=" + byName(twice), exitFailed, "server of node `b`"},
+		"a pod as a node":                    {"node add --id new --address " + p.ClientURL(), exitFailed, "is a pod of Miroir"},
+		"a key of another server":            {"node add --id new --address " + twice + " --key-env WRONG_NODE_KEY", exitFailed, "on the node: The provided API key is invalid."},
 		"removing the last group":            {"group remove 0 --yes", exitFailed, "last"},
 		"an unknown node":                    {"node drain nobody", exitFailed, "nobody"},
 		"an unknown configuration key":       {"config set no.such=1", exitFailed, "no.such"},
@@ -138,7 +141,7 @@ func TestCommandsRefuse(t *testing.T) {
 				args = append(args, "--admin-key", "adminKey")
 			}
 			code, message := runCaptured(t, args...)
-			if code != test.code || !strings.Contains(message, test.message) {
+			if code != test.code || !strings.Contains(message, test.message) || strings.Contains(message, "..") {
 				t.Errorf("exit code %d, want %d; %q, want %q in it", code, test.code, message, test.message)
 			}
 			if after := state(); after != before {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/julienschmidt/httprouter"
 
@@ -278,6 +279,14 @@ type replicaRow struct {
 // handleShards lists the placement, one row for each index, shard and group, filtered by ?index&group&node&state.
 func (s *Server) handleShards(w http.ResponseWriter, r *request) error {
 	query := r.URL.Query()
+	if group := query.Get("group"); group != "" {
+		if _, err := strconv.ParseUint(group, 10, 32); err != nil {
+			return miroirError(codeInvalidArgument, "`group` is the number of a replica group, not `%s`.", group)
+		}
+	}
+	if state := query.Get("state"); state != "" && !slices.Contains(replicaStates, state) {
+		return miroirError(codeInvalidArgument, "`state` is one of %s, not `%s`.", strings.Join(replicaStates, ", "), state)
+	}
 	rows := []shardRow{}
 	for _, ix := range r.View.Indexes {
 		if want := query.Get("index"); want != "" && want != ix.UID {
@@ -306,6 +315,9 @@ func (s *Server) handleShards(w http.ResponseWriter, r *request) error {
 	writeJSON(w, http.StatusOK, rows)
 	return nil
 }
+
+// replicaStates are the states that a replica may be in.
+var replicaStates = []string{string(fsm.Active), string(fsm.Stale), string(fsm.Joining), string(fsm.Leaving)}
 
 func shardOrZero(shard *fsm.ShardID) fsm.ShardID {
 	if shard == nil {

@@ -524,3 +524,17 @@ func TestMovesFollowOneAnother(t *testing.T) {
 		return have == want
 	})
 }
+
+// A filter that can match nothing is refused by name, rather than answered with no shards.
+func TestShardsRefuseFiltersThatMatchNothing(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4, spread: fsm.SpreadAll})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	for query, named := range map[string]string{"state=gone": "`state`", "group=x": "`group`", "group=-1": "`group`"} {
+		if refused := c.admin("GET", "/_miroir/shards?"+query, "", http.StatusBadRequest); !strings.Contains(refused["message"].(string), named) || refused["code"] != "miroir_invalid_argument" {
+			t.Errorf("%s: %v", query, refused)
+		}
+	}
+	if answer := c.manage("GET", "/_miroir/shards?state=active&group=0", ""); answer.Code != http.StatusOK || strings.Count(answer.Body.String(), `"index":"m"`) != 4 {
+		t.Errorf("the shards in sync: %d %s", answer.Code, answer.Body)
+	}
+}

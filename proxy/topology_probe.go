@@ -30,6 +30,9 @@ func (s *Server) probe(ctx context.Context, v *fsm.View, n *fsm.Node, earlier []
 	if err := s.reach(ctx, client); err != nil {
 		return miroirError(codeInvalidArgument, "`address`: %s does not answer as a Meilisearch server: %s.", n.Address, err)
 	}
+	if err := checkNoPod(ctx, client, n.Address); err != nil {
+		return err
+	}
 	if err := checkKey(ctx, client, s.keyOf(n)); err != nil {
 		return err
 	}
@@ -63,6 +66,16 @@ func (s *Server) checkTwins(ctx context.Context, v *fsm.View, n *fsm.Node, earli
 			n.Address, twins.Other.ID, twins.Other.Address)
 	case err != nil:
 		return miroirError(codeInvalidArgument, "`address`: it cannot be told whether %s is a node already: %s.", n.Address, err)
+	}
+	return nil
+}
+
+// checkNoPod refuses a pod of Miroir, which answers as a Meilisearch server does and would be asked for its own answers. A server
+// has no such route.
+func checkNoPod(ctx context.Context, c *node.Client, address string) error {
+	answer, err := c.Do(ctx, node.Request{Method: http.MethodGet, Path: "/_miroir/ready", Read: true})
+	if err == nil && (answer.OK() || answer.Status == http.StatusServiceUnavailable) {
+		return miroirError(codeTopologyConflict, "`address`: %s is a pod of Miroir. A node is a Meilisearch server.", address)
 	}
 	return nil
 }
@@ -106,7 +119,7 @@ type nodeKey struct {
 // does not expire. A server without a master key lets everybody do everything.
 func checkKey(ctx context.Context, c *node.Client, key string) error {
 	refuse := func(reason string) error {
-		return miroirError(codeInvalidArgument, "`key` must have all rights on the node: %s.", reason)
+		return miroirError(codeInvalidArgument, "`key` must have all rights on the node: %s.", strings.TrimSuffix(reason, "."))
 	}
 	var list struct{ Results []nodeKey }
 	err := askNode(ctx, c, "/keys?limit=1", &list)
