@@ -21,10 +21,7 @@ func patchSettings(q *request) (answer, *meili.Error) {
 		return answer{}, err
 	}
 	delta, err := meili.DecodeSettings(body, q.store.currentFeatures())
-	if err != nil {
-		return answer{}, err
-	}
-	return q.changeSettings(delta)
+	return q.changeDecoded(delta, err)
 }
 
 func resetSettings(q *request) (answer, *meili.Error) {
@@ -54,10 +51,7 @@ func putSetting(name string) handler {
 			return answer{}, err
 		}
 		delta, err := meili.DecodeSetting(name, body, q.store.currentFeatures())
-		if err != nil {
-			return answer{}, err
-		}
-		return q.changeSettings(delta)
+		return q.changeDecoded(delta, err)
 	}
 }
 
@@ -69,6 +63,19 @@ func resetSetting(name string) handler {
 		}
 		return q.changeSettings(delta)
 	}
+}
+
+// changeDecoded is changeSettings with what a body was decoded to. An error beside settings comes after that of the name.
+func (q *request) changeDecoded(delta *meili.Settings, err *meili.Error) (answer, *meili.Error) {
+	if err != nil && delta != nil {
+		if _, bad := q.indexUID(); bad != nil {
+			return answer{}, bad
+		}
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return q.changeSettings(delta)
 }
 
 // changeSettings enqueues a change of settings. Resets never create the index.

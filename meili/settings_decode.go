@@ -7,7 +7,7 @@ import (
 )
 
 // DecodeSettings decodes the body of PATCH /settings and checks what can be checked without the index.
-// Errors: invalid_settings_*, feature_not_enabled, bad_request.
+// Errors: invalid_settings_*, feature_not_enabled, bad_request; those of checks across members beside the settings.
 func DecodeSettings(body []byte, f Features) (*Settings, *Error) {
 	v, err := ParseBody(body)
 	if err != nil {
@@ -46,18 +46,16 @@ func DecodeSetting(name string, body []byte, f Features) (*Settings, *Error) {
 	return s.checked(f)
 }
 
-// checked runs the checks across members: experimental features, ranking rules, embedders.
+// checked runs the checks across members: experimental features, ranking rules, embedders. One server makes them after it has
+// looked at the index's name, so the settings are returned beside the error.
 func (s *Settings) checked(f Features) (*Settings, *Error) {
 	if err := s.checkFeatures(f); err != nil {
-		return nil, err
+		return s, err
 	}
 	if err := checkRankingRules(s.RankingRules.Value); err != nil {
-		return nil, err
+		return s, err
 	}
-	if err := s.checkEmbedders(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, s.checkEmbedders()
 }
 
 func (s *Settings) checkFeatures(f Features) *Error {

@@ -32,6 +32,9 @@ func TestNamesOfIndexesAreCheckedLast(t *testing.T) {
 		{"POST", "/documents/delete", `{}`, "missing_document_filter", `{"filter":7}`},
 		{"PATCH", "/settings", `{"pagination":1}`, "invalid_settings_pagination", `{"chat":{}}`},
 		{"PUT", "/settings/stop-words", `1`, "invalid_settings_stop_words", `["a"]`},
+		{"PATCH", "/settings", `{"rankingRules":["x"]}`, "invalid_settings_ranking_rules", `{"rankingRules":["attribute","attributeRank"]}`},
+		{"PATCH", "/settings", `{"embedders":{"e":{"source":"x"}}}`, "invalid_settings_embedders", `{"embedders":{"e":{"source":"rest","url":"http://x","dimensions":0}}}`},
+		{"PATCH", "/settings/embedders", `{"e":7}`, "invalid_settings_embedders", `{"e":{"source":"userProvided","apiKey":"k"}}`},
 	} {
 		f(r.method, "/indexes/a%20b"+r.path, r.bad, r.code)
 		f(r.method, "/indexes/a%20b"+r.path, r.good, "invalid_index_uid")

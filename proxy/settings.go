@@ -205,7 +205,7 @@ func (r *request) settingsIn(body []byte, decode settingsDecoder) (*meili.Settin
 		return nil, err
 	}
 	delta, problem := decode(body, features)
-	if problem != nil && problem.Code == meili.CodeFeatureNotEnabled { // looked at when all else is right
+	if problem != nil && delta != nil { // it is of a check that comes after the name's
 		if err := r.checkUID(); err != nil {
 			return nil, err
 		}
