@@ -2,6 +2,7 @@ package meili
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -228,6 +229,33 @@ func (f *Filter) Fields() []string {
 		}
 	})
 	return fields
+}
+
+// WithoutNotEqual is f with NOT and = in place of != on fields of which known is true; f itself where there are none. Filters inside
+// _foreign stay as they are.
+func (f *Filter) WithoutNotEqual(known func(field string) bool) *Filter {
+	if f.Op == FilterNotEqual && known(f.Field) {
+		equal := *f
+		equal.Op = FilterEqual
+		return negate(&equal)
+	}
+	if f.Op == FilterForeign {
+		return f
+	}
+	out := f
+	for i, child := range f.Children {
+		changed := child.WithoutNotEqual(known)
+		if changed == child {
+			continue
+		}
+		if out == f {
+			copied := *f
+			copied.Children = slices.Clone(f.Children)
+			out = &copied
+		}
+		out.Children[i] = changed
+	}
+	return out
 }
 
 // walk visits f and what is below it in the order of the text, _foreign filters without their inside.

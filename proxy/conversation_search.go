@@ -95,7 +95,7 @@ func (c *conversation) facetText(ctx context.Context, ix *fsm.Index) (string, er
 }
 
 func (c *conversation) runSearch(ctx context.Context, ix *fsm.Index, query *meili.SearchQuery) ([]byte, error) {
-	if err := c.s.foreignFilter(ctx, c.r.View, ix, &query.Filter); err != nil {
+	if err := c.s.nodeFilter(ctx, c.r.View, ix, &query.Filter); err != nil {
 		return nil, err
 	}
 	search := c.s.newSearch(c.r.View, ix, query)

@@ -33,6 +33,19 @@ type change struct {
 	// check finds what a server would fail the task with; nil when there is nothing to check.
 	check func(ix *fsm.Index) *meili.Error
 	body  []byte
+	// filter replaces that of body on the nodes of an index that is divided as it was; see nodefilter.go.
+	filter  json.RawMessage
+	divided fsm.IndexID
+}
+
+// filterOn notes what nodes are to be told for the filter of the body.
+func (c *change) filterOn(s *Server, r *request, filter json.RawMessage) {
+	ix := r.View.Index(r.uid())
+	if ix == nil || len(filter) == 0 {
+		return
+	}
+	s.equalityFilter(r.Context(), r.View, ix, &filter)
+	c.filter, c.divided = filter, ix.ID
 }
 
 func (s *Server) submitChange(w http.ResponseWriter, r *request, c *change) error {
@@ -59,9 +72,13 @@ func (c *change) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
 			return failed(begin, failure, c.details(meili.CountOf(0))), nil
 		}
 	}
+	body := c.body
+	if c.filter != nil && c.divided == ix.ID {
+		body = replaceRaw(body, "filter", c.filter)
+	}
 	return &proposal{begin: begin, touched: c.touched, steps: func(begun *fsm.BeginWriteResult, _ fsm.Target, write fsm.WriteID) []step {
 		request := node.Request{
-			Method: c.method, Path: indexPath(begun.Index.NodeUID) + c.path, Query: url.Values{"customMetadata": {string(write)}}, Body: c.body,
+			Method: c.method, Path: indexPath(begun.Index.NodeUID) + c.path, Query: url.Values{"customMetadata": {string(write)}}, Body: body,
 		}
 		if request.Body != nil {
 			request.ContentType = "application/json"
@@ -102,7 +119,7 @@ func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
 	if filter == nil {
 		return meili.EmptyFilter()
 	}
-	return s.submitChange(w, r, &change{
+	c := &change{
 		kind: meili.TaskDocumentDeletion, method: http.MethodPost, path: "/documents/delete", body: body,
 		check: func(ix *fsm.Index) *meili.Error { return checkFilterable(filter, ix, r.uid()) },
 		details: func(count meili.Setting[uint64]) json.RawMessage {
@@ -110,7 +127,9 @@ func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
 			d := meili.TaskDetails{ProvidedIDs: &provided, DeletedDocuments: count, OriginalFilter: meili.SetTo(string(raw))}
 			return d.JSON()
 		},
-	})
+	}
+	c.filterOn(s, r, raw)
+	return s.submitChange(w, r, c)
 }
 
 // documentFilter parses a filter of the documents routes. Errors: invalid_document_filter, feature_not_enabled.
@@ -183,7 +202,7 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 	if problem := edit.CheckContext(); problem != nil {
 		return problem
 	}
-	return s.submitChange(w, r, &change{
+	c := &change{
 		kind: meili.TaskDocumentEdition, method: http.MethodPost, path: "/documents/edit", body: body,
 		check: func(ix *fsm.Index) *meili.Error {
 			if filter == nil {
@@ -192,7 +211,9 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 			return checkFilterable(filter, ix, r.uid())
 		},
 		details: func(count meili.Setting[uint64]) json.RawMessage { return editDetails(edit, count) },
-	})
+	}
+	c.filterOn(s, r, edit.Filter)
+	return s.submitChange(w, r, c)
 }
 
 // checkFunction has a node compile an edit function, so that one it refuses makes no task. The filter sent along is

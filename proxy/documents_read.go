@@ -100,7 +100,7 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 			return err
 		}
 	}
-	if err := s.foreignFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidDocumentFilter); err != nil {
+	if err := s.nodeFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidDocumentFilter); err != nil {
 		return err
 	}
 	list := documentList{s: s, ix: ix, query: query, request: s.planRequest(r.View, ix, shardsOfList(query, ix, r.View.Config.QueryPlanner), seedOf(ix.UID, "documents"))}
@@ -416,9 +416,9 @@ func (l *documentList) page(results []byte, total int) []byte {
 	return append(out, '}')
 }
 
-// countDocuments is the number of documents in the shards of one call, by asking its node.
-func (s *Server) countDocuments(ctx context.Context, c *node.Client, ix *fsm.Index, call Call) (int, error) {
-	body, err := marshal(meili.DocumentsQuery{Filter: withShards(nil, slices.Clone(call.filterShards())), Fields: &[]string{}})
+// countDocuments is the number of documents in the shards of one call that satisfy a filter, nil for all, by asking its node.
+func (s *Server) countDocuments(ctx context.Context, c *node.Client, ix *fsm.Index, call Call, filter json.RawMessage) (int, error) {
+	body, err := marshal(meili.DocumentsQuery{Filter: withShards(filter, slices.Clone(call.filterShards())), Fields: &[]string{}})
 	if err != nil {
 		return 0, err
 	}

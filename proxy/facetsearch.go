@@ -36,7 +36,7 @@ func (s *Server) handleFacetSearch(w http.ResponseWriter, r *request) error {
 		return refused
 	}
 	query.Filter = meili.AndFilter(query.Filter, r.Grant.Rule(ix.UID))
-	if err := s.foreignFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidSearchFilter); err != nil {
+	if err := s.nodeFilterInWords(r.Context(), r.View, ix, &query.Filter, meili.CodeInvalidSearchFilter); err != nil {
 		return err
 	}
 	plan := s.planRequest(r.View, ix, s.narrow(query.Filter, ix, r.View), seedOf(ix.UID, query.FacetName, deref(query.Q)))

@@ -64,7 +64,7 @@ func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili
 	if f.unknown != "" {
 		return f.refuseUnknown(r.Context())
 	}
-	if err := f.foreignFilters(r.Context()); err != nil {
+	if err := f.nodeFilters(r.Context()); err != nil {
 		return err
 	}
 	body, missing, err := f.run(r.Context())

@@ -59,35 +59,6 @@ func (s *Server) foreignFilters(ctx context.Context, view *fsm.View, indexes []*
 	return nil
 }
 
-// foreignFilter is foreignFilters of one filter.
-func (s *Server) foreignFilter(ctx context.Context, view *fsm.View, ix *fsm.Index, filter *json.RawMessage) error {
-	return s.foreignFilters(ctx, view, []*fsm.Index{ix}, []*json.RawMessage{filter})
-}
-
-// foreignFilterInWords is foreignFilter for routes whose errors quote the filter as the client wrote it. code is that of
-// what the filter may not test.
-func (s *Server) foreignFilterInWords(ctx context.Context, view *fsm.View, ix *fsm.Index, filter *json.RawMessage, code meili.Code) error {
-	written := *filter
-	if err := s.foreignFilter(ctx, view, ix, filter); err != nil || bytes.Equal(written, *filter) {
-		return err
-	}
-	parsed, _ := meili.ParseFilter(written) // it was parsed before
-	if refused := meili.CheckFilterable(parsed, settingsOf(ix).Filterable(), ""); refused != nil {
-		return refused.WithCode(code)
-	}
-	return nil
-}
-
-// foreignFilters replaces the _foreign conditions of all queries.
-func (f *federated) foreignFilters(ctx context.Context) error {
-	indexes := make([]*fsm.Index, len(f.multi.Queries))
-	filters := make([]*json.RawMessage, len(f.multi.Queries))
-	for i := range f.multi.Queries {
-		indexes[i], filters[i] = f.indexes[f.multi.Queries[i].IndexUID], &f.multi.Queries[i].Filter
-	}
-	return f.s.foreignFilters(ctx, f.view, indexes, filters)
-}
-
 // foreignResolver evaluates the _foreign conditions of one request.
 type foreignResolver struct {
 	s       *Server
@@ -134,8 +105,10 @@ func (r *foreignResolver) ids(ctx context.Context, ix *fsm.Index, f *meili.Filte
 	if refused := meili.CheckFilterable(f.Children[0], settingsOf(foreign).Filterable(), foreign.UID); refused != nil {
 		return nil, refused.WithCode(meili.CodeInvalidDocumentFilter)
 	}
+	condition := json.RawMessage(meili.AppendString(nil, f.Children[0].String()))
+	r.s.equalityFilter(ctx, r.view, foreign, &condition)
 	matching, err := r.s.foreignList(ctx, r.view, foreign, &meili.DocumentsQuery{
-		Filter: meili.AppendString(nil, f.Children[0].String()), Fields: &[]string{foreign.PrimaryKey}, Limit: maxForeignIDs + 1,
+		Filter: condition, Fields: &[]string{foreign.PrimaryKey}, Limit: maxForeignIDs + 1,
 	})
 	if err != nil {
 		return nil, err

@@ -149,7 +149,7 @@ func (s *Server) newMultiQuery(r *request, multi *meili.MultiSearch, i int) (*se
 	if ix == nil {
 		return nil, meili.IndexNotFound(query.IndexUID).WithStatus(http.StatusBadRequest)
 	}
-	if err := s.foreignFilter(r.Context(), r.View, ix, &query.Filter); err != nil {
+	if err := s.nodeFilter(r.Context(), r.View, ix, &query.Filter); err != nil {
 		return nil, err
 	}
 	q := s.newSearch(r.View, ix, &query.SearchQuery)

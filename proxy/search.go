@@ -328,7 +328,7 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 		return refused
 	}
 	query.Filter = meili.AndFilter(query.Filter, rule)
-	if err := s.foreignFilter(r.Context(), r.View, ix, &query.Filter); err != nil {
+	if err := s.nodeFilter(r.Context(), r.View, ix, &query.Filter); err != nil {
 		return err
 	}
 	search := s.newSearch(r.View, ix, query)

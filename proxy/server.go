@@ -163,6 +163,7 @@ type Server struct {
 	series sync.Map     // served → *servedSeries
 	// configuring is held from reading the committed configuration until the one made of it is committed.
 	configuring sync.Mutex
+	fields      knownFields
 	// probing is held from looking at a server until it is a node, so that it cannot become two.
 	probing  *semaphore.Weighted
 	handler  http.Handler

@@ -33,7 +33,7 @@ func (s *Server) handleSimilar(w http.ResponseWriter, r *request) error {
 	}
 	rule, filter := r.Grant.Rule(ix.UID), query.Filter
 	query.Filter = meili.AndFilter(query.Filter, rule)
-	if err := s.foreignFilters(r.Context(), r.View, []*fsm.Index{ix, ix}, []*json.RawMessage{&query.Filter, &rule}); err != nil {
+	if err := s.nodeFilters(r.Context(), r.View, []*fsm.Index{ix, ix}, []*json.RawMessage{&query.Filter, &rule}); err != nil {
 		return err
 	}
 	q := &similar{s: s, view: r.View, ix: ix, settings: settingsOf(ix), query: query, rule: rule, filter: filter, started: time.Now(), pin: pin}

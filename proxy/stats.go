@@ -168,7 +168,7 @@ func (s *Server) statsOf(ctx context.Context, view *fsm.View, ix *fsm.Index, rep
 		if report, ok := reports[call.Node]; ok && call.Whole {
 			return int(report.NumberOfDocuments), nil
 		}
-		return s.countDocuments(ctx, c, ix, call)
+		return s.countDocuments(ctx, c, ix, call, nil)
 	})
 	if err != nil {
 		return indexStats{FieldDistribution: map[string]int64{}}, nil, err

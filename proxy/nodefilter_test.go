@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"miroir/devnode"
+	"miroir/fsm"
+)
+
+// TestUnequalOnNodesWithoutTheField: one document has a color, so one node of two knows of colors. Red without the rewriting: the
+// other node finds none of its documents by !=, and keeps what a deletion should take.
+func TestUnequalOnNodesWithoutTheField(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) {
+		nodes := map[string]*devnode.Node{}
+		for _, id := range []string{"a", "b", "c"} {
+			nodes[id] = devnode.New(devnode.Options{MasterKey: testMasterKey})
+			t.Cleanup(nodes[id].Close)
+		}
+		unequalLikeOneServer(t, devnode.Transport(nodes), []string{"http://a", "http://b", "http://c"})
+	})
+	t.Run("real", func(t *testing.T) {
+		rt, addresses := realNodes(t, 3)
+		unequalLikeOneServer(t, rt, addresses)
+	})
+}
+
+func unequalLikeOneServer(t *testing.T, rt http.RoundTripper, addresses []string) {
+	c := newWriteClusterOver(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll}, rt, addresses[:2])
+	do := func(method, path, body string) {
+		t.Helper()
+		askServer(t, rt, method, addresses[2]+path, body)
+		sameTask(t, c, rt, addresses[2], c.call(method, path, body).Body.Bytes())
+	}
+	same := func(method, path, body, member string) {
+		t.Helper()
+		want := memberOf([]byte(askServer(t, rt, method, addresses[2]+path, body).body), member)
+		if got := memberOf(c.call(method, path, body).Body.Bytes(), member); want == nil || string(got) != string(want) {
+			t.Errorf("%s %s: %s %s, want %s", path, body, member, got, want)
+		}
+	}
+	sameAnswers := func() {
+		t.Helper()
+		for _, filter := range []string{
+			`"color != red"`, `"NOT color != red"`, `["n > 3", ["color != red", "n = 1"]]`, `"size != 3"`, `"size != 3 OR color != blue"`,
+			`"color != red AND (size != 3 OR (n != 4 AND color NOT EXISTS))"`} {
+			same("POST", "/indexes/m/search", `{"filter":`+filter+`}`, "estimatedTotalHits")
+			same("POST", "/indexes/m/documents/fetch", `{"filter":`+filter+`}`, "total")
+			same("POST", "/indexes/m/facet-search", `{"facetName":"n","filter":`+filter+`}`, "facetHits")
+			same("POST", "/multi-search", `{"federation":{"facetsByIndex":{"m":["n"]}},"queries":[{"indexUid":"m","filter":`+filter+`}]}`, "estimatedTotalHits")
+		}
+		same("POST", "/indexes/m/search", `{"filter":"color != red AND taste = 1"}`, "message") // quotes the client's filter
+	}
+	c.call("PATCH", "/experimental-features", `{"editDocumentsByFunction":true}`)
+	askServer(t, rt, "PATCH", addresses[2]+"/experimental-features", `{"editDocumentsByFunction":true}`)
+	do("POST", "/indexes", `{"uid":"m","primaryKey":"id"}`)
+	do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["color","n","size"]}`)
+	documents := ""
+	for n := range 12 {
+		documents += fmt.Sprintf(`{"id":%d,"n":%d},`, n, n)
+	}
+	do("POST", "/indexes/m/documents", `[`+documents+`{"id":20,"n":20}]`)
+	sameAnswers() // no document has a color: nothing is found by !=
+	do("POST", "/indexes/m/documents/delete", `{"filter":"color != red"}`)
+	do("POST", "/indexes/m/documents", `[{"id":20,"n":20,"color":"green"}]`)
+	sameAnswers()
+	do("POST", "/indexes/m/documents/edit", `{"filter":"color != red AND n < 4","function":"doc.size = 3"}`)
+	sameAnswers()
+	do("POST", "/indexes/m/documents/delete", `{"filter":["color != blue", "n > 6"]}`)
+	sameAnswers()
+	same("GET", "/indexes/m/documents?limit=50", "", "total")
+}
