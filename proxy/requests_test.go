@@ -297,3 +297,17 @@ func TestFaultsAreToldInOrder(t *testing.T) {
 		t.Errorf("%s", answer.Body)
 	}
 }
+
+// TestDeletedTasksAreGoneWhenAnswered: a client that deletes tasks and lists batches at once finds none that is about to go. Red without
+// the wait: one of the batches listed is not found a moment later.
+func TestDeletedTasksAreGoneWhenAnswered(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 4, spread: fsm.SpreadAuto})
+	for range 10 {
+		succeeded(t, c.do("POST", "/indexes/a/documents", `[{"id":1}]`))
+		deletion := c.call("DELETE", "/tasks?statuses=succeeded,failed,canceled", "")
+		newest := c.get("/batches?limit=1")["results"].([]any)[0].(map[string]any)
+		if uid := fmt.Sprint(newest["uid"]); fmt.Sprint(newest["stats"].(map[string]any)["types"]) != "map[taskDeletion:1]" {
+			t.Fatalf("%s: the newest batch is %s, %v", deletion.Body, uid, newest["stats"])
+		}
+	}
+}

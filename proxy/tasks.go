@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -146,8 +148,26 @@ func (s *Server) overTasks(w http.ResponseWriter, r *request, kind meili.TaskKin
 	if err != nil {
 		return err
 	}
+	s.letFinish(r.Context(), done.begun.TaskUID)
 	done.answer(w, http.StatusOK)
 	return nil
+}
+
+// Bounds of the wait for a task that acts on others, and the pause between two looks.
+const (
+	overTasksWait  = 50 * time.Millisecond
+	overTasksPause = time.Millisecond
+)
+
+// letFinish gives a task the time that it takes as a rule. One server is done with it before a client's next request comes, which may
+// list what is about to be deleted.
+func (s *Server) letFinish(ctx context.Context, uid uint32) {
+	for deadline := time.Now().Add(overTasksWait); ; {
+		task, err := s.cluster.Tasks().Task(uid)
+		if err != nil || task.Finished() || !sleepUntil(ctx, overTasksPause, deadline) {
+			return
+		}
+	}
 }
 
 // noteOf notes which tasks a cancelation or deletion is about. No task is read: there may be millions.
