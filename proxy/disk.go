@@ -13,17 +13,21 @@ import (
 // volume is what the data directory is on, in bytes.
 type volume struct{ free, total uint64 }
 
-// minFreeBytes is what is left to the cluster's own commands: the state and the log grow in steps of up to half of it.
-const minFreeBytes = 32 << 20
+const (
+	// minFreeBytes is what is left to the cluster's own commands: the state and the log grow in steps of up to half of it.
+	minFreeBytes = 32 << 20
+	// amplyFree is enough on a volume of any size, fewBytesFree enough to refuse nothing.
+	amplyFree, fewBytesFree = 10 << 30, 3 << 30
+)
 
-// full reports that clients' writes are refused: less than 3 % is left, or less than minFreeBytes unless that is more than a
-// quarter of all. What the cluster commits for itself may use the rest.
+// full reports that clients' writes are refused: less than 3 % is left, at most fewBytesFree, or less than minFreeBytes unless that is
+// more than a quarter of all. What the cluster commits for itself may use the rest.
 func (v volume) full() bool {
-	return v.free < max(v.total/100*3, min(minFreeBytes, v.total/4))
+	return v.free < max(min(v.total/100*3, fewBytesFree), min(minFreeBytes, v.total/4))
 }
 
 // filling reports that somebody should look.
-func (v volume) filling() bool { return v.full() || v.free < v.total/10 }
+func (v volume) filling() bool { return v.full() || v.free < min(v.total/10, amplyFree) }
 
 // volumeOf asks the operating system.
 func volumeOf(path string) (volume, error) {

@@ -25,7 +25,9 @@ func TestWhenAVolumeIsFull(t *testing.T) {
 		"a small one, 30 MiB":     {volume{30 << 20, gib}, true, true},
 		"a tiny one, a third":     {volume{8 << 20, 24 << 20}, false, false},
 		"a tiny one, a fifth":     {volume{5 << 20, 24 << 20}, true, true},
-		"a big one, 100 GiB left": {volume{100 * gib, 4096 * gib}, true, true},
+		"a big one, 100 GiB left": {volume{100 * gib, 4096 * gib}, false, false},
+		"a big one, 9 GiB left":   {volume{9 * gib, 4096 * gib}, false, true},
+		"a big one, 2 GiB left":   {volume{2 * gib, 4096 * gib}, true, true},
 	} {
 		if test.volume.full() != test.full || test.volume.filling() != test.filling {
 			t.Errorf("%s: full %t, filling %t", name, test.volume.full(), test.volume.filling())

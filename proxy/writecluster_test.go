@@ -161,7 +161,8 @@ func newWriteClusterOver(t *testing.T, top clusterShape, rt http.RoundTripper, a
 	c.options = Options{MasterKey: testMasterKey, NodeKey: testMasterKey, NodeTransport: rt, TempDir: t.TempDir(),
 		WriteTimeout: cmp.Or(top.writeTimeout, 2*time.Second),
 		Now:          func() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }, LeavingGrace: 20 * time.Millisecond, Logger: discard,
-		ModelNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+		ModelNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		volume:        func() (volume, error) { return volume{1 << 40, 1 << 40}, nil }}
 	for id := range c.state.View().Nodes {
 		c.on(string(id), "PATCH", "/experimental-features", `{"network":true}`)
 	}
