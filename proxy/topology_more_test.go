@@ -43,6 +43,52 @@ func TestReplicationFactorChangesUnderLoad(t *testing.T) {
 	}
 }
 
+// A write has been answered by its nodes and is not decided when the replication factor falls. Red when a replica that may be the only
+// one to have the write is taken out of sync meanwhile.
+func TestNoReplicaInSyncLeavesWhileAWriteIsOpen(t *testing.T) {
+	for name, spread := range map[string]int{"whole": fsm.SpreadAuto, "spread": fsm.SpreadAll} {
+		t.Run(name, func(t *testing.T) {
+			c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 2, spread: spread})
+			succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+			c.stop()
+			collected, decided := make(chan struct{}), make(chan struct{})
+			c.options.OnWriteStep = func(step WriteStep, _ fsm.NodeID) {
+				if step == StepCollected {
+					close(collected)
+					<-decided
+				}
+			}
+			c.start()
+			c.repair(workers.Repair{MaxHold: time.Minute})
+			answered := make(chan int, 1)
+			go func() { answered <- c.call("POST", "/indexes/m/documents", `[{"id":2}]`).Code }()
+			<-collected
+			job := c.begun("PATCH", "/_miroir/topology", `{"replication_factor":1}`)
+			for end := time.After(300 * time.Millisecond); end != nil; { // turns come every millisecond
+				select {
+				case <-end:
+					end = nil
+				case <-time.After(time.Millisecond):
+					if n := c.replicas("m")[fsm.Leaving]; n > 0 {
+						t.Errorf("%d replicas leave", n)
+						end = nil
+					}
+				}
+			}
+			close(decided)
+			if code := <-answered; code != http.StatusAccepted {
+				t.Errorf("status %d", code)
+			}
+			c.ended(job)
+			c.balanced()
+			c.placed()
+			if got := c.get("/indexes/m/documents")["total"]; got != 2.0 {
+				t.Errorf("%v documents, want 2", got)
+			}
+		})
+	}
+}
+
 // A node accepts to drop the index that it no longer holds and fails. Red when the task of the node is not looked at.
 func TestSurplusIndexThatANodeFailsToDropIsDroppedLater(t *testing.T) {
 	c := newRepairCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 2, shards: 2, spread: fsm.SpreadAuto}, workers.Repair{})

@@ -171,14 +171,26 @@ func (r *rebalancer) change(ctx context.Context, moves *fsm.Moves, view *fsm.Vie
 		changes[step.Index] = append(changes[step.Index], change)
 	}
 	for _, index := range slices.Sorted(maps.Keys(changes)) {
-		_, err := fsm.Do(ctx, r.opts.Cluster, fsm.MarkReplicas{Now: r.opts.Now(), Changes: changes[index]})
-		if err != nil && ctx.Err() == nil {
+		if err := r.mark(ctx, index, changes[index]); err != nil && ctx.Err() == nil {
 			r.opts.Logger.Warn("replicas not moved", "index_id", index, "error", err)
 		}
 	}
 	if len(changes) > 0 {
 		r.bells.repair.ring()
 	}
+}
+
+// mark commits changes of an index's replicas. One in sync leaves only while no write is open: it may be the only one that has what a
+// write brought whose pod died, which reads have shown, and replicas that leave are not asked whether the write has happened.
+func (r *rebalancer) mark(ctx context.Context, index fsm.IndexID, changes []fsm.ReplicaChange) error {
+	commit := func(ctx context.Context) error {
+		_, err := fsm.Do(ctx, r.opts.Cluster, fsm.MarkReplicas{Now: r.opts.Now(), Changes: changes})
+		return err
+	}
+	if !slices.ContainsFunc(changes, func(c fsm.ReplicaChange) bool { return c.From == fsm.Active && c.To == fsm.Leaving }) {
+		return commit(ctx)
+	}
+	return r.opts.Coordinator.HoldIndex(ctx, index, r.repair.configured(r.opts.Cluster.View()).MaxHold, commit)
 }
 
 // expand gives an index that lives whole an entry per shard once its nodes are prepared, and reports whether that is done.

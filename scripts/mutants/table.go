@@ -175,6 +175,11 @@ var mutants = []mutant{
 		new: "	ctx, cancel := context.WithTimeout(ctx, limit)\n	defer cancel()\n	for limit == 0 {", plan: "busy moves",
 	},
 	{
+		name: "a replica in sync is taken out of service while a write is open", file: "workers/rebalance.go",
+		old: "return c.From == fsm.Active && c.To == fsm.Leaving", new: "return c.From == fsm.Active && c.To == fsm.Leaving && false", plan: "troubled topology",
+		test: "./proxy TestNoReplicaInSyncLeavesWhileAWriteIsOpen",
+	},
+	{
 		name: "catching up replays what is not decided", file: "workers/catchup.go",
 		old: "err != nil || open {", new: "err != nil || open && false {", plan: "only copy", test: "./proxy TestReplayLeavesOutWhatIsNotDecided",
 	},
