@@ -27,7 +27,7 @@ func TestKillDuringBulkLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startPodOverDevnodes(t, program, dir, 3)
-	client := &cli.Client{URL: c.URL, Key: cluster.Key, HTTP: &http.Client{Timeout: 10 * time.Second}}
+	client := &cli.Client{URL: c.URL, Key: cluster.Key, HTTP: &http.Client{Timeout: time.Minute}}
 	load := startLoad(t, client)
 	for kill := range 3 {
 		waitFor(t, fmt.Sprintf("writes before kill %d", kill), func() bool { return load.count.Load() >= int64(200*(kill+1)) })

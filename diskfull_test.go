@@ -41,7 +41,7 @@ func TestAFullDiskIsOutlived(t *testing.T) {
 		}
 	})
 	c := startPodOverDevnodes(t, program, dir, 3)
-	client := &cli.Client{URL: c.URL, Key: cluster.Key, HTTP: &http.Client{Timeout: 10 * time.Second}}
+	client := &cli.Client{URL: c.URL, Key: cluster.Key, HTTP: &http.Client{Timeout: time.Minute}}
 	pid := c.Pod.PID()
 	t.Cleanup(func() {
 		if log, err := os.ReadFile(filepath.Join(dir, "pod", "log")); t.Failed() && err == nil {

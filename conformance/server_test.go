@@ -1,16 +1,12 @@
 package conformance
 
 import (
-	"bytes"
-	"context"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"miroir/scripts/cluster"
 )
 
 // TestRealServer replays the recordings against a real Meilisearch, named by MEILISEARCH_BIN or found on PATH: a recording
@@ -32,7 +28,7 @@ func TestRealServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			results := Run(t.Context(), Options{BaseURL: startServer(t, program), Key: "masterKey"}, c)
+			results := Run(t.Context(), Options{BaseURL: startServer(t, program), Key: cluster.Key}, c)
 			for _, r := range results {
 				if !r.OK() && r.Step != machineDependent[name] {
 					t.Errorf("%s %s: %q", r.Step, r.Request, r.Differences)
@@ -50,12 +46,9 @@ func realServer(t *testing.T) string {
 	if testing.Short() {
 		t.Skip("a real server takes a minute: not with -short")
 	}
-	if program := os.Getenv("MEILISEARCH_BIN"); program != "" {
-		return program
-	}
-	program, err := exec.LookPath("meilisearch")
+	program, err := cluster.FindMeilisearch()
 	if err != nil {
-		t.Skip("no real server: MEILISEARCH_BIN is not set and there is no meilisearch on PATH")
+		t.Skip(err)
 	}
 	return program
 }
@@ -63,47 +56,18 @@ func realServer(t *testing.T) string {
 // startServer runs an empty server until the test ends and returns its address.
 func startServer(t *testing.T, program string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	dir := t.TempDir()
+	node, err := cluster.StartNode(t.Context(), program, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	listener.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	var output bytes.Buffer
-	command := exec.CommandContext(ctx, program, "--no-analytics", "--master-key", "masterKey", "--http-addr", address, "--log-level", "WARN")
-	command.Dir = t.TempDir()
-	command.Env = append(os.Environ(), "MEILI_MAX_INDEXING_MEMORY=256MiB")
-	command.Stdout, command.Stderr = &output, &output
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		cancel()
-		command.Wait()
-		if t.Failed() {
-			t.Log(output.String())
+		if err := node.Stop(); err != nil {
+			t.Error(err)
+		}
+		if log, err := os.ReadFile(filepath.Join(dir, "log")); t.Failed() && err == nil {
+			t.Logf("the server's log ends: %s", log[max(0, len(log)-4000):])
 		}
 	})
-	awaitHealth(t, "http://"+address)
-	return "http://" + address
-}
-
-// awaitHealth waits until a server answers.
-func awaitHealth(t *testing.T, url string) {
-	t.Helper()
-	pause := time.NewTicker(20 * time.Millisecond)
-	defer pause.Stop()
-	for deadline := time.Now().Add(30 * time.Second); ; <-pause.C {
-		response, err := http.Get(url + "/health")
-		if err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the server does not answer: %v", err)
-		}
-	}
+	return node.URL
 }

@@ -95,7 +95,6 @@ var chatQuestions = map[string]string{
 
 // A conversation through Miroir is the one that a server has: what the model is sent, and what the caller is.
 func TestConversationsAreThoseOfOneRealServer(t *testing.T) {
-	t.Setenv("MEILI_EXPERIMENTAL_ALLOWED_IP_NETWORKS", "127.0.0.0/8")
 	rt, addresses := realNodes(t, 2)
 	model := &fakeModel{}
 	provider := httptest.NewServer(model)

@@ -2,17 +2,14 @@ package proxy
 
 import (
 	"archive/tar"
-	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -21,6 +18,7 @@ import (
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/scripts/cluster"
 )
 
 // movies fills an index of a cluster with n documents, some with vectors, and settings of all sorts.
@@ -150,9 +148,9 @@ func TestDumpIsStartedAgain(t *testing.T) {
 
 // A real Meilisearch that imports the dump shows what Miroir showed.
 func TestMeilisearchImportsDump(t *testing.T) {
-	program, err := exec.LookPath("meilisearch")
+	program, err := cluster.FindMeilisearch()
 	if err != nil {
-		t.Skip("no meilisearch on PATH")
+		t.Skip(err)
 	}
 	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 8, spread: fsm.SpreadAll})
 	movies(c, "movies", 300)
@@ -195,31 +193,8 @@ func TestMeilisearchImportsDump(t *testing.T) {
 // startImport starts a server over a dump and returns its address.
 func startImport(t *testing.T, program, dump string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
 	dir := t.TempDir()
-	var log bytes.Buffer
-	server := exec.Command(program, "--import-dump", dump, "--http-addr", address, "--master-key", testMasterKey, "--no-analytics",
-		"--db-path", filepath.Join(dir, "db"), "--dump-dir", dir, "--snapshot-dir", dir)
-	server.Dir, server.Stdout, server.Stderr = dir, &log, &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
-	c := &writeCluster{t: t}
-	c.until("the import", func() bool {
-		answer, err := http.Get("http://" + address + "/health")
-		if err != nil {
-			return false
-		}
-		answer.Body.Close()
-		return answer.StatusCode == http.StatusOK
-	})
-	return "http://" + address
+	return startServer(t, program, dir, "--import-dump", dump, "--db-path", filepath.Join(dir, "db"), "--dump-dir", dir, "--snapshot-dir", dir)
 }
 
 func importedAnswer(t *testing.T, base, method, path, body string) map[string]any {

@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -23,6 +20,7 @@ import (
 	"miroir/devnode"
 	"miroir/fsm"
 	"miroir/meili"
+	"miroir/scripts/cluster"
 )
 
 // readCluster is a coordinator over nodes that a test fills itself: it answers the API, reads through a Server, and
@@ -353,12 +351,9 @@ func embeddedNodes(t *testing.T, n int) (http.RoundTripper, []string) {
 
 // realNodes starts real servers, or skips where there is no program for it.
 func realNodes(t *testing.T, n int) (http.RoundTripper, []string) {
-	program := os.Getenv("MEILISEARCH_BIN")
-	if program == "" {
-		var err error
-		if program, err = exec.LookPath("meilisearch"); err != nil {
-			t.Skip("no meilisearch on PATH and MEILISEARCH_BIN is not set")
-		}
+	program, err := cluster.FindMeilisearch()
+	if err != nil {
+		t.Skip(err)
 	}
 	var addresses []string
 	for range n {
@@ -368,30 +363,26 @@ func realNodes(t *testing.T, n int) (http.RoundTripper, []string) {
 }
 
 func startReal(t *testing.T, program string) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	t.Helper()
+	dir := t.TempDir()
+	return startServer(t, program, dir, "--db-path", filepath.Join(dir, "data"), "--experimental-allowed-ip-networks", "127.0.0.0/8")
+}
+
+// startServer starts a Meilisearch program in a directory and returns its address once it answers.
+func startServer(t *testing.T, program, dir string, args ...string) string {
+	t.Helper()
+	server, err := cluster.StartServer(t.Context(), program, dir, func(address string) []string {
+		return append([]string{"--http-addr", address, "--master-key", testMasterKey, "--no-analytics"}, args...)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	listener.Close()
-	cmd := exec.Command(program, "--http-addr", address, "--db-path", filepath.Join(t.TempDir(), "data"), "--master-key", testMasterKey, "--no-analytics")
-	cmd.Env = append(os.Environ(), "MEILI_MAX_INDEXING_MEMORY=256MiB", "MEILI_NO_ANALYTICS=true", "MEILI_EXPERIMENTAL_ALLOWED_IP_NETWORKS=127.0.0.0/8")
-	cmd.Dir = t.TempDir()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if response, err := http.Get("http://" + address + "/health"); err == nil {
-			response.Body.Close()
-			return "http://" + address
+		if err := server.Stop(); err != nil {
+			t.Error(err)
 		}
-	}
-	t.Fatal("meilisearch does not answer")
-	return ""
+	})
+	return server.URL
 }
 
 // replayReads runs a recorded case and reports the steps that are reads and differ.

@@ -12,13 +12,14 @@ import (
 	"errors"
 	"log/slog"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	loopback "miroir/scripts/cluster"
 )
 
 // authority signs the certificates of a test's pods.
@@ -234,12 +235,16 @@ func TestTLSFilesAreReadAgain(t *testing.T) {
 // TestPodsTalkOverTLS: pods of one authority found a cluster; one with another authority's certificate does not get in.
 func TestPodsTalkOverTLS(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := loopback.HoldPort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := free.Addr().String()
-	free.Close()
+	t.Cleanup(func() {
+		if err := port.Release(); err != nil {
+			t.Error(err)
+		}
+	})
+	first := port.Address()
 	open := func(id, bind string, config *tls.Config, expect int) *Node {
 		return mustOpen(t, Options{DataDir: t.TempDir(), NodeID: id, Network: TCP{Bind: bind, TLS: config}, ClusterSecret: "secret", Join: []string{first}, BootstrapExpect: expect})
 	}

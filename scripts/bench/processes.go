@@ -29,9 +29,9 @@ func (p *processes) stop() {
 // nodes starts n nodes, each a process of its own, and returns their addresses.
 func (p *processes) nodes(ctx context.Context, o options, dir string, n int) ([]string, error) {
 	program, missing := cluster.FindMeilisearch()
-	start := func(dir string) (*cluster.Process, error) { return cluster.StartNode(program, dir) }
+	start := func(dir string) (*cluster.Process, error) { return cluster.StartNode(ctx, program, dir) }
 	if o.Embedded || missing != nil {
-		start = startEmbedded
+		start = func(dir string) (*cluster.Process, error) { return startEmbedded(ctx, dir) }
 	}
 	var urls []string
 	for i := range n {
@@ -42,26 +42,16 @@ func (p *processes) nodes(ctx context.Context, o options, dir string, n int) ([]
 		*p = append(*p, node.Stop)
 		urls = append(urls, node.URL)
 	}
-	for _, url := range urls {
-		if err := cluster.WaitOK(ctx, url+"/health"); err != nil {
-			return nil, err
-		}
-	}
 	return urls, nil
 }
 
 // startEmbedded starts this program as an embedded node.
-func startEmbedded(dir string) (*cluster.Process, error) {
+func startEmbedded(ctx context.Context, dir string) (*cluster.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	address, err := cluster.FreeAddress()
-	if err != nil {
-		return nil, err
-	}
-	process := &cluster.Process{URL: "http://" + address, Dir: dir, Program: self, Args: []string{"--serve-at", address}}
-	return process, process.Start()
+	return cluster.StartServer(ctx, self, dir, func(address string) []string { return []string{"--serve-at", address} })
 }
 
 // serveNode is an embedded node until ctx ends.

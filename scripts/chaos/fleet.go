@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -53,7 +52,7 @@ func startFleet(ctx context.Context, o *options, dir string) (*fleet, error) {
 		}
 	}
 	for _, pod := range f.pods {
-		if err := cluster.WaitOK(ctx, pod.URL+"/_miroir/ready"); err != nil {
+		if err := pod.AwaitOK(ctx, pod.URL+"/_miroir/ready"); err != nil {
 			return f, err
 		}
 	}
@@ -63,7 +62,7 @@ func startFleet(ctx context.Context, o *options, dir string) (*fleet, error) {
 // startNode starts one more node and waits until it answers.
 func (f *fleet) startNode(ctx context.Context) (*machine, error) {
 	name := fmt.Sprintf("n%d", len(f.nodes))
-	process, err := f.nodeProcess(filepath.Join(f.dir, name))
+	process, err := f.nodeProcess(ctx, filepath.Join(f.dir, name))
 	if err != nil {
 		return nil, err
 	}
@@ -73,25 +72,20 @@ func (f *fleet) startNode(ctx context.Context) (*machine, error) {
 	}
 	node := &machine{Process: process, name: name, link: link, data: filepath.Join(f.dir, name, "data")}
 	f.nodes = append(f.nodes, node)
-	return node, cluster.WaitOK(ctx, process.URL+"/health")
+	return node, nil
 }
 
-// nodeProcess starts a Meilisearch server, or an embedded node in a process of its own.
-func (f *fleet) nodeProcess(dir string) (*cluster.Process, error) {
+// nodeProcess starts a Meilisearch server, or an embedded node in a process of its own, and waits until it answers.
+func (f *fleet) nodeProcess(ctx context.Context, dir string) (*cluster.Process, error) {
 	program, err := cluster.FindMeilisearch()
 	if err == nil && !f.options.Embedded {
-		return cluster.StartNode(program, dir)
+		return cluster.StartNode(ctx, program, dir)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	address, err := cluster.FreeAddress()
-	if err != nil {
-		return nil, err
-	}
-	process := &cluster.Process{URL: "http://" + address, Dir: dir, Program: self, Args: []string{"node", "--address", address}}
-	return process, process.Start()
+	return cluster.StartServer(ctx, self, dir, func(address string) []string { return []string{"node", "--address", address} })
 }
 
 // devnodeServer serves one embedded node until it is ended.
@@ -105,28 +99,29 @@ func (s *devnodeServer) Run() error {
 
 // describePod prepares a pod whose pod-to-pod port is reached through a link.
 func (f *fleet) describePod(i int) error {
-	var ports [2]string
-	for p := range ports {
-		address, err := cluster.FreeAddress()
-		if err != nil {
-			return err
-		}
-		_, ports[p], _ = net.SplitHostPort(address)
-	}
-	link, err := newLink("127.0.0.1:" + ports[1])
+	port, err := cluster.HoldPort()
 	if err != nil {
 		return err
 	}
+	raftPort, err := cluster.HoldPort()
+	if err != nil {
+		return errors.Join(err, port.Release())
+	}
+	ports := []*cluster.Port{port, raftPort}
+	link, err := newLink(raftPort.Address())
+	if err != nil {
+		return errors.Join(err, port.Release(), raftPort.Release())
+	}
 	name := fmt.Sprintf("p%d", i)
 	dir := filepath.Join(f.dir, name)
-	args := []string{"serve", "--master-key", cluster.Key, "--data-dir", filepath.Join(dir, "data"), "--bind", "127.0.0.1", "--port", ports[0],
-		"--no-metrics-enabled", "--raft-bind", "127.0.0.1", "--raft-port", ports[1], "--node-id", name, "--health-interval-ms", "1000",
+	args := []string{"serve", "--master-key", cluster.Key, "--data-dir", filepath.Join(dir, "data"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port.Number),
+		"--no-metrics-enabled", "--raft-bind", "127.0.0.1", "--raft-port", strconv.Itoa(raftPort.Number), "--node-id", name, "--health-interval-ms", "1000",
 		"--replication-factor", strconv.Itoa(f.options.RF)}
 	args = append(args, f.options.Flags...)
 	for _, node := range f.nodes {
 		args = append(args, "--node", fmt.Sprintf("%s=http://%s", node.name, node.link.Address()))
 	}
-	process := &cluster.Process{URL: "http://127.0.0.1:" + ports[0], Dir: dir, Program: f.options.Miroir, Args: args}
+	process := &cluster.Process{URL: "http://" + port.Address(), Dir: dir, Program: f.options.Miroir, Args: args, Ports: ports}
 	f.pods = append(f.pods, &machine{Process: process, name: name, link: link, data: filepath.Join(dir, "data")})
 	return nil
 }

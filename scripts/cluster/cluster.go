@@ -6,13 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
-	"time"
 )
 
 // Key is the master key of the pod and of every node.
@@ -71,16 +67,11 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 		}
 	}()
 	for i := range o.Nodes * o.Groups {
-		node, err := StartNode(o.Meilisearch, filepath.Join(o.Dir, fmt.Sprintf("node-%d", i)))
+		node, err := StartNode(ctx, o.Meilisearch, filepath.Join(o.Dir, fmt.Sprintf("node-%d", i)))
 		if err != nil {
 			return nil, err
 		}
 		c.Nodes = append(c.Nodes, node)
-	}
-	for _, node := range c.Nodes {
-		if err := WaitOK(ctx, node.URL+"/health"); err != nil {
-			return nil, err
-		}
 	}
 	return c, c.StartPod(ctx)
 }
@@ -97,20 +88,33 @@ func Over(ctx context.Context, o Options, urls []string) (_ *Cluster, err error)
 	return c, nil
 }
 
-// StartNode starts one Meilisearch server with its data below dir; it may not answer yet.
-func StartNode(program, dir string) (*Process, error) {
-	address, err := FreeAddress()
+// StartNode starts one Meilisearch server with its data below dir and returns once it answers.
+func StartNode(ctx context.Context, program, dir string) (*Process, error) {
+	return StartServer(ctx, program, dir, func(address string) []string {
+		return []string{"--http-addr", address, "--master-key", Key, "--no-analytics", "--db-path", filepath.Join(dir, "data"),
+			"--dump-dir", filepath.Join(dir, "dumps"), "--snapshot-dir", filepath.Join(dir, "snapshots")}
+	})
+}
+
+// StartServer starts a program that answers as a Meilisearch server at an address it is told, and returns once it does.
+func StartServer(ctx context.Context, program, dir string, args func(address string) []string) (*Process, error) {
+	port, err := HoldPort()
 	if err != nil {
 		return nil, err
 	}
 	process := &Process{
-		URL: "http://" + address, Dir: dir, Program: program,
-		Args: []string{"--http-addr", address, "--master-key", Key, "--no-analytics", "--db-path", filepath.Join(dir, "data"),
-			"--dump-dir", filepath.Join(dir, "dumps"), "--snapshot-dir", filepath.Join(dir, "snapshots")},
+		URL: "http://" + port.Address(), Dir: dir, Program: program, Args: args(port.Address()), Ports: []*Port{port},
 		// Small machines finish a task ten times sooner with less memory to set up.
 		Env: []string{"MEILI_MAX_INDEXING_MEMORY=256MiB"},
 	}
-	return process, process.Start()
+	err = process.Start()
+	if err == nil {
+		err = process.AwaitOK(ctx, process.URL+"/health")
+	}
+	if err != nil {
+		return nil, errors.Join(err, process.Stop())
+	}
+	return process, nil
 }
 
 // StartPod starts the pod, again if it ran before, and waits until it is ready.
@@ -123,31 +127,29 @@ func (c *Cluster) StartPod(ctx context.Context) error {
 	if err := c.Pod.Start(); err != nil {
 		return err
 	}
-	return WaitOK(ctx, c.URL+"/_miroir/ready")
+	return c.Pod.AwaitOK(ctx, c.URL+"/_miroir/ready")
 }
 
 func (c *Cluster) describePod() error {
-	var ports [3]string
-	for i := range ports {
-		address, err := FreeAddress()
+	c.Pod = &Process{}
+	for range 3 {
+		port, err := HoldPort()
 		if err != nil {
 			return err
 		}
-		_, ports[i], err = net.SplitHostPort(address)
-		if err != nil {
-			return err
-		}
+		c.Pod.Ports = append(c.Pod.Ports, port)
 	}
+	ports := c.Pod.Ports
 	o := c.options
 	dir := filepath.Join(o.Dir, "pod")
 	args := []string{"serve", "--master-key", Key, "--data-dir", filepath.Join(dir, "data"), "--bind", "127.0.0.1",
-		"--port", ports[0], "--raft-port", ports[1], "--metrics-port", ports[2], "--node-id", "pod-0",
-		"--replication-factor", fmt.Sprint(o.RF), "--spread", o.Spread}
+		"--port", fmt.Sprint(ports[0].Number), "--raft-port", fmt.Sprint(ports[1].Number), "--metrics-port", fmt.Sprint(ports[2].Number),
+		"--node-id", "pod-0", "--replication-factor", fmt.Sprint(o.RF), "--spread", o.Spread}
 	for i, node := range c.Nodes {
 		args = append(args, "--node", fmt.Sprintf("node-%d=%s,%d", i, node.URL, i/o.Nodes))
 	}
-	c.Pod = &Process{Dir: dir, Program: o.Miroir, Args: append(args, o.Flags...)}
-	c.URL, c.AdminURL = "http://127.0.0.1:"+ports[0], "http://127.0.0.1:"+ports[2]
+	c.Pod.Dir, c.Pod.Program, c.Pod.Args = dir, o.Miroir, append(args, o.Flags...)
+	c.URL, c.AdminURL = "http://"+ports[0].Address(), "http://"+ports[2].Address()
 	return nil
 }
 
@@ -161,105 +163,4 @@ func (c *Cluster) Close() error {
 		failed = errors.Join(failed, node.Stop())
 	}
 	return failed
-}
-
-// Process is a program that can be started again after it ended. Its output goes to Dir/log.
-type Process struct {
-	URL, Dir, Program string
-	Args, Env         []string
-	command           *exec.Cmd
-	log               *os.File
-}
-
-// PID is the process id, 0 when it is not running.
-func (p *Process) PID() int {
-	if p.command == nil {
-		return 0
-	}
-	return p.command.Process.Pid
-}
-
-// Start starts the program.
-func (p *Process) Start() error {
-	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
-		return err
-	}
-	log, err := os.OpenFile(filepath.Join(p.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	command := exec.Command(p.Program, p.Args...)
-	command.Dir, command.Stdout, command.Stderr = p.Dir, log, log
-	command.Env = append(os.Environ(), p.Env...)
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := command.Start(); err != nil {
-		return errors.Join(err, log.Close())
-	}
-	p.command, p.log = command, log
-	return nil
-}
-
-// Kill ends the process as a power cut would.
-func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
-
-// Stop asks the process to end and waits, at most 30 s before it is killed.
-func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
-
-func (p *Process) end(signal syscall.Signal) error {
-	if p.command == nil {
-		return nil
-	}
-	err := p.command.Process.Signal(signal)
-	if errors.Is(err, os.ErrProcessDone) {
-		err = nil
-	}
-	overdue := time.AfterFunc(30*time.Second, func() { _ = p.command.Process.Kill() })
-	defer overdue.Stop()
-	var exit *exec.ExitError
-	if waited := p.command.Wait(); waited != nil && !errors.As(waited, &exit) {
-		err = errors.Join(err, waited)
-	}
-	p.command = nil
-	return errors.Join(err, p.log.Close())
-}
-
-// FreeAddress returns a loopback address that was free a moment ago.
-func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}
-
-// WaitOK asks url until it answers 200, for 30 s at most.
-func WaitOK(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	client := &http.Client{Timeout: time.Second}
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		response, err := client.Do(request)
-		if err == nil {
-			err = errors.Join(response.Body.Close(), statusError(response.StatusCode))
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s does not become ready: %w", url, err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-func statusError(status int) error {
-	if status != http.StatusOK {
-		return fmt.Errorf("status %d", status)
-	}
-	return nil
 }

@@ -94,14 +94,11 @@ func (o options) cases() ([]string, error) {
 // replay runs one case on an empty cluster, or on one server when there is no Miroir program.
 func replay(ctx context.Context, o cluster.Options, c *conformance.Case) ([]conformance.Result, error) {
 	if o.Miroir == "" {
-		node, err := cluster.StartNode(o.Meilisearch, o.Dir)
+		node, err := cluster.StartNode(ctx, o.Meilisearch, o.Dir)
 		if err != nil {
 			return nil, err
 		}
 		defer node.Stop()
-		if err := cluster.WaitOK(ctx, node.URL+"/health"); err != nil {
-			return nil, err
-		}
 		return conformance.Run(ctx, conformance.Options{BaseURL: node.URL, Key: cluster.Key}, c), nil
 	}
 	running, err := cluster.Start(ctx, o)

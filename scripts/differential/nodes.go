@@ -36,20 +36,15 @@ func startNodes(ctx context.Context, o options, dir string) (_ *nodes, err error
 	for i := range 1 + o.Nodes*o.Groups {
 		if program == "" {
 			n.startEmbedded()
-		} else if err = n.startProcess(program, filepath.Join(dir, fmt.Sprintf("node-%d", i))); err != nil {
-			return n, err
-		}
-	}
-	for _, url := range n.urls {
-		if err = cluster.WaitOK(ctx, url+"/health"); err != nil {
+		} else if err = n.startProcess(ctx, program, filepath.Join(dir, fmt.Sprintf("node-%d", i))); err != nil {
 			return n, err
 		}
 	}
 	return n, nil
 }
 
-func (n *nodes) startProcess(program, dir string) error {
-	process, err := cluster.StartNode(program, dir)
+func (n *nodes) startProcess(ctx context.Context, program, dir string) error {
+	process, err := cluster.StartNode(ctx, program, dir)
 	if err != nil {
 		return err
 	}

@@ -91,14 +91,11 @@ func run(ctx context.Context, o options) error {
 }
 
 func loadDirect(ctx context.Context, o options, program, dir string) (time.Duration, error) {
-	node, err := cluster.StartNode(program, dir)
+	node, err := cluster.StartNode(ctx, program, dir)
 	if err != nil {
 		return 0, err
 	}
 	defer node.Stop()
-	if err := cluster.WaitOK(ctx, node.URL+"/health"); err != nil {
-		return 0, err
-	}
 	return load(ctx, o, node.URL)
 }
 
