@@ -1,82 +1,123 @@
 // Testsummary reads `go test -json` on standard input, prints what matters while it runs (a line per package, the
-// output of failed tests, skips with their reason, conformance figures) and ends with "N passed, N failed, N skipped".
-// It exits 1 if a test or a package failed.
+// output of failed tests, skips with their reason, conformance figures) and ends with the names of what failed and "N passed,
+// N failed, N skipped". It exits 1 if a test or a package failed. A test that was running when its package ended (a panic,
+// the time limit, a kill) failed.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
 type event struct {
-	Action, Package, Test, Output string
-	Elapsed                       float64
+	Action, Package, ImportPath, Test, Output string
+	Elapsed                                   float64
 }
 
 type summary struct {
-	passed, failed, skipped int
-	output                  map[string][]string // package and test → lines so far
+	to              io.Writer
+	passed, skipped int
+	failed          []string                       // names of packages and tests
+	running         map[string]map[string][]string // package → test, or "" for its own → lines so far
 }
 
 func main() {
-	s := summary{output: map[string][]string{}}
-	lines := bufio.NewScanner(os.Stdin)
+	s := &summary{to: os.Stdout, running: map[string]map[string][]string{}}
+	if err := s.read(os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, "testsummary:", err)
+		os.Exit(1)
+	}
+	if len(s.failed) > 0 || s.passed == 0 {
+		os.Exit(1)
+	}
+}
+
+func (s *summary) read(from io.Reader) error {
+	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		var e event
 		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			fmt.Println(lines.Text()) // the go command itself speaking
+			fmt.Fprintln(s.to, lines.Text()) // the go command itself speaking
 			continue
 		}
+		e.Package = cmp.Or(e.Package, e.ImportPath) // of a build
 		s.add(e)
 	}
-	if err := lines.Err(); err != nil {
-		fmt.Fprintln(os.Stderr, "testsummary:", err)
-		os.Exit(1)
+	for _, name := range slices.Sorted(maps.Keys(s.running)) {
+		s.endPackage(event{Action: "fail", Package: name})
 	}
-	fmt.Printf("\n%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
-	if s.failed > 0 || s.passed == 0 {
-		os.Exit(1)
+	if len(s.failed) > 0 {
+		fmt.Fprintf(s.to, "\nfailed:\n  %s\n", strings.Join(s.failed, "\n  "))
 	}
+	fmt.Fprintf(s.to, "\n%d passed, %d failed, %d skipped\n", s.passed, len(s.failed), s.skipped)
+	return lines.Err()
 }
 
 func (s *summary) add(e event) {
-	key := e.Package + " " + e.Test
+	if s.running[e.Package] == nil {
+		s.running[e.Package] = map[string][]string{}
+	}
+	tests := s.running[e.Package]
 	switch e.Action {
+	case "run":
+		tests[e.Test] = nil
 	case "output", "build-output":
 		if strings.Contains(e.Output, "conformance:") {
-			fmt.Print("  ", strings.TrimLeft(e.Output, " "))
+			fmt.Fprint(s.to, "  ", strings.TrimLeft(e.Output, " "))
 		}
-		s.output[key] = append(s.output[key], e.Output)
-	case "pass":
-		s.count(e, &s.passed)
-	case "skip":
-		s.count(e, &s.skipped)
-		if e.Test != "" {
-			fmt.Printf("  skipped %s: %s\n", key, strings.TrimSpace(strings.Join(s.output[key], "")))
+		if _, runs := tests[e.Test]; !runs {
+			e.Test = "" // said after its end
 		}
-	case "fail", "build-fail":
+		tests[e.Test] = append(tests[e.Test], e.Output)
+	case "pass", "fail", "skip", "build-fail":
 		if e.Test == "" {
-			s.failed++
-		} else {
-			s.count(e, &s.failed)
+			s.endPackage(e)
+			return
 		}
-		fmt.Printf("FAIL %s\n%s", key, strings.Join(s.output[key], ""))
-	}
-	if e.Test == "" && (e.Action == "pass" || e.Action == "fail") {
-		fmt.Printf("%-4s %s %.1fs\n", e.Action, e.Package, e.Elapsed)
-	}
-	if e.Action == "pass" || e.Action == "fail" || e.Action == "skip" {
-		delete(s.output, key)
+		s.endTest(e, tests[e.Test])
+		delete(tests, e.Test)
 	}
 }
 
-// count counts tests, not packages.
-func (s *summary) count(e event, n *int) {
-	if e.Test != "" {
-		*n++
+func (s *summary) endTest(e event, lines []string) {
+	name := e.Package + " " + e.Test
+	switch e.Action {
+	case "pass":
+		s.passed++
+	case "skip":
+		s.skipped++
+		fmt.Fprintf(s.to, "  skipped %s: %s\n", name, strings.TrimSpace(strings.Join(lines, "")))
+	case "fail":
+		s.fail(name, lines)
 	}
+}
+
+// endPackage takes what was still running for failed: go test reports no end of those.
+func (s *summary) endPackage(e event) {
+	tests := s.running[e.Package]
+	delete(s.running, e.Package)
+	if e.Action == "fail" || e.Action == "build-fail" {
+		own := tests[""]
+		delete(tests, "")
+		for _, test := range slices.Sorted(maps.Keys(tests)) {
+			s.fail(e.Package+" "+test+" (did not end)", tests[test])
+		}
+		s.fail(e.Package, own)
+	}
+	if e.Action == "pass" || e.Action == "fail" {
+		fmt.Fprintf(s.to, "%-4s %s %.1fs\n", e.Action, e.Package, e.Elapsed)
+	}
+}
+
+func (s *summary) fail(name string, lines []string) {
+	s.failed = append(s.failed, name)
+	fmt.Fprintf(s.to, "FAIL %s\n%s", name, strings.Join(lines, ""))
 }
