@@ -9,12 +9,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
+
+// patience ends what hangs: no test measures it, and a browser starts slowly on a busy machine.
+const patience = 2 * time.Minute
 
 // page drives one tab of a real Chromium on the search page of a fake API. Its methods fail the test on any error.
 type page struct {
@@ -32,6 +36,7 @@ func newPage(t *testing.T) *page {
 	}
 	ctx, stop := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(program), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.WSURLReadTimeout(patience), chromedp.Flag("disable-dev-shm-usage", true), // containers have little of it
 		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("lang", "en-US"), chromedp.Flag("force-prefers-reduced-motion", true))
 	t.Cleanup(stop)
@@ -54,7 +59,7 @@ func findChromium() string {
 
 func (p *page) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.t.Fatal(err)
@@ -71,7 +76,7 @@ func (p *page) open(search string) {
 // eval evaluates a JavaScript expression to a string.
 func (p *page) eval(expression string) string {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	got, err := chromedp.Run(ctx, chromedp.Evaluate[string](`String(`+expression+`)`))
 	if err != nil {
@@ -83,7 +88,7 @@ func (p *page) eval(expression string) string {
 // wait waits until a JavaScript expression is true, and shows the page's text when it does not become so.
 func (p *page) wait(expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	_, err := chromedp.Run(ctx, chromedp.Poll[bool](`Boolean(`+expression+`)`, chromedp.WithPollingInterval(20*time.Millisecond)))
 	if err != nil {
@@ -186,12 +191,14 @@ func showsTheIndex(p *page) {
 func searchesWhileTyping(p *page) {
 	p.open("")
 	before := len(p.queries())
-	p.typeQuery("reykj")
+	p.eval(`[...'reykj'].forEach(key => { const e = document.querySelector('#query'); e.value += key; e.dispatchEvent(new InputEvent('input')); })`)
 	p.wait(firstHit + ` === 'Reykjavík'`)
-	if asked := len(p.queries()) - before; asked > 3 {
+	if asked := len(p.queries()) - before; asked > 1 {
 		p.t.Errorf("%d searches for five quick keys: no debounce", asked)
 	}
 	p.wait(`location.search === '?q=reykj'`)
+	p.typeQuery("a")
+	p.wait(`location.search === '?q=reykja'`)
 }
 
 func marksMatches(p *page) {
@@ -296,8 +303,7 @@ func keyboard(p *page) {
 	p.wait(firstHit + ` === 'Shanghai'`)
 	p.want(`document.querySelector('#query').value`, "")
 	p.eval(`document.activeElement.blur()`)
-	p.key("g")
-	p.key("f")
+	p.eval(`['g', 'f'].forEach(key => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true})))`) // as quick as it must be
 	p.want(`document.activeElement.type`, "checkbox")
 }
 
@@ -316,6 +322,8 @@ func opensRecord(p *page) {
 func dropsOldAnswers(p *page) {
 	p.open("")
 	release := make(chan struct{})
+	answers := sync.OnceFunc(func() { close(release) })
+	defer answers() // or nothing ends after a failure
 	p.set(func() {
 		p.before = func(r *http.Request, queries []query) *answer {
 			if queries[0].Q == "tokyo" {
@@ -332,7 +340,7 @@ func dropsOldAnswers(p *page) {
 	p.wait(`location.search === '?q=tokyo'`)
 	p.typeQuery(strings.Repeat(kb.Backspace, 5) + "lima")
 	p.wait(firstHit + ` === 'Lima'`)
-	close(release)
+	answers()
 	p.want(firstHit, "Lima")
 	p.want(`document.querySelector('#query').value`, "lima")
 }
@@ -340,11 +348,13 @@ func dropsOldAnswers(p *page) {
 func stalls(p *page) {
 	p.open("")
 	release := make(chan struct{})
+	answers := sync.OnceFunc(func() { close(release) })
+	defer answers() // or nothing ends after a failure
 	p.set(func() { p.before = func(*http.Request, []query) *answer { <-release; return nil } })
 	p.typeQuery("oslo")
 	p.wait(`document.querySelector('.hits.waiting') && document.querySelector('.top.stalled')`)
 	p.want(`document.querySelector('[aria-live]').textContent`, "Still searching…")
-	close(release)
+	answers()
 	p.wait(firstHit + ` === 'Oslo' && !document.querySelector('.waiting, .stalled')`)
 }
 
