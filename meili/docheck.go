@@ -10,7 +10,7 @@ import (
 // shape or size in _vectors, a bad _geo when geographic filters or sorts are on, a bad _geojson when it is filterable.
 // Spread over servers, such a document must fail the payload on all of them, so it is looked for first. The message has
 // the prefix "Index `indexUID`: ". s may be nil. Not checked, for want of the stored version of the document: vectors that
-// are missing although a userProvided embedder has none from before.
+// are missing although a userProvided embedder has none from before, see MissingVectors.
 func CheckDocument(doc []byte, id, indexUID string, s *Settings) *Error {
 	check := documentCheck{id: id, settings: s}
 	err := check.run(doc)
@@ -136,8 +136,8 @@ func (c *documentCheck) vectors(raw []byte) *Error {
 		delete(given, embedder)
 		if embeddings != nil {
 			given[embedder] = embeddings
-		} else if config := c.settings.Embedder(embedder); regenerate && config != nil && config.Source.Value == "userProvided" {
-			return MissingVectors(embedder, c.id)
+		} else if config := c.settings.Embedder(embedder); regenerate && config != nil && config.Source.Value == sourceUserProvided {
+			return MissingVectors(embedder, []string{c.id}, nil)
 		}
 	}
 	for name, entry := range Fields(raw) {
@@ -150,12 +150,6 @@ func (c *documentCheck) vectors(raw []byte) *Error {
 
 func (c *documentCheck) badVectors(problem string) *Error {
 	return newError(CodeInvalidVectorsType, "Bad embedder configuration in the document with id: `"+c.id+"`. "+problem)
-}
-
-// MissingVectors is the error of a document that gives no vectors for a userProvided embedder and has none from before.
-func MissingVectors(embedder, id string) *Error {
-	return newError(CodeVectorEmbeddingError, "While embedding documents for embedder `"+embedder+"`: no vectors provided for document `"+id+"`\n- Note: `"+embedder+
-		"` has `source: userProvided`, so documents must provide embeddings as an array in `_vectors."+embedder+"`.\n- Hint: opt-out for a document with `_vectors."+embedder+": null`")
 }
 
 // vectorEntry takes apart what _vectors says about one embedder. embeddings is nil when it gives none.

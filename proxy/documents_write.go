@@ -59,6 +59,11 @@ func (s *Server) addDocuments(w http.ResponseWriter, r *request, method string) 
 		return err
 	}
 	defer func() { a.batch.close() }()
+	if a.batch.vectorless {
+		if err := a.checkVectors(r.Context()); err != nil {
+			return err
+		}
+	}
 	done, err := s.writer.submit(r.Context(), a.propose, a.uid)
 	if err != nil {
 		return err

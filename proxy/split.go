@@ -32,6 +32,8 @@ type batch struct {
 	received   int
 	// distinct counts the different ids, by a 64-bit hash.
 	distinct int
+	// vectorless says that a document brings no vectors for an embedder whose vectors documents must bring.
+	vectorless bool
 	// failure is the error that a single server's task would fail with; no node may see the batch then.
 	failure *meili.Error
 }
@@ -42,8 +44,9 @@ type splitter struct {
 	batch    *batch
 	settings *meili.Settings
 	// late is a failure a server notices only after all ids are known to be good.
-	late *meili.Error
-	ids  []uint64
+	late      *meili.Error
+	ids       []uint64
+	embedders []string // whose vectors documents must bring
 }
 
 // splitPayload reads a payload to its end. Errors: *meili.Error for what is answered at once (malformed payload,
@@ -73,7 +76,7 @@ func (wr *writer) newSplitter(plan splitPlan) (*splitter, error) {
 		return nil, err
 	}
 	docs := newSpool(wr.server.opts.TempDir, wr.server.opts.BodyMemoryBytes, plan.shards)
-	return &splitter{batch: &batch{docs: docs, plan: plan, primaryKey: plan.primaryKey}, settings: settings}, nil
+	return &splitter{batch: &batch{docs: docs, plan: plan, primaryKey: plan.primaryKey}, settings: settings, embedders: settings.ManualEmbedders()}, nil
 }
 
 func (s *splitter) finish(err error) (*batch, error) {
@@ -109,6 +112,10 @@ func (s *splitter) add(document []byte) error {
 	}
 	if s.late == nil {
 		s.late = meili.CheckDocument(document, id, s.batch.plan.indexUID, s.settings)
+	}
+	if len(s.embedders) > 0 && !s.batch.vectorless {
+		vectors := meili.Vectors(document)
+		s.batch.vectorless = slices.ContainsFunc(s.embedders, func(embedder string) bool { return !meili.BringsVectors(vectors, embedder) })
 	}
 	s.ids = append(s.ids, xxh3.HashString(id))
 	return s.batch.docs.add(ShardOf(id, s.batch.plan.shards), document)

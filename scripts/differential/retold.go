@@ -173,6 +173,24 @@ func (t *retelling) change(q step) step {
 	if t.g.Chance(20) {
 		q = t.spoil(q)
 	}
+	return exportsNothing(q)
+}
+
+// exportsNothing has an export name no index that there is: servers try for minutes to send one to an address that does not answer.
+func exportsNothing(q step) step {
+	request, isObject := q.body.(map[string]any)
+	if q.path != "/export" || !isObject {
+		return q
+	}
+	switch indexes := request["indexes"].(type) {
+	case nil:
+		request["indexes"] = generate.Object{"none*": generate.Object{}}
+	case map[string]any:
+		for _, pattern := range sortedNames(indexes) {
+			indexes["none"+pattern] = indexes[pattern]
+			delete(indexes, pattern)
+		}
+	}
 	return q
 }
 
