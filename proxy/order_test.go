@@ -2,10 +2,14 @@ package proxy
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+
+	"miroir/fsm"
 )
 
 // TestNumbersSortAsDocumentsCame: the bytes of numbers compare as (task, place) do, whatever the lengths of both.
@@ -115,5 +119,22 @@ func TestDocumentPagesMeet(t *testing.T) {
 		if want := []int{0, 1, 2, 0, 1, 2, 0, 2, 0, 2, 0, 0}; !slices.Equal(all[:len(want)], want) {
 			t.Fatalf("limit %d: order %v, want %v", limit, all[:len(want)], want)
 		}
+	}
+}
+
+// A document that comes twice in one payload stands where it came first, as on one server. Topology: two nodes, every shard once.
+func TestRepeatedDocumentsKeepTheirPlace(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 16, spread: fsm.SpreadAll})
+	succeeded(t, c.do("POST", "/indexes/m/documents?primaryKey=id", `[{"id":1},{"id":2},{"id":3},{"id":4},{"id":2,"t":"x"},{"id":5},{"id":6},{"id":1,"t":"x"},{"id":2,"t":"y"}]`))
+	numbers := map[string]string{}
+	for _, node := range []string{"n0-0", "n0-1"} {
+		for _, hit := range c.on(node, "POST", "/indexes/m/documents/fetch", `{}`)["results"].([]any) {
+			document := hit.(map[string]any)
+			numbers[fmt.Sprint(document["id"])] = document[orderField].(string)
+		}
+	}
+	ids := slices.SortedFunc(maps.Keys(numbers), func(a, b string) int { return strings.Compare(numbers[a], numbers[b]) })
+	if want := []string{"1", "2", "3", "4", "5", "6"}; !slices.Equal(ids, want) {
+		t.Errorf("documents are numbered in the order %v, want %v", ids, want)
 	}
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"slices"
@@ -45,8 +46,14 @@ type splitter struct {
 	settings *meili.Settings
 	// late is a failure a server notices only after all ids are known to be good.
 	late      *meili.Error
-	ids       []uint64
+	ids       []placedID
 	embedders []string // whose vectors documents must bring
+}
+
+// placedID is a document's id, by a hash, and its place in the batch.
+type placedID struct {
+	hash  uint64
+	place uint32
 }
 
 // splitPayload reads a payload to its end. Errors: *meili.Error for what is answered at once (malformed payload,
@@ -90,9 +97,28 @@ func (s *splitter) finish(err error) (*batch, error) {
 	if s.batch.failure == nil && !s.batch.plan.nodesJudge {
 		s.batch.failure = s.late
 	}
-	slices.Sort(s.ids)
-	s.batch.distinct = len(slices.Compact(s.ids))
+	s.batch.docs.repeats = s.repeats()
+	s.batch.distinct = len(s.ids) - len(s.batch.docs.repeats)
 	return s.batch, nil
+}
+
+// repeats are the documents whose ids came before. One server leaves them at the place of the first.
+func (s *splitter) repeats() []repeat {
+	slices.SortFunc(s.ids, func(a, b placedID) int {
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.place, b.place))
+	})
+	var repeats []repeat
+	first := 0
+	for i, id := range s.ids {
+		if s.ids[first].hash != id.hash {
+			first = i
+		}
+		if first < i {
+			repeats = append(repeats, repeat{place: id.place, first: s.ids[first].place})
+		}
+	}
+	slices.SortFunc(repeats, func(a, b repeat) int { return cmp.Compare(a.place, b.place) })
+	return repeats
 }
 
 // add routes one document. It is valid until add returns.
@@ -117,7 +143,7 @@ func (s *splitter) add(document []byte) error {
 		vectors := meili.Vectors(document)
 		s.batch.vectorless = slices.ContainsFunc(s.embedders, func(embedder string) bool { return !meili.BringsVectors(vectors, embedder) })
 	}
-	s.ids = append(s.ids, xxh3.HashString(id))
+	s.ids = append(s.ids, placedID{xxh3.HashString(id), uint32(s.batch.docs.numDocuments)})
 	return s.batch.docs.add(ShardOf(id, s.batch.plan.shards), document)
 }
 

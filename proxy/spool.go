@@ -30,7 +30,11 @@ type spool struct {
 	shardDocuments []int
 	numDocuments   int
 	fields         [][]byte
+	repeats        []repeat // in the order of their places
 }
+
+// repeat is a document that takes the place of an earlier one of the batch.
+type repeat struct{ place, first uint32 }
 
 // frameBytes is the length of a frame's head: shard and document length, four bytes each.
 const frameBytes = 8
@@ -207,6 +211,7 @@ type spoolReader struct {
 	wanted  []bool
 	numbers numbering
 	place   int    // in the batch, of the next document
+	repeat  int    // of the spool's, the next
 	body    int    // bytes of the current document still to come from in
 	tail    []byte // what follows them
 }
@@ -243,8 +248,7 @@ func (r *spoolReader) next() error {
 		if err != nil {
 			return err
 		}
-		place := r.place
-		r.place++
+		place := r.nextPlace()
 		if r.wanted[shard] {
 			r.body = length - 1
 			r.tail = r.numbers.appendField(make([]byte, 0, 128), place)
@@ -255,6 +259,17 @@ func (r *spoolReader) next() error {
 			return err
 		}
 	}
+}
+
+// nextPlace is where the next document belongs.
+func (r *spoolReader) nextPlace() int {
+	place, repeats := r.place, r.spool.repeats
+	r.place++
+	if r.repeat == len(repeats) || repeats[r.repeat].place != uint32(place) {
+		return place
+	}
+	r.repeat++
+	return int(repeats[r.repeat-1].first)
 }
 
 // Close forgets the documents. It may be called twice.
