@@ -1,6 +1,7 @@
 package meili
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -18,6 +19,54 @@ func CheckDocument(doc []byte, id, indexUID string, s *Settings) *Error {
 		return nil
 	}
 	return err.WithPrefix(indexPrefix(indexUID))
+}
+
+// CheckValues looks for values that a server reads only while it indexes, and then cannot: half a surrogate pair, numbers beyond all
+// bounds, nesting too deep, be they searched or not. They fail the task of a whole payload before anything that CheckDocument looks for. A
+// document without such values is looked through quickly.
+func CheckValues(doc []byte, indexUID string) *Error {
+	for name, value := range Fields(doc) {
+		if string(name) == vectorsField || !looksUnreadable(value) {
+			continue
+		}
+		if _, err := ParseJSON(value); err != nil {
+			return newError(CodeInternal, "internal: "+err.Error()+".").WithPrefix(indexPrefix(indexUID))
+		}
+	}
+	return nil
+}
+
+// longNumber is how many digits a number has at least that may be too great.
+const longNumber = 300
+
+// looksUnreadable reports that a valid JSON value may be one that cannot be read: it has an escape beyond the first planes, an exponent,
+// a very long number or deep nesting.
+func looksUnreadable(value []byte) bool {
+	depth, digits := 0, 0
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '"':
+			end := skipString(value, i)
+			if text := value[i:end]; bytes.Contains(text, []byte(`\ud`)) || bytes.Contains(text, []byte(`\uD`)) {
+				return true
+			}
+			i, digits = end-1, 0
+		case '0' <= c && c <= '9':
+			digits++
+		case (c == 'e' || c == 'E') && digits > 0:
+			return true
+		case c == '[' || c == '{':
+			depth, digits = depth+1, 0
+		case c == ']' || c == '}':
+			depth, digits = depth-1, 0
+		default:
+			digits = 0
+		}
+		if depth >= maxDepth || digits >= longNumber {
+			return true
+		}
+	}
+	return false
 }
 
 // documentCheck checks one document; its methods give errors without prefix.

@@ -99,3 +99,31 @@ func TestCheckDocumentWithoutSettings(t *testing.T) {
 	f(`{"id":1,"_geo":5}`, geo, CodeInvalidDocumentGeoField)
 	f(`{"id":1,"_geo":5,"_vectors":{"e":1}}`, geo, CodeInvalidVectorsType) // vectors are looked at first
 }
+
+func TestCheckValues(t *testing.T) {
+	deep := strings.Repeat("[", 128) + strings.Repeat("]", 128)
+	f := func(doc, want string) {
+		t.Helper()
+		got := ""
+		if err := CheckValues([]byte(doc), "m"); err != nil {
+			got = err.Message
+			if err.Code != CodeInternal {
+				t.Errorf("%s: code %s", doc, err.Code)
+			}
+		}
+		if want != "" {
+			want = "Index `m`: internal: " + want + "."
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", doc, got, want)
+		}
+	}
+	f(`{"id":1,"t":"\ud83d"}`, "unexpected end of hex escape at line 1 column 8")
+	f(`{"id":1,"t":{"a":["\uDC00"]}}`, "lone leading surrogate in hex escape at line 1 column 13")
+	f(`{"id":1,"t":"\ud83d\ude00 \\ud83d 1e999","n":[1e3,-2E-5,"e"]}`, "")
+	f(`{"id":1,"n":1e400}`, "number out of range at line 1 column 5")
+	f(`{"id":1,"n":[1`+strings.Repeat("0", 310)+`]}`, "number out of range at line 1 column 312")
+	f(`{"id":1,"n":`+deep+`}`, "recursion limit exceeded at line 1 column 128")
+	f(`{"id":1,"n":`+deep[1:len(deep)-1]+`}`, "")
+	f(`{"id":1,"_vectors":{"e":1e400}}`, "") // which CheckDocument looks at
+}

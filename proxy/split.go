@@ -44,8 +44,9 @@ type batch struct {
 type splitter struct {
 	batch    *batch
 	settings *meili.Settings
-	// late is a failure a server notices only after all ids are known to be good.
-	late      *meili.Error
+	// unreadable and late are failures that a server notices only after all ids are known to be good, in this order.
+	unreadable, late *meili.Error
+
 	ids       []placedID
 	embedders []string // whose vectors documents must bring
 }
@@ -95,7 +96,7 @@ func (s *splitter) finish(err error) (*batch, error) {
 		return nil, err
 	}
 	if s.batch.failure == nil && !s.batch.plan.nodesJudge {
-		s.batch.failure = s.late
+		s.batch.failure = cmp.Or(s.unreadable, s.late)
 	}
 	s.batch.docs.repeats = s.repeats()
 	s.batch.distinct = len(s.ids) - len(s.batch.docs.repeats)
@@ -135,6 +136,9 @@ func (s *splitter) add(document []byte) error {
 	}
 	if s.batch.failure != nil {
 		return s.batch.docs.add(0, document)
+	}
+	if s.unreadable == nil {
+		s.unreadable = meili.CheckValues(document, s.batch.plan.indexUID)
 	}
 	if s.late == nil {
 		s.late = meili.CheckDocument(document, id, s.batch.plan.indexUID, s.settings)

@@ -161,6 +161,12 @@ func askNodes[T any](ctx context.Context, s *Server, view *fsm.View, ids []fsm.N
 // counted, by filter where its node holds other shards too. What cannot be asked by shard is scaled from the sum over
 // all copies, which is exact when every shard has as many.
 func (s *Server) statsOf(ctx context.Context, view *fsm.View, ix *fsm.Index, reports map[fsm.NodeID]indexStats) (indexStats, []fsm.ShardID, error) {
+	if view.NumOpenTasks == 0 { // what nodes do now, such as taking a failed change back, is none of a client's
+		for id, report := range reports {
+			report.IsIndexing = false
+			reports[id] = report
+		}
+	}
 	if exact, ok := evenStats(ix, reports); ok {
 		return exact, nil, nil
 	}
