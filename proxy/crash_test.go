@@ -26,10 +26,13 @@ func TestWriteThatKillsNodesIsStoppedAfterTheSecond(t *testing.T) {
 	}
 	c.nodes["n3-0"].Stop()
 	succeeded(t, c.do("POST", "/indexes/m/documents", want.put(6, map[string]any{"v": "missed"})))
-	c.nodes["n1-0"].PauseTasks()
-	c.nodes["n2-0"].PauseTasks()
+	for _, id := range []string{"n0-0", "n1-0", "n2-0"} {
+		c.nodes[id].PauseTasks()
+	}
 	stopped := c.accepted(c.call("POST", "/indexes/m/documents", `[{"id":7,"v":"poison"}]`))
 	later := c.accepted(c.call("POST", "/indexes/m/documents", want.put(8, map[string]any{"v": "later"})))
+	c.until("the results to be noted", func() bool { return c.state.View().NumOpenIntents == 0 }) // a death before would not count
+	c.nodes["n0-0"].ResumeTasks()
 	c.until("the first death", func() bool { return c.isDown("n0-0") })
 	c.nodes["n3-0"].Start()
 	c.until("the replay to come to the write", func() bool {

@@ -103,22 +103,18 @@ func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) 
 			h.opts.Logger.Warn("it is not known whether a node's address leads to another node's server", "node_id", n.ID, "error", err)
 		}
 	}
-	if checked == nil && run.good == 1 {
-		h.cancelStopped(ctx, n)
-		err := h.opts.Coordinator.PrepareNode(ctx, n)
+	if checked == nil && (run.good == 1 || state == fsm.NodeActive) {
+		err := h.receive(ctx, n, run.good == 1)
 		if errors.Is(err, node.ErrKeyRefused) { // it lives, and is of no use
 			h.runs[n.ID] = before
 			h.conclude(ctx, n, err)
 			return
 		}
 		if err != nil {
-			h.opts.Logger.Warn("node not prepared", "node_id", n.ID, "error", err)
+			h.opts.Logger.Warn("node not taken back yet", "node_id", n.ID, "error", err)
 			h.runs[n.ID] = checkRun{} // the next good check is the first again
 			return
 		}
-	}
-	if checked == nil && (run.good == 1 || state == fsm.NodeActive) && !h.checkHistory(ctx, n) {
-		return
 	}
 	if state == "" || n.Dead {
 		return
@@ -134,6 +130,16 @@ func (h *healthCheck) conclude(ctx context.Context, n *fsm.Node, checked error) 
 	h.opts.Logger.Info("node changed state", "node_id", n.ID, "from", n.State, "to", state, "error", command.Error)
 }
 
+// receive makes sure that a node may be read. Its task history comes first: whatever makes a task there takes the number of one that
+// the disk may have lost.
+func (h *healthCheck) receive(ctx context.Context, n *fsm.Node, returns bool) error {
+	if err := h.checkHistory(ctx, n); err != nil || !returns {
+		return err
+	}
+	h.cancelStopped(ctx, n)
+	return h.opts.Coordinator.PrepareNode(ctx, n)
+}
+
 // cancelStopped cancels what a node that returns must not process: writes that were stopped while it was away. If that
 // fails its replicas are stale all the same.
 func (h *healthCheck) cancelStopped(ctx context.Context, n *fsm.Node) {
@@ -141,7 +147,7 @@ func (h *healthCheck) cancelStopped(ctx context.Context, n *fsm.Node) {
 	defer cancel()
 	uids, err := unfinishedOf(h.opts.Cluster.Tasks(), n.ID)
 	if err == nil && len(uids) > 0 {
-		err = h.opts.Nodes.Get(n).CancelTasks(ctx, uids)
+		_, err = h.opts.Nodes.Get(n).CancelTasks(ctx, uids)
 	}
 	if err != nil {
 		h.opts.Logger.Warn("stopped writes not canceled on a node that returns", "node_id", n.ID, "error", err)
@@ -150,29 +156,30 @@ func (h *healthCheck) cancelStopped(ctx context.Context, n *fsm.Node) {
 
 // checkHistory looks whether the node still has the tasks it acknowledged: uids rise for ever, so a newest one below
 // the recorded one means that the disk was lost or restored from an older one, and all replicas there are stale.
-func (h *healthCheck) checkHistory(ctx context.Context, n *fsm.Node) bool {
+func (h *healthCheck) checkHistory(ctx context.Context, n *fsm.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, h.opts.HealthTimeout)
 	defer cancel()
 	task, err := h.opts.Nodes.Get(n).Newest(ctx)
 	if err != nil {
-		h.opts.Logger.Warn("task history not read", "node_id", n.ID, "error", err)
-		return false
+		return fmt.Errorf("read its task history: %w", err)
 	}
 	newest := node.UIDOf(task)
 	if !lostDisk(h.opts.Cluster.View(), n, newest) {
 		h.opts.strays.note(n.ID, task)
-		return true
+		return nil
 	}
-	if stray, err := h.opts.strays.isStray(ctx, n); stray || err != nil {
-		h.opts.Logger.Warn("a node has not the tasks it had", "node_id", n.ID, "stray", stray, "error", err)
-		return false
+	stray, err := h.opts.strays.isStray(ctx, n)
+	if err != nil {
+		return fmt.Errorf("it has not the tasks it had; find out whether its address leads to another node's server: %w", err)
+	}
+	if stray {
+		return errors.New("its address leads to another node's server")
 	}
 	h.opts.strays.forget(n.ID)
 	if err := h.opts.Coordinator.MarkDiskLost(ctx, n.ID, newest); err != nil {
-		h.opts.Logger.Warn("lost disk not committed", "node_id", n.ID, "error", err)
-		return false
+		return fmt.Errorf("commit that its disk was lost: %w", err)
 	}
-	return true
+	return nil
 }
 
 // lostDisk reports that the newest task of a node is older than the one recorded before it was asked, which asked shows, and that

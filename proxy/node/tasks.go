@@ -234,6 +234,9 @@ func (c *Client) taskPage(ctx context.Context, query url.Values) (*taskPage, err
 	if err != nil {
 		return nil, err
 	}
+	if err := response.Refused(c.id); err != nil {
+		return nil, err
+	}
 	if !response.OK() {
 		return nil, fmt.Errorf("list tasks of node %s: status %d: %.200s", c.id, response.Status, response.Body)
 	}
@@ -255,19 +258,20 @@ func joinUIDs(uids []uint32) string {
 	return b.String()
 }
 
-// CancelTasks cancels those of the given tasks that the node has not finished, and returns once the node has done so.
-func (c *Client) CancelTasks(ctx context.Context, uids []uint32) error {
+// CancelTasks cancels those of the given tasks that the node has not finished, and returns once the node has done so. uid is that
+// of the node's task which does it, -1 when it is not known.
+func (c *Client) CancelTasks(ctx context.Context, uids []uint32) (uid int64, err error) {
 	response, err := c.Do(ctx, Request{Method: http.MethodPost, Path: "/tasks/cancel", Query: url.Values{"uids": {joinUIDs(uids)}}})
 	if err != nil {
-		return err
+		return -1, err
 	}
 	var summary struct {
 		TaskUID uint32 `json:"taskUid"`
 	}
 	if !response.OK() || json.Unmarshal(response.Body, &summary) != nil {
-		return fmt.Errorf("cancel tasks of node %s: status %d: %.200s", c.id, response.Status, response.Body)
+		return -1, fmt.Errorf("cancel tasks of node %s: status %d: %.200s", c.id, response.Status, response.Body)
 	}
-	return c.awaitTask(ctx, summary.TaskUID)
+	return int64(summary.TaskUID), c.awaitTask(ctx, summary.TaskUID)
 }
 
 // awaitTask polls until a task has ended.

@@ -221,4 +221,14 @@ var mutants = []mutant{
 		name: "task uids that a wiped node gives anew are taken for new ones", file: "proxy/fanout.go",
 		old: "if err == nil && uid <= known {", new: "if err == nil && uid <= known && false {", plan: "busy repair", test: "./proxy TestWipedNodeDoesNotAcknowledge",
 	},
+	{
+		name: "a node that returns is told to cancel a stopped write before its task history is read", file: "workers/health.go",
+		old: "	if err := h.checkHistory(ctx, n); err", new: "	if returns {\n		h.cancelStopped(ctx, n)\n	}\n	if err := h.checkHistory(ctx, n); err",
+		plan: "destroy", test: "./proxy TestARollbackByOneTaskIsNoticedThoughAWriteWasStopped",
+	},
+	{
+		name: "nobody looks which number a node gives a cancelation", file: "workers/cancelation.go",
+		old: "if uid >= 0 && uid <= n.LastTaskUID {", new: "if uid < 0 && uid <= n.LastTaskUID {", plan: "destroy",
+		test: "./proxy TestARollbackByOneTaskIsNoticedWhenAWriteIsStopped",
+	},
 }
