@@ -341,3 +341,22 @@ func TestAChangeOnItsWayIsNoDrift(t *testing.T) {
 		t.Errorf("replicas %v, %d mismatches", got, mismatches)
 	}
 }
+
+// A request that was sent while the index lived whole, and given up, arrives once the index is spread and its node in order: it takes
+// the field away that the node is asked by. Red when that is left to the next check of all settings, in five minutes.
+func TestSettingsThatComeLateArePutRight(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 4, spread: fsm.SpreadAll})
+	want := oracle{}
+	succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["n"]}`))
+	c.fill("m", want, 20)
+	c.auditEvery(5 * time.Millisecond)
+	late := c.on("n0-1", "PATCH", "/indexes/m/settings", `{"filterableAttributes":["n"],"stopWords":["late"]}`)
+	c.until("the request to be done", func() bool {
+		return c.on("n0-1", "GET", fmt.Sprintf("/tasks/%v", late["taskUid"]), "")["status"] == "succeeded"
+	})
+	c.until("the node to be put right", func() bool {
+		check, err := c.server.CheckSettings(t.Context(), c.state.View().Index("m").ID, "n0-1")
+		return err == nil && check.Equal() && check.FiltersShards
+	})
+	c.equalEverywhere("m", want)
+}

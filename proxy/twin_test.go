@@ -55,7 +55,7 @@ func refuseTwins(t *testing.T, c *writeCluster, alias string, free [2]string) {
 	refuse("/_miroir/nodes", fmt.Sprintf(`{"id":"c","address":%q}`, free[1]), "server of node `b`")
 	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":2}]`))
 	for id, n := range c.state.View().Nodes {
-		if foreign, _, err := c.server.Nodes().Get(n).ForeignTasks(t.Context(), -1); err != nil || len(foreign) > 0 {
+		if foreign, _, err := c.server.Nodes().Get(n).NotableTasks(t.Context(), -1); err != nil || len(foreign) > 0 {
 			t.Errorf("node %s: the search for twins is taken for %v of others, %v", id, foreign, err)
 		}
 	}

@@ -16,7 +16,8 @@ import (
 )
 
 // foreignWatch looks for tasks on nodes that Miroir did not create: somebody wrote to a node directly. Each leads to a
-// comparison of what that node holds of the index. It runs on the leader.
+// comparison of what that node holds of the index. Tasks that change settings do not tell who asked for them: each has these read
+// back. It runs on the leader.
 type foreignWatch struct {
 	opts   Options
 	set    *metrics.Set
@@ -61,7 +62,7 @@ func (f *foreignWatch) run(ctx context.Context) {
 			looking.Go(func() {
 				asking, cancel := context.WithTimeout(ctx, askTimeout)
 				defer cancel()
-				list, newest, err := client.ForeignTasks(asking, after)
+				list, newest, err := client.NotableTasks(asking, after)
 				outcomes <- outcome{n, list, newest, err}
 			})
 		}
@@ -88,7 +89,8 @@ func (f *foreignWatch) run(ctx context.Context) {
 				f.lostDisk(ctx, o.node, node.UIDOf(o.newest))
 				continue
 			}
-			sure := slices.DeleteFunc(slices.Clone(list), func(task node.Task) bool { return task.Doubtful() })
+			sure := slices.DeleteFunc(slices.Clone(list), func(task node.Task) bool { return task.Doubtful() || task.ChangesSettings() })
+			f.readSettings(view, list)
 			f.doubt(o.node.ID, list)
 			f.note(view, o.node, append(sure, f.resolve(ctx, view, o.node)...))
 		}
@@ -121,6 +123,18 @@ func (f *foreignWatch) lostDisk(ctx context.Context, n *fsm.Node, newest int64) 
 	f.opts.strays.forget(n.ID)
 	if err := f.opts.Coordinator.MarkDiskLost(ctx, n.ID, newest); err != nil && ctx.Err() == nil {
 		f.opts.Logger.Warn("lost disk not committed", "node_id", n.ID, "error", err)
+	}
+}
+
+// readSettings has settings read back that tasks changed. They may be those of a request that came late: its fate was decided, and
+// the node brought in order, before it arrived.
+func (f *foreignWatch) readSettings(view *fsm.View, list []node.Task) {
+	for _, task := range list {
+		if task.ChangesSettings() && task.IndexUID != nil {
+			if ix := indexOnNodes(view, *task.IndexUID); ix != nil {
+				f.opts.drift.expect(ix.ID)
+			}
+		}
 	}
 }
 

@@ -40,6 +40,21 @@ func (d *driftCheck) hasten(index fsm.IndexID) {
 	d.bell.ring()
 }
 
+// expect has an index looked at soon unless it is to be anyway: what is sent to a node that cannot be put right must not make it be
+// sent the same at once again.
+func (d *driftCheck) expect(index fsm.IndexID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.soon.indexes[index] {
+		return
+	}
+	if at := time.Now().Add(firstRecheck * d.opts.Drift.Backoff); len(d.soon.indexes) == 0 || at.Before(d.soon.at) {
+		d.soon.at = at
+	}
+	d.soon.indexes[index] = true
+	d.bell.ring()
+}
+
 // nextRecheck is when an index is to be looked at again, the zero time if none is.
 func (d *driftCheck) nextRecheck() time.Time {
 	d.mu.Lock()

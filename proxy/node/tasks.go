@@ -200,14 +200,17 @@ func (c *Client) WrittenDirectly(ctx context.Context, nodeUID string, since time
 	}
 }
 
-// ForeignTasks lists the tasks with a uid above after that Miroir did not create, newest first, the first 10,000 looked
-// at. newest is the node's newest task, nil without any. Without a newer task it costs one small request.
-func (c *Client) ForeignTasks(ctx context.Context, after int64) (foreign []Task, newest *Task, err error) {
+// ChangesSettings reports a task that changes settings of an index, whoever asked for it: such tasks carry no mark.
+func (t *Task) ChangesSettings() bool { return t.Type == "settingsUpdate" }
+
+// NotableTasks lists the tasks with a uid above after that Miroir did not create, or that change settings, newest first, the first
+// 10,000 looked at. newest is the node's newest task, nil without any. Without a newer task it costs one small request.
+func (c *Client) NotableTasks(ctx context.Context, after int64) (notable []Task, newest *Task, err error) {
 	newest, err = c.Newest(ctx)
 	if err != nil || UIDOf(newest) <= after {
 		return nil, newest, err
 	}
-	query := url.Values{"types": {foreignKinds}, "limit": {"200"}}
+	query := url.Values{"types": {foreignKinds + ",settingsUpdate"}, "limit": {"200"}}
 	for range 50 {
 		page, err := c.taskPage(ctx, query)
 		if err != nil {
@@ -215,10 +218,10 @@ func (c *Client) ForeignTasks(ctx context.Context, after int64) (foreign []Task,
 		}
 		for _, task := range page.Results {
 			if int64(task.UID) <= after {
-				return foreign, newest, nil
+				return notable, newest, nil
 			}
-			if task.UID <= newest.UID && task.IsForeign() {
-				foreign = append(foreign, task)
+			if task.UID <= newest.UID && (task.IsForeign() || task.ChangesSettings()) {
+				notable = append(notable, task)
 			}
 		}
 		if page.Next == nil {
@@ -226,7 +229,7 @@ func (c *Client) ForeignTasks(ctx context.Context, after int64) (foreign []Task,
 		}
 		query.Set("from", strconv.FormatUint(uint64(*page.Next), 10))
 	}
-	return foreign, newest, nil
+	return notable, newest, nil
 }
 
 func (c *Client) taskPage(ctx context.Context, query url.Values) (*taskPage, error) {

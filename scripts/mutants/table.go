@@ -231,4 +231,9 @@ var mutants = []mutant{
 		old: "if uid >= 0 && uid <= n.LastTaskUID {", new: "if uid < 0 && uid <= n.LastTaskUID {", plan: "destroy",
 		test: "./proxy TestARollbackByOneTaskIsNoticedWhenAWriteIsStopped",
 	},
+	// Settings
+	{
+		name: "what a task made of a node's settings is not read back", file: "workers/foreign.go",
+		old: "			f.readSettings(view, list)\n", new: "", plan: "growth", test: "./proxy TestSettingsThatComeLateArePutRight",
+	},
 }
