@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -10,7 +11,8 @@ import (
 
 // countQuery asks how many of the search's candidates satisfy a filter, and how often they have the values of facets.
 type countQuery struct {
-	filter string // "" for all
+	query  *meili.SearchQuery // in place of the search's, nil for that
+	filter string             // "" for all
 	facets *[]string
 	// ranked is how many hits are looked at in rank, so that with distinct each of them stands for its duplicates; retrieve
 	// what they show. 0 for none.
@@ -33,7 +35,7 @@ func (q *search) countAll(ctx context.Context, calls []Call, queries []countQuer
 func (q *search) askCounts(ctx context.Context, call Call, queries []countQuery) ([]*nodeAnswer, error) {
 	var multi meili.MultiSearch
 	for _, query := range queries {
-		part := meili.MultiQuery{IndexUID: q.ix.NodeUID, SearchQuery: *q.query}
+		part := meili.MultiQuery{IndexUID: q.ix.NodeUID, SearchQuery: *cmp.Or(query.query, q.query)}
 		part.Filter = withShards(part.Filter, call.filterShards())
 		within := q.within[call.Node]
 		if query.ranked > 0 {

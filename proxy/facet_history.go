@@ -12,10 +12,12 @@ import (
 // One server groups the values of a facet as its tasks write them (meili.FacetLevelsOf). Which tasks there were the state
 // knows, and the hidden number of a document names the one that wrote it.
 
-// Bounds of what is looked at to group the values of a field: finished tasks of the index, and documents over all nodes.
+// Bounds of what is looked at to group the values of a field: finished tasks of the index, and documents over all nodes; fewer where
+// only the order of a list depends on it.
 const (
-	maxFacetTasks     = 200
-	maxFacetDocuments = 10_000
+	maxFacetTasks       = 200
+	maxFacetDocuments   = 10_000
+	maxOrderedDocuments = 3000
 )
 
 // facetTask is a task that wrote values of a field: those of its documents, or, if it changed settings, of all documents
@@ -41,12 +43,12 @@ func (t facetTask) writes(d *facetDocument) bool {
 
 // valuesWritten are the values of a field with the groups that the index's tasks make of them. nil when not all tasks are
 // known, a node does not answer, or there are too many documents.
-func (q *search) valuesWritten(ctx context.Context, calls []Call, field string) *fieldValues {
+func (q *search) valuesWritten(ctx context.Context, calls []Call, field string, maxDocuments int) *fieldValues {
 	tasks := q.facetTasks(field)
 	if tasks == nil {
 		return nil
 	}
-	docs := q.facetDocuments(ctx, calls, field)
+	docs := q.facetDocuments(ctx, calls, field, maxDocuments)
 	if docs == nil {
 		return nil
 	}
@@ -171,20 +173,33 @@ func isFacet(settings *meili.Settings, field string) bool {
 }
 
 // facetDocuments reads a field of all documents. nil when a node does not answer or there are too many.
-func (q *search) facetDocuments(ctx context.Context, calls []Call, field string) []facetDocument {
+func (q *search) facetDocuments(ctx context.Context, calls []Call, field string, most int) []facetDocument {
 	top, _, nested := strings.Cut(field, ".")
 	list := &documentList{s: q.s, ix: q.ix, query: &meili.DocumentsQuery{Fields: &[]string{top, orderField}}}
-	pages := make([][]byte, len(calls))
-	eachAtOnce(len(calls), func(i int) {
-		ctx, cancel := q.s.inTime(ctx, q.view, q.ix, calls[i])
-		defer cancel()
-		pages[i], _ = list.ask(ctx, q.s.nodes.Client(q.view, calls[i].Node), calls[i], 0, maxFacetDocuments, nil)
-	})
+	read := func(limit int) (pages [][]byte, total int) {
+		pages = make([][]byte, len(calls))
+		eachAtOnce(len(calls), func(i int) {
+			ctx, cancel := q.s.inTime(ctx, q.view, q.ix, calls[i])
+			defer cancel()
+			pages[i], _ = list.ask(ctx, q.s.nodes.Client(q.view, calls[i].Node), calls[i], 0, limit, nil)
+		})
+		for _, page := range pages {
+			if page == nil {
+				return nil, 0
+			}
+			total += int(number(memberOf(page, "total")))
+		}
+		return pages, total
+	}
+	if _, total := read(0); total > most {
+		return nil
+	}
+	pages, total := read(most)
+	if pages == nil || total > most {
+		return nil
+	}
 	docs := []facetDocument{}
 	for _, page := range pages {
-		if page == nil || int(number(memberOf(page, "total")))+len(docs) > maxFacetDocuments {
-			return nil
-		}
 		from := len(docs)
 		for _, document := range itemsOf(memberOf(page, "results")) {
 			read := hit{raw: document}

@@ -10,9 +10,9 @@ import (
 	"miroir/fsm"
 )
 
-// TestFacetsCutAsTheTasksWroteThem: of values that occur once a list by count shows those one server shows, whose groups go back
-// to what each task wrote: documents in parts, changes of settings between them, values in arrays and alone, points, and documents that
-// are written again.
+// TestFacetsCutAsTheTasksWroteThem: of values that occur once a list by count shows those one server shows, and in its order, whose groups
+// go back to what each task wrote: documents in parts, changes of settings between them, values in arrays and alone, points, and documents
+// that are written again. So do the facets of federated searches.
 func TestFacetsCutAsTheTasksWroteThem(t *testing.T) {
 	againstSpread(t, cutLikeOneServer)
 }
@@ -74,12 +74,24 @@ func cutLikeOneServer(t *testing.T, s spreadBeside) {
 		}
 		s.write("PUT", "/indexes/"+uid+"/documents", `[{"id":4,"note":1},{"id":101,"note":1},{"id":62,"note":1},{"id":230,"note":1}]`) // which keeps their values
 		s.write("PATCH", "/indexes/"+uid+"/settings", `{"faceting":{"maxValuesPerFacet":7,"sortFacetValuesBy":{"*":"count"}}}`)
-		for _, filter := range []string{"n > 0", "n < 100", "n > 77", "word > w2"} {
-			search := fmt.Sprintf(`{"facets":["n","tags","word","_geo.lat"],"limit":0,"filter":%q}`, filter)
-			want, got := s.both("/indexes/"+uid+"/search", search, "facetDistribution")
-			for _, field := range []string{"n", "word", "_geo.lat"} {
-				if string(memberOf(got, field)) != string(memberOf(want, field)) {
-					t.Errorf("%s, %s of those with %s: %s, want %s", uid, field, filter, memberOf(got, field), memberOf(want, field))
+		for _, filter := range []string{"n > 0", "n < 100", "n > 77", "word > w2", "n 30 TO 33"} {
+			asked := fmt.Sprintf(`{"facets":["n","word","_geo.lat"],"limit":0,"filter":%q}`, filter)
+			want, got := s.both("/indexes/"+uid+"/search", asked, "facetDistribution")
+			if string(got) != string(want) {
+				t.Errorf("%s, those with %s: %s, want %s", uid, filter, got, want)
+			}
+			query := fmt.Sprintf(`{"indexUid":%q,"filter":%q}`, uid, filter)
+			for _, queries := range []string{query, query + fmt.Sprintf(`,{"indexUid":%q,"filter":"n 20 TO 25"}`, uid)} {
+				federation := fmt.Sprintf(`"limit":0,"facetsByIndex":{%q:["n","word","_geo.lat"]}`, uid)
+				for _, merged := range []string{"", `,"mergeFacets":{"maxValuesPerFacet":5}`} {
+					member := "facetsByIndex"
+					if merged != "" {
+						member = "facetDistribution"
+					}
+					body := `{"federation":{` + federation + merged + `},"queries":[` + queries + `]}`
+					if want, got := s.both("/multi-search", body, member); string(got) != string(want) {
+						t.Errorf("%s: %s, want %s", body, got, want)
+					}
 				}
 			}
 		}

@@ -107,7 +107,7 @@ func TestTiesAtTheLimit(t *testing.T) {
 
 func TestFieldCache(t *testing.T) {
 	c := newFieldCache(100)
-	key := func(i int) fieldKey { return fieldKey{"c", 1, time.Unix(int64(i), 0), 0, "f"} }
+	key := func(i int) fieldKey { return fieldKey{"c", 1, time.Unix(int64(i), 0), 0, "f", false} }
 	for i := range 3 {
 		c.put(key(i), &fieldValues{bytes: 40})
 		c.get(key(0))

@@ -33,11 +33,6 @@ func (q *search) respell(ctx context.Context, calls []Call, parts []*facets, mer
 	if len(doubts) == 0 {
 		return
 	}
-	if q.distinct() != "" { // the first document counts, not the one that stands for its duplicates
-		all, query := *q, *q.query
-		query.Distinct, all.query = new(tasks.NoField), &query
-		q = &all
-	}
 	first := make([][][]byte, len(calls)) // by call and doubt
 	eachAtOnce(len(calls), func(i int) { first[i] = q.firstNumbers(ctx, calls[i], doubts, i) })
 	for d, doubt := range doubts {
@@ -61,7 +56,7 @@ const firstSpelled = 100
 // respellAll is respell by all documents of the index instead of the search's candidates.
 func (q *search) respellAll(ctx context.Context, calls []Call, parts []*facets, merged *facets) {
 	all := *q
-	all.query, all.within = &meili.SearchQuery{}, nil
+	all.query, all.others, all.within = &meili.SearchQuery{}, nil, nil
 	counted := make([]*facets, len(parts))
 	for i, part := range parts {
 		counted[i] = &facets{values: map[string][]facetValue{}}
@@ -124,6 +119,12 @@ func (q *search) spellings(parts []*facets, merged *facets) []spelling {
 func (q *search) firstNumbers(ctx context.Context, call Call, doubts []spelling, part int) [][]byte {
 	var queries []countQuery
 	var asked []int
+	found := slices.Concat([]*meili.SearchQuery{q.query}, q.others)
+	for i, query := range found { // the first document counts, not the one that stands for its duplicates
+		plain := *query
+		plain.Distinct = new(tasks.NoField)
+		found[i] = &plain
+	}
 	room := maxSpelledDocuments
 	for d, doubt := range doubts {
 		n := int(min(doubt.counts[part], uint64(q.settings.MaxTotalHits())))
@@ -131,12 +132,14 @@ func (q *search) firstNumbers(ctx context.Context, call Call, doubts []spelling,
 			continue
 		}
 		room -= n
-		asked = append(asked, d)
 		filter := fieldIn(doubt.field, []string{doubt.texts[part]})
 		if within := q.within[call.Node]; within != "" {
 			filter = "(" + within + ") AND " + filter
 		}
-		queries = append(queries, countQuery{filter: filter, ranked: n, retrieve: []string{orderField}})
+		for _, query := range found {
+			asked = append(asked, d)
+			queries = append(queries, countQuery{query: query, filter: filter, ranked: n, retrieve: []string{orderField}})
+		}
 	}
 	if len(queries) == 0 {
 		return nil
@@ -147,14 +150,11 @@ func (q *search) firstNumbers(ctx context.Context, call Call, doubts []spelling,
 	}
 	first := make([][]byte, len(doubts))
 	for i, a := range answers {
-		numbers := make([][]byte, 0, len(a.hits))
+		least := &first[asked[i]]
 		for _, h := range a.hits {
-			if number := orderOf(h.raw); number != nil {
-				numbers = append(numbers, number)
+			if number := orderOf(h.raw); number != nil && (*least == nil || bytes.Compare(number, *least) < 0) {
+				*least = number
 			}
-		}
-		if len(numbers) > 0 {
-			first[asked[i]] = slices.MinFunc(numbers, bytes.Compare)
 		}
 	}
 	return first

@@ -24,6 +24,10 @@ func TestFacetValuesAreSpelledAsInTheFirstCandidate(t *testing.T) {
 		if got := string(memberOf(answer.Body.Bytes(), "facetDistribution")); got != want {
 			t.Errorf("from %d on: %s, want %s", first, got, want)
 		}
+		federated := fmt.Sprintf(`{"federation":{"facetsByIndex":{"m":["word","other"]}},"queries":[{"indexUid":"m","filter":"size = 23"},{"indexUid":"m","filter":"size >= %d"}]}`, first)
+		if got := string(memberOf(memberOf(memberOf(c.call("POST", "/multi-search", federated).Body.Bytes(), "facetsByIndex"), "m"), "distribution")); got != want {
+			t.Errorf("federated, from %d on: %s, want %s", first, got, want)
+		}
 	}
 	answer := c.call("POST", "/indexes/m/facet-search", `{"facetName":"word","facetQuery":"ni","filter":"size > 5"}`)
 	if got, want := string(memberOf(answer.Body.Bytes(), "facetHits")), `[{"value":"Nine","count":18}]`; got != want {

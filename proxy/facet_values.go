@@ -40,6 +40,7 @@ func newFieldValues(values []facetValue, hasNumbers bool, regroups int) *fieldVa
 // measure sets the memory that the values take.
 func (f *fieldValues) measure() {
 	const overhead = 40 // of a value: its header and its places in the levels
+	f.bytes = 200       // with none
 	for _, text := range slices.Concat(f.numbers, f.strings) {
 		f.bytes += len(text) + overhead
 	}
@@ -74,6 +75,7 @@ type fieldKey struct {
 	updated  time.Time
 	settings uint64
 	field    string
+	ordering bool // for lists that are not cut, see maxOrderedDocuments
 }
 
 // fieldCache remembers the values of fields, those asked for last, up to a number of bytes. Every finished write of an
@@ -123,9 +125,10 @@ func (c *fieldCache) put(key fieldKey, values *fieldValues) {
 	}
 }
 
-// valuesOf are the values of a field over the whole index. nil when a node does not answer or has more than it lists.
-func (q *search) valuesOf(ctx context.Context, field string) *fieldValues {
-	key := fieldKey{q.view.ClusterID, q.ix.ID, q.ix.UpdatedAt, q.ix.SettingsVersion, field}
+// valuesOf are the values of a field over the whole index, to order a list or to cut it. Without groups where these are not worth
+// finding out; nil when a node does not answer or has more values than it lists.
+func (q *search) valuesOf(ctx context.Context, field string, ordering bool) *fieldValues {
+	key := fieldKey{q.view.ClusterID, q.ix.ID, q.ix.UpdatedAt, q.ix.SettingsVersion, field, ordering}
 	if known := fieldValuesCache.get(key); known != nil {
 		return known
 	}
@@ -136,15 +139,20 @@ func (q *search) valuesOf(ctx context.Context, field string) *fieldValues {
 	if len(plan.Missing) > 0 {
 		return nil
 	}
-	values := q.valuesWritten(ctx, plan.Calls, field)
-	if values == nil {
+	most := maxFacetDocuments
+	if ordering {
+		most = maxOrderedDocuments
+	}
+	values := q.valuesWritten(ctx, plan.Calls, field, most)
+	switch {
+	case values != nil:
+	case ordering:
+		values = &fieldValues{}
+	default:
 		values = everything.valuesCounted(ctx, plan.Calls, field)
 	}
 	if values == nil {
 		return nil
-	}
-	if !q.comparesValues(field) {
-		values.stringLevels = values.stringLevels[:1]
 	}
 	values.measure()
 	fieldValuesCache.put(key, values)

@@ -106,13 +106,35 @@ func (f *federated) mergeAnswers(ctx context.Context, answers []*federatedAnswer
 		if f.indexes[uid] == nil {
 			continue
 		}
-		settings := settingsOf(f.indexes[uid])
-		rules := facetRules{settings: settings, maxValues: settings.MaxValuesPerFacet(), whole: f.indexes[uid].Whole()}
-		if sum := mergeFacets(facetsOfIndex(answers, uid), rules, r.total); sum != nil {
+		if sum := f.facetsOf(ctx, answers, uid, r.total); sum != nil {
 			r.facets[uid] = sum
 		}
 	}
 	return r
+}
+
+// facetsOf adds the facets of an index up as a search of it does.
+func (f *federated) facetsOf(ctx context.Context, answers []*federatedAnswer, uid string, numCandidates int) *facets {
+	var q *search
+	for i := range f.multi.Queries {
+		query := &f.multi.Queries[i]
+		switch {
+		case query.IndexUID != uid:
+		case q == nil:
+			q = f.s.newSearch(f.view, f.indexes[uid], &query.SearchQuery)
+			q.lost, q.seed = f.lost[uid], f.seed
+		default:
+			q.others = append(q.others, &query.SearchQuery)
+		}
+	}
+	var c counts
+	var calls []Call
+	for _, a := range answers {
+		if call, asked := a.part.calls[uid]; asked {
+			c.parts, calls = append(c.parts, a.facets[uid]), append(calls, call)
+		}
+	}
+	return q.mergeFacets(ctx, calls, c, numCandidates)
 }
 
 func facetsOfIndex(answers []*federatedAnswer, uid string) []*facets {

@@ -32,7 +32,7 @@ type facetRules struct {
 	rejected  []hit // hits that were counted and must not be
 	// whole says that the index lives whole on its nodes: the list of a single one is in one server's order.
 	whole bool
-	// breakTies returns the first limit of values by count, as one server lists them, where they tie at the limit; nil for
+	// breakTies returns the first limit of values by count, as one server lists them, where some of them tie; nil for
 	// an answer or the function leaves them as they are. The values are all numbers or all strings.
 	breakTies func(field string, values []facetValue, numbers bool, limit int) []facetValue
 }
@@ -176,16 +176,23 @@ func (r facetRules) cutAll(field string, numbers, strs []facetValue, byLevels bo
 
 // cut is the first limit of sorted values.
 func (r facetRules) cut(field string, values []facetValue, numbers bool, limit int) []facetValue {
-	if len(values) <= limit {
-		return values
-	}
-	tied := limit > 0 && values[limit-1].count == values[limit].count
-	if tied && !r.whole && r.breakTies != nil && r.settings.FacetSort(field) == "count" {
+	limit = min(limit, len(values))
+	if !r.whole && r.breakTies != nil && r.settings.FacetSort(field) == "count" && anyTied(values[:min(limit+1, len(values))]) {
 		if first := r.breakTies(field, values, numbers, limit); first != nil {
 			return first
 		}
 	}
 	return slices.Clip(values[:limit])
+}
+
+// anyTied reports whether two of some values that are sorted by count have the same.
+func anyTied(values []facetValue) bool {
+	for i := 1; i < len(values); i++ {
+		if values[i].count == values[i-1].count {
+			return true
+		}
+	}
+	return false
 }
 
 func compareNumbers(a, b facetValue) int { return compareNumberTexts(a.text, b.text) }

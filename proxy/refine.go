@@ -129,7 +129,7 @@ func (q *search) mergeFacets(ctx context.Context, calls []Call, c counts, numCan
 	rules := facetRules{settings: q.settings, maxValues: q.settings.MaxValuesPerFacet(), rejected: c.rejected, whole: q.ix.Whole()}
 	fields := fieldsOf(c.parts)
 	for field := range fields {
-		if rules.settings.FacetSort(field) == "count" && len(calls) > 1 && cutByNodes(c.parts, field, rules.maxValues) {
+		if rules.settings.FacetSort(field) == "count" && len(calls) > 1 && len(q.others) == 0 && cutByNodes(c.parts, field, rules.maxValues) {
 			counting.recount(ctx, calls, c.parts, field, rules.maxValues, true)
 		}
 	}
@@ -157,12 +157,17 @@ func cutByNodes(parts []*facets, field string, maxValues int) bool {
 	return cut
 }
 
-// tiedFacet is a list by count whose maximum cuts values of equal count apart. Its values are all numbers or all strings.
+// tiedFacet is a list by count in which values tie. Its values are all numbers or all strings.
 type tiedFacet struct {
 	field   string
 	values  []facetValue
 	numbers bool
 	limit   int
+}
+
+// cutsTies reports whether the limit cuts values of equal count apart.
+func (t *tiedFacet) cutsTies() bool {
+	return t.limit < len(t.values) && t.values[t.limit-1].count == t.values[t.limit].count
 }
 
 // Bounds of the questions about one facet: rounds, questions in a round, and for how many values behind the limit they are
@@ -176,7 +181,10 @@ const (
 // breakTies returns the values that come before the limit in one server's order, nil when that cannot be told. added are
 // hits that the nodes do not count.
 func (q *search) breakTies(ctx context.Context, calls []Call, added []hit, t tiedFacet) []facetValue {
-	all := q.valuesOf(ctx, t.field)
+	if t.limit == 0 || !t.numbers && !q.comparesValues(t.field) {
+		return nil // one server does not group strings that are never compared
+	}
+	all := q.valuesOf(ctx, t.field, !t.cutsTies())
 	if all == nil {
 		return nil
 	}
@@ -188,7 +196,7 @@ func (q *search) breakTies(ctx context.Context, calls []Call, added []hit, t tie
 	for i, place := range places {
 		values[place] = t.values[i]
 	}
-	for round := 0; round < maxTieRounds && !all.single; round++ { // else groups hold as many documents as their values together
+	for round := 0; round < maxTieRounds && !all.single && t.cutsTies() && len(q.others) == 0; round++ { // else groups hold as many documents as their values together
 		ahead := tree.first(t.limit + tieLookahead)
 		least := tree.counts[0][ahead[t.limit-1]]
 		if len(tree.doubtful(ahead[:t.limit], least)) == 0 {

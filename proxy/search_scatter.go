@@ -19,7 +19,8 @@ type search struct {
 	view     *fsm.View
 	ix       *fsm.Index
 	settings *meili.Settings
-	query    *meili.SearchQuery // as the client sent it, tenant rule included
+	query    *meili.SearchQuery   // as the client sent it, tenant rule included
+	others   []*meili.SearchQuery // of a federated search: more queries whose candidates are counted with those of query
 	kind     meili.SearchKind
 	seed     uint64
 	metadata bool
