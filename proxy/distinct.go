@@ -252,10 +252,17 @@ func hasSeveral(hits []hit, field string) bool {
 	return slices.ContainsFunc(hits, func(h hit) bool { return len(h.facetValues(field)) > 1 })
 }
 
-// unranked reports whether nothing ranks the documents of the search: it has no words, and no rule sorts. No document is
-// below a threshold then.
+// unranked reports whether nothing ranks the documents of the search: no rule sorts, and it has no words or no rule is about
+// them. No document is below a threshold then.
 func (q *search) unranked() bool {
-	return q.hasNoWords() && q.kind == meili.KeywordSearch && !q.sorts()
+	return q.kind == meili.KeywordSearch && !q.sorts() && (q.hasNoWords() || !q.ranksWords())
+}
+
+// ranksWords reports whether a rule says how well words match: that as many as possible do says nothing where all must.
+func (q *search) ranksWords() bool {
+	return slices.ContainsFunc(q.settings.Ranking(), func(rule string) bool {
+		return rule != "sort" && !strings.Contains(rule, ":") && (rule != "words" || deref(q.query.MatchingStrategy) != "all")
+	})
 }
 
 // hasNoWords reports that a search text has none to look for: it is blank, or has only stop words and words to leave out.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -118,4 +119,26 @@ func TestSearchesOutliveExtraRounds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDistinctWhereNoRuleRanks: one server takes the first documents that have the words, and counts what is not a duplicate of these.
+func TestDistinctWhereNoRuleRanks(t *testing.T) {
+	againstSpread(t, func(t *testing.T, s spreadBeside) {
+		var documents []string
+		for i := range 60 {
+			documents = append(documents, fmt.Sprintf(`{"id":%d,"title":"sea %s","family":%d}`, i, strings.Repeat("blue ", i%3), i*7%13))
+		}
+		s.write("POST", "/indexes/m/documents", "["+strings.Join(documents, ",")+"]")
+		for _, rules := range []string{`["sort"]`, `["words"]`, `["typo","sort"]`} {
+			s.write("PATCH", "/indexes/m/settings", `{"filterableAttributes":["family"],"sortableAttributes":["id"],"rankingRules":`+rules+`}`)
+			for _, body := range []string{`"limit":3`, `"limit":3,"offset":2`, `"limit":5,"matchingStrategy":"all"`, `"limit":40`, `"limit":4,"sort":["id:desc"]`, `"limit":3,"rankingScoreThreshold":0.9`} {
+				body = `{"q":"sea blue","distinct":"family",` + body + `}`
+				for _, member := range []string{"estimatedTotalHits", "hits"} {
+					if want, got := s.both("/indexes/m/search", body, member); string(got) != string(want) {
+						t.Errorf("rules %s: %s: %s %s, want %s", rules, body, member, got, want)
+					}
+				}
+			}
+		}
+	})
 }
