@@ -1,10 +1,14 @@
 package proxy
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"time"
 
 	"miroir/fsm"
 	"miroir/meili"
@@ -33,19 +37,57 @@ type change struct {
 	// check finds what a server would fail the task with; nil when there is nothing to check.
 	check func(ix *fsm.Index) *meili.Error
 	body  []byte
-	// filter replaces that of body on the nodes of an index that is divided as it was; see nodefilter.go.
-	filter  json.RawMessage
-	divided fsm.IndexID
+	// written is the filter of body, told what nodes of index divided are told in its place, nil for the same; see nodefilter.go.
+	written, told json.RawMessage
+	divided       fsm.IndexID
+	// openFrom is the task from which on a write to the index would make told doubtful, nil for none.
+	openFrom *uint32
 }
 
-// filterOn notes what nodes are to be told for the filter of the body.
-func (c *change) filterOn(s *Server, r *request, filter json.RawMessage) {
-	ix := r.View.Index(r.uid())
-	if ix == nil || len(filter) == 0 {
-		return
+// errOvertaken says that a write came in between that may change what nodes must be told.
+var errOvertaken = errors.New("another write was accepted meanwhile")
+
+// translate finds what nodes are to be told for the filter of the body. Where that depends on what documents earlier writes bring,
+// these are waited for: as one server they decide what != finds.
+func (c *change) translate(ctx context.Context, s *Server, deadline time.Time) error {
+	for last := ^uint32(0); ; {
+		view := s.cluster.View()
+		ix := view.Route(c.uid)
+		if ix == nil {
+			return nil
+		}
+		open, err := s.unfinished(ix, last)
+		if err != nil {
+			return err
+		}
+		c.told, c.divided, c.openFrom = c.written, ix.ID, nil
+		if s.equalityFilter(ctx, view, ix, &c.told) {
+			return nil
+		}
+		if open == nil {
+			c.openFrom = &view.NextTaskUID
+			return nil
+		}
+		last = min(last, *open)
+		if !sleepUntil(ctx, firstSessionPause, deadline) {
+			return c.untold()
+		}
 	}
-	s.equalityFilter(r.Context(), r.View, ix, &filter)
-	c.filter, c.divided = filter, ix.ID
+}
+
+// untold is the error of a change that would have to wait for too long.
+func (c *change) untold() error {
+	return miroirError(codeOverloaded, "What a filter with != finds in index `%s` depends on earlier writes, which have not ended in time. Retry later.", c.uid)
+}
+
+// overtaken reports that a write to the index was accepted since the filter was translated on which it depends.
+func (c *change) overtaken(s *Server, v *fsm.View, ix *fsm.Index) (bool, error) {
+	if c.openFrom == nil || *c.openFrom == v.NextTaskUID {
+		return false, nil
+	}
+	const most = 1000
+	list, err := s.cluster.Tasks().Tasks(fsm.TaskFilter{}, fsm.TaskPage{From: c.openFrom, Limit: most, Reverse: true})
+	return len(list.Tasks) == most || slices.ContainsFunc(list.Tasks, func(t *fsm.Task) bool { return t.Index == ix.ID }), err
 }
 
 func (s *Server) submitChange(w http.ResponseWriter, r *request, c *change) error {
@@ -54,15 +96,26 @@ func (s *Server) submitChange(w http.ResponseWriter, r *request, c *change) erro
 		return problem
 	}
 	c.uid, c.metadata = r.uid(), metadata
-	done, err := s.writer.submit(r.Context(), c.propose, c.uid)
-	if err != nil {
-		return err
+	for deadline := time.Now().Add(earlierWritesWait); ; {
+		if err := c.translate(r.Context(), s, deadline); err != nil {
+			return err
+		}
+		done, err := s.writer.submit(r.Context(), func(v *fsm.View, ix *fsm.Index) (*proposal, error) { return c.propose(s, v, ix) }, c.uid)
+		if errors.Is(err, errOvertaken) {
+			if time.Now().After(deadline) {
+				return c.untold()
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		done.answer(w, http.StatusAccepted)
+		return nil
 	}
-	done.answer(w, http.StatusAccepted)
-	return nil
 }
 
-func (c *change) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
+func (c *change) propose(s *Server, v *fsm.View, ix *fsm.Index) (*proposal, error) {
 	begin := fsm.BeginWrite{Kind: string(c.kind), IndexUID: &c.uid, CustomMetadata: c.metadata, Details: c.details(meili.NotCounted())}
 	if ix == nil {
 		return failed(begin, meili.IndexNotFound(c.uid), c.details(meili.CountOf(0))), nil
@@ -72,9 +125,12 @@ func (c *change) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
 			return failed(begin, failure, c.details(meili.CountOf(0))), nil
 		}
 	}
+	if overtaken, err := c.overtaken(s, v, ix); err != nil || overtaken {
+		return nil, cmp.Or(err, errOvertaken)
+	}
 	body := c.body
-	if c.filter != nil && c.divided == ix.ID {
-		body = replaceRaw(body, "filter", c.filter)
+	if c.told != nil && c.divided == ix.ID {
+		body = replaceRaw(body, "filter", c.told)
 	}
 	return &proposal{begin: begin, touched: c.touched, steps: func(begun *fsm.BeginWriteResult, _ fsm.Target, write fsm.WriteID) []step {
 		request := node.Request{
@@ -120,7 +176,7 @@ func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
 		return meili.EmptyFilter()
 	}
 	c := &change{
-		kind: meili.TaskDocumentDeletion, method: http.MethodPost, path: "/documents/delete", body: body,
+		kind: meili.TaskDocumentDeletion, method: http.MethodPost, path: "/documents/delete", body: body, written: raw,
 		check: func(ix *fsm.Index) *meili.Error { return checkFilterable(filter, ix, r.uid()) },
 		details: func(count meili.Setting[uint64]) json.RawMessage {
 			var provided uint64
@@ -128,7 +184,6 @@ func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
 			return d.JSON()
 		},
 	}
-	c.filterOn(s, r, raw)
 	return s.submitChange(w, r, c)
 }
 
@@ -203,7 +258,7 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 		return problem
 	}
 	c := &change{
-		kind: meili.TaskDocumentEdition, method: http.MethodPost, path: "/documents/edit", body: body,
+		kind: meili.TaskDocumentEdition, method: http.MethodPost, path: "/documents/edit", body: body, written: edit.Filter,
 		check: func(ix *fsm.Index) *meili.Error {
 			if filter == nil {
 				return nil
@@ -212,7 +267,6 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 		},
 		details: func(count meili.Setting[uint64]) json.RawMessage { return editDetails(edit, count) },
 	}
-	c.filterOn(s, r, edit.Filter)
 	return s.submitChange(w, r, c)
 }
 

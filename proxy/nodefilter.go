@@ -57,22 +57,32 @@ func (f *federated) nodeFilters(ctx context.Context) error {
 	return f.s.nodeFilters(ctx, f.view, indexes, filters)
 }
 
-// equalityFilter replaces != by NOT and = where fields are known to the index, unless each of its nodes has all of it.
-func (s *Server) equalityFilter(ctx context.Context, view *fsm.View, ix *fsm.Index, filter *json.RawMessage) {
+// equalityFilter replaces != by NOT and = where fields are known to the index, unless each of its nodes has all of it. It reports
+// whether that is for good: unfinished writes may make a field known, or one that can be filtered by.
+func (s *Server) equalityFilter(ctx context.Context, view *fsm.View, ix *fsm.Index, filter *json.RawMessage) (forGood bool) {
 	if filter == nil || !bytes.Contains(*filter, []byte("!=")) || !ix.Divided() {
-		return
+		return true
 	}
 	parsed, refused := meili.ParseFilter(*filter)
-	if refused != nil || parsed == nil || meili.CheckFilterable(parsed, settingsOf(ix).Filterable(), "") != nil {
-		return
+	if refused != nil || parsed == nil {
+		return true
 	}
-	changed := parsed.WithoutNotEqual(func(field string) bool { return s.hadField(ctx, view, ix, field) })
+	if meili.CheckFilterable(parsed, settingsOf(ix).Filterable(), "") != nil {
+		return false
+	}
+	forGood = true
+	changed := parsed.WithoutNotEqual(func(field string) bool {
+		known := s.hadField(ctx, view, ix, field)
+		forGood = forGood && known
+		return known
+	})
 	if changed == parsed {
-		return
+		return forGood
 	}
 	if text := changed.String(); !isBadFilter(text) {
 		*filter = meili.AppendString(nil, text)
 	}
+	return forGood
 }
 
 // isBadFilter reports that a filter which Miroir wrote is refused: the parentheses added make it too deep.

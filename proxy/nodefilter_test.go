@@ -2,7 +2,10 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"miroir/devnode"
@@ -70,4 +73,61 @@ func unequalLikeOneServer(t *testing.T, rt http.RoundTripper, addresses []string
 	do("POST", "/indexes/m/documents/delete", `{"filter":["color != blue", "n > 6"]}`)
 	sameAnswers()
 	same("GET", "/indexes/m/documents?limit=50", "", "total")
+}
+
+// The write that brings the first color has not ended when a deletion by != is sent, or is accepted while that is looked at: the
+// deletion goes by it nevertheless, on the node too that has no color. Topology: two nodes, every shard once.
+func TestUnequalAfterAnUnfinishedWrite(t *testing.T) {
+	for name, when := range map[string]struct{ before, meanwhile bool }{"unfinished": {before: true}, "accepted meanwhile": {meanwhile: true}} {
+		t.Run(name, func(t *testing.T) {
+			nodes := map[string]*devnode.Node{}
+			each := func(do func(*devnode.Node)) {
+				for _, node := range nodes {
+					do(node)
+				}
+			}
+			for _, id := range []string{"a", "b"} {
+				nodes[id] = devnode.New(devnode.Options{MasterKey: testMasterKey})
+				t.Cleanup(nodes[id].Close)
+			}
+			through := devnode.Transport(nodes)
+			var looks atomic.Int32 // of both nodes, before anything goes on
+			looked := func() {}
+			rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+				asked := false
+				if strings.HasSuffix(r.URL.Path, "/documents/fetch") {
+					body, err := r.GetBody()
+					if err != nil {
+						return nil, err
+					}
+					text, _ := io.ReadAll(body) // from memory
+					asked = strings.Contains(string(text), "EXISTS")
+				}
+				response, err := through.RoundTrip(r)
+				if asked && looks.Add(1) == 2 {
+					looked()
+				}
+				return response, err
+			})
+			c := newWriteClusterOver(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll}, rt, []string{"http://a", "http://b"})
+			succeeded(t, c.do("POST", "/indexes", `{"uid":"m","primaryKey":"id"}`))
+			succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["color","n"]}`))
+			succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1},{"id":2},{"id":3},{"id":4},{"id":5},{"id":6},{"id":7},{"id":8}]`))
+			bring := func() { c.call("POST", "/indexes/m/documents", `[{"id":9,"color":"red"}]`) }
+			looked = func() {
+				if when.meanwhile {
+					bring()
+				}
+				each((*devnode.Node).ResumeTasks)
+			}
+			if when.before {
+				each((*devnode.Node).PauseTasks)
+				bring()
+			}
+			task := succeeded(t, c.do("POST", "/indexes/m/documents/delete", `{"filter":"color != red"}`))
+			if got := fmt.Sprint(task["details"].(map[string]any)["deletedDocuments"]); got != "8" {
+				t.Errorf("%s documents were deleted, want 8", got)
+			}
+		})
+	}
 }

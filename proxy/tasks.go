@@ -209,3 +209,20 @@ func withStatuses(filter fsm.TaskFilter, statuses []string) fsm.TaskFilter {
 	filter.Statuses = statuses
 	return filter
 }
+
+// earlierWritesWait bounds how long a write waits for earlier ones to the same index, where it must know what they do.
+const earlierWritesWait = 30 * time.Second
+
+// unfinished is the newest unfinished task of an index that is not newer than last, nil for none.
+func (s *Server) unfinished(ix *fsm.Index, last uint32) (newest *uint32, err error) {
+	if s.cluster.View().NumOpenTasks == 0 {
+		return nil, nil
+	}
+	open, err := s.cluster.Tasks().OpenTasks()
+	for _, task := range open {
+		if task.Index == ix.ID && task.UID <= last {
+			newest = &task.UID
+		}
+	}
+	return newest, err
+}

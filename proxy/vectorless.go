@@ -18,8 +18,6 @@ const (
 	indexedTogether = 100
 	// vectorlessLot is how many documents are asked for at once.
 	vectorlessLot = 10 * indexedTogether
-	// vectorlessWait bounds the wait for earlier writes, which may bring documents.
-	vectorlessWait = 30 * time.Second
 )
 
 // vectorless looks for documents of one payload that must bring vectors and do not.
@@ -35,7 +33,7 @@ type vectorless struct {
 // checkVectors fails the batch if a single server would for vectors that are missing. Earlier writes that may have brought
 // documents are waited for. What cannot be found out is left to the nodes.
 func (a *addition) checkVectors(ctx context.Context) error {
-	last, deadline := ^uint32(0), time.Now().Add(vectorlessWait)
+	last, deadline := ^uint32(0), time.Now().Add(earlierWritesWait)
 	for {
 		view := a.writer.server.cluster.View()
 		ix := view.Route(a.uid)
@@ -48,7 +46,7 @@ func (a *addition) checkVectors(ctx context.Context) error {
 		if ix == nil || !ix.Divided() || !a.batch.vectorless || a.batch.failure != nil || a.params.SkipCreation {
 			return nil
 		}
-		open, err := a.openTask(ix, last)
+		open, err := a.writer.server.unfinished(ix, last)
 		if err != nil {
 			return err
 		}
@@ -70,20 +68,6 @@ func (a *addition) checkVectors(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// openTask is the newest unfinished task of an index that is not newer than last, nil for none.
-func (a *addition) openTask(ix *fsm.Index, last uint32) (newest *uint32, err error) {
-	if a.writer.server.cluster.View().NumOpenTasks == 0 {
-		return nil, nil
-	}
-	tasks, err := a.writer.server.cluster.Tasks().OpenTasks()
-	for _, task := range tasks {
-		if task.Index == ix.ID && task.UID <= last {
-			newest = &task.UID
-		}
-	}
-	return newest, err
 }
 
 // unvectored is a document that brings no vectors for an embedder.
