@@ -17,7 +17,7 @@ import (
 // decompress returns the decoded body of a request. Encodings: gzip, deflate (zlib), br, zstd; others are passed through.
 func decompress(r *http.Request) (io.Reader, error) {
 	switch strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))) {
-	case "gzip", "x-gzip":
+	case "gzip":
 		return gzip.NewReader(r.Body)
 	case "deflate":
 		return zlib.NewReader(r.Body)

@@ -39,7 +39,7 @@ func (r *request) readBody() ([]byte, error) {
 	for {
 		n, err := body.ReadFrom(io.LimitReader(r.Request.Body, r.room.each))
 		if err != nil || n < r.room.each {
-			return body.Bytes(), err
+			return body.Bytes(), asJSON(err)
 		}
 		if !r.room.take() {
 			return nil, miroirError(codeOverloaded, "The bodies of the requests being served fill the memory that is set aside for them. Retry later.")

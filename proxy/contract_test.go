@@ -1,12 +1,19 @@
 package proxy
 
 import (
+	"bytes"
+	"compress/zlib"
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/gzip"
+
 	"miroir/fsm"
+	"miroir/meili"
 )
 
 // What the nodes need for Miroir is not on for clients.
@@ -38,16 +45,56 @@ func TestQueryPositionsAreBehindTheirFeature(t *testing.T) {
 
 func TestBodiesThatAreNotWhatTheyAreSaidToBe(t *testing.T) {
 	c := newWriteCluster(t, twoCopies)
-	for _, coding := range []string{"gzip", "deflate", "br", "zstd"} {
-		request := httptest.NewRequest("POST", "/indexes/m/documents", strings.NewReader(`[{"id":1}]`))
+	send := func(path, coding, body string) *httptest.ResponseRecorder {
+		request := httptest.NewRequest("POST", path, strings.NewReader(body))
 		request.Header.Set("Authorization", "Bearer "+testMasterKey)
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Content-Encoding", coding)
 		answer := httptest.NewRecorder()
 		c.server.ServeHTTP(answer, request)
-		if answer.Code != http.StatusBadRequest || !strings.Contains(answer.Body.String(), "The provided payload is incomplete and cannot be parsed") {
-			t.Errorf("%s: status %d: %s", coding, answer.Code, answer.Body)
+		return answer
+	}
+	encoded := func(w io.WriteCloser, out *bytes.Buffer, body string) string {
+		_, _ = io.WriteString(w, body) // into memory
+		_ = w.Close()
+		return out.String()
+	}
+	zipped := func(body string) string {
+		var out bytes.Buffer
+		return encoded(gzip.NewWriter(&out), &out, body)
+	}
+	deflated := func(body string) string {
+		var out bytes.Buffer
+		return encoded(zlib.NewWriter(&out), &out, body)
+	}
+	const checksum, trailing = `Custom { kind: InvalidInput, error: "corrupt gzip stream does not have a matching checksum" }`, `Error { kind: WriteZero, message: "failed to write whole buffer" }`
+	for _, test := range []struct{ coding, documents, search, fault string }{
+		{"gzip", `[{"id":1}]`, `{"limit":1}`, `Custom { kind: InvalidInput, error: "invalid gzip header" }`},
+		{"gzip", "", "", checksum},
+		{"gzip", zipped(`[{"id":1}]`)[:20], zipped(`{}`)[:15], checksum},
+		{"gzip", zipped(`[{"id":1}]`) + zipped(` `), zipped(`{}`) + zipped(` `), trailing},
+		{"deflate", `[{"id":1}]`, `{}`, `Custom { kind: InvalidInput, error: "corrupt deflate stream" }`},
+		{"deflate", deflated(`[{"id":1}]`) + " ", deflated(`{}`) + " ", trailing},
+		{"br", `[{"id":1}]`, `{"limit":1}`, `Custom { kind: InvalidData, error: "Invalid Data" }`},
+		{"zstd", `[{"id":1}]`, `{}`, ""},
+	} {
+		for path, want := range map[string]string{
+			"/indexes/m/documents": "The provided payload is incomplete and cannot be parsed",
+			"/indexes/m/search":    "Error that occur during reading payload: payload reached EOF before completing: Some(" + test.fault,
+		} {
+			body := test.documents
+			if strings.HasSuffix(path, "search") {
+				body = test.search
+			}
+			answer := send(path, test.coding, body)
+			var refused meili.Error
+			if err := json.Unmarshal(answer.Body.Bytes(), &refused); err != nil || answer.Code != http.StatusBadRequest || !strings.HasPrefix(refused.Message, want) {
+				t.Errorf("%s in %s %q: status %d: %s, want %s", path, test.coding, body, answer.Code, answer.Body, want)
+			}
 		}
+	}
+	if answer := send("/indexes/m/documents", "x-gzip", zipped(`[{"id":1}]`)); !strings.Contains(answer.Body.String(), "malformed_payload") {
+		t.Errorf("x-gzip, which is read as it is: %s", answer.Body) // as by one server
 	}
 }
 

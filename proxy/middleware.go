@@ -1,24 +1,15 @@
 package proxy
 
 import (
-	"bufio"
-	"bytes"
-	"compress/zlib"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/andybalholm/brotli"
 	"github.com/google/uuid"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
-	"miroir/meili"
 )
 
 // requestInfo collects what a request's log line and metrics say. One goroutine writes it: the one that serves.
@@ -178,59 +169,4 @@ func requestID(r *http.Request) string {
 		return given
 	}
 	return uuid.Must(uuid.NewV7()).String()
-}
-
-// decodeBody undoes the request's Content-Encoding. The size limit applies to what comes out.
-func decodeBody(r *http.Request) io.ReadCloser {
-	var open func(io.Reader) (io.Reader, error)
-	switch strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))) {
-	case "gzip", "x-gzip":
-		open = func(body io.Reader) (io.Reader, error) { return gzip.NewReader(body) }
-	case "deflate":
-		open = unlessEmpty(func(body io.Reader) (io.Reader, error) { return zlib.NewReader(body) })
-	case "br":
-		open = unlessEmpty(func(body io.Reader) (io.Reader, error) { return brotli.NewReader(body), nil })
-	case "zstd":
-		open = func(body io.Reader) (io.Reader, error) {
-			return zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
-		}
-	default:
-		return r.Body // as Meilisearch does: an unknown encoding is read as it is
-	}
-	r.Header.Del("Content-Encoding")
-	return &encodedBody{ReadCloser: r.Body, open: open}
-}
-
-// unlessEmpty decodes no body at all to none. Meilisearch refuses it in gzip only.
-func unlessEmpty(open func(io.Reader) (io.Reader, error)) func(io.Reader) (io.Reader, error) {
-	return func(body io.Reader) (io.Reader, error) {
-		buffered := bufio.NewReader(body)
-		if _, err := buffered.Peek(1); err == io.EOF {
-			return buffered, nil
-		}
-		return open(buffered)
-	}
-}
-
-// encodedBody is a body decoded as it is read. What cannot be decoded is an error of the client's.
-type encodedBody struct {
-	io.ReadCloser
-	open    func(io.Reader) (io.Reader, error)
-	decoded io.Reader // nil before the first byte is read
-}
-
-func (b *encodedBody) Read(p []byte) (n int, err error) {
-	if b.decoded == nil {
-		if b.decoded, err = b.open(b.ReadCloser); err != nil {
-			b.decoded = bytes.NewReader(nil)
-			err = io.ErrUnexpectedEOF
-		}
-	}
-	if err == nil {
-		n, err = b.decoded.Read(p)
-	}
-	if err != nil && err != io.EOF {
-		err = meili.Errorf(meili.CodeBadRequest, "The provided payload is incomplete and cannot be parsed")
-	}
-	return n, err
 }
