@@ -197,14 +197,26 @@ func (g *Generator) quotation(vocabulary []string) string {
 
 // Filter is a filter: a condition of the shape, or two or three of them.
 func (g *Generator) Filter(shape *Shape) any {
-	condition := Pick(g, shape.Conditions)
+	condition := g.Condition(shape)
 	switch {
 	case g.Chance(70):
 		return condition
 	case g.Wide && g.Chance(40):
-		return []any{condition, []string{Pick(g, shape.Conditions), Pick(g, shape.Conditions)}}
+		return []any{condition, []string{g.Condition(shape), g.Condition(shape)}}
 	}
-	return fmt.Sprintf("(%s) %s %s", condition, Pick(g, []string{"AND", "OR", "AND NOT"}), Pick(g, shape.Conditions))
+	return fmt.Sprintf("(%s) %s %s", condition, Pick(g, []string{"AND", "OR", "AND NOT"}), g.Condition(shape))
+}
+
+// Condition is a condition of the shape, of wide generators often the other way round: with != and NOT IN.
+func (g *Generator) Condition(shape *Shape) string {
+	condition := Pick(g, shape.Conditions)
+	if !g.Wide || !g.Chance(30) {
+		return condition
+	}
+	if strings.Contains(condition, " NOT IN [") {
+		return strings.Replace(condition, " NOT IN [", " IN [", 1)
+	}
+	return strings.NewReplacer(" = ", " != ", " IN [", " NOT IN [").Replace(condition)
 }
 
 func (g *Generator) sort(shape *Shape) []string {

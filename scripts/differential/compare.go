@@ -16,7 +16,7 @@ import (
 var masked = []string{
 	"processingTimeMs", "requestUid", "queryUid", "enqueuedAt", "startedAt", "finishedAt", "createdAt", "updatedAt", "duration", "lastUpdate",
 	"databaseSize", "usedDatabaseSize", "rawDocumentDbSize", "avgDocumentSize", "progressTrace", "writeChannelCongestion",
-	"internalDatabaseSizes", "batchStrategy", "dumpUid", "version", "commitSha", "commitDate", "preCompactionSize", "postCompactionSize",
+	"batchStrategy", "dumpUid", "version", "commitSha", "commitDate", "preCompactionSize", "postCompactionSize",
 }
 
 // leaf is one value of an answer with the way to it.
@@ -67,6 +67,10 @@ func flattenObject(d *json.Decoder, path string, leaves *[]leaf) error {
 		at := len(*leaves)
 		if err := flattenValue(d, path+"."+fmt.Sprint(name), leaves); err != nil {
 			return err
+		}
+		if name == "internalDatabaseSizes" { // is there when a table took another page
+			*leaves = (*leaves)[:at]
+			continue
 		}
 		if slices.Contains(masked, fmt.Sprint(name)) && len(*leaves) > at && (*leaves)[at].value != "null" {
 			*leaves = append((*leaves)[:at], leaf{path + "." + fmt.Sprint(name), "(a value)"})

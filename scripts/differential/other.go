@@ -39,7 +39,7 @@ func (t *trial) write() step {
 	}
 	switch g.IntN(kinds) {
 	case 0:
-		return step{method: "POST", path: t.path("/documents/delete"), body: generate.Object{"filter": generate.Pick(g, t.shape.Conditions) + " AND " + generate.Pick(g, t.shape.Conditions)}, wait: true}
+		return step{method: "POST", path: t.path("/documents/delete"), body: generate.Object{"filter": g.Condition(t.shape) + " AND " + g.Condition(t.shape)}, wait: true}
 	case 1:
 		return step{method: "DELETE", path: t.path("/documents/" + url.PathEscape(fmt.Sprint(t.id()))), wait: true}
 	case 3:

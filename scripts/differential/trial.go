@@ -214,7 +214,7 @@ func (t *trial) fetch() step {
 func (t *trial) list() step {
 	return step{method: "GET", path: t.path(generate.Pick(t.g, []string{
 		"/documents", "/documents?limit=5&offset=2", "/documents?limit=1000", "/documents?fields=" + t.shape.PrimaryKey + "&limit=3",
-		"/documents?filter=" + url.QueryEscape(generate.Pick(t.g, t.shape.Conditions)), "/documents?sort=" + url.QueryEscape(t.shape.Sortable[0]+":asc"),
+		"/documents?filter=" + url.QueryEscape(t.g.Condition(t.shape)), "/documents?sort=" + url.QueryEscape(t.shape.Sortable[0]+":asc"),
 		"/documents?ids=" + url.QueryEscape(fmt.Sprint(t.id())),
 	}))}
 }
