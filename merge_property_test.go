@@ -380,7 +380,8 @@ func (p *pair) compareFederated(t *testing.T, request object) {
 func compareHits(t *testing.T, settings, q object, window [2]int, ranks, contents, want, got []byte) {
 	t.Helper()
 	ranked, byID := hitsOf(t, ranks), map[string]string{} // ranked ends with the hits that can be reached
-	for _, h := range hitsOf(t, contents) {
+	wanted, given := hitsOf(t, want), hitsOf(t, got)
+	for _, h := range append(hitsOf(t, contents), wanted...) {
 		byID[h.id] = h.text
 	}
 	group := make([]int, len(ranked)) // position → position of the first hit of equal rank
@@ -391,7 +392,6 @@ func compareHits(t *testing.T, settings, q object, window [2]int, ranks, content
 		}
 		groupOf[h.id] = group[i]
 	}
-	wanted, given := hitsOf(t, want), hitsOf(t, got)
 	if len(wanted) != len(given) {
 		fail(t, q, "want %d hits, got %d\nwant %s\ngot  %s", len(wanted), len(given), idsOf(wanted), idsOf(given))
 		return
@@ -402,12 +402,14 @@ func compareHits(t *testing.T, settings, q object, window [2]int, ranks, content
 		switch position := window[0] + i; {
 		case seen[h.id]:
 			fail(t, q, "document %s twice", h.id)
+		case wanted[i].id == h.id: // where lists of several queries are cut, a longer list need not begin like a shorter one
 		case !known && position < len(group) && group[position] == group[len(group)-1]: // of a rank that goes on behind them
 		case !known || position >= len(group) || group[position] != at:
 			fail(t, q, "document %s out of place at %d\nwant %s\ngot  %s", h.id, position, idsOf(wanted), idsOf(given))
 			return
-		case byID[h.id] != h.text && sureMarks(t, settings, q, byID[h.id]) != sureMarks(t, settings, q, h.text):
-			fail(t, q, "document %s\nwant %s\ngot  %s", h.id, byID[h.id], h.text)
+		}
+		if text, known := byID[h.id]; known && text != h.text && sureMarks(t, settings, q, text) != sureMarks(t, settings, q, h.text) {
+			fail(t, q, "document %s\nwant %s\ngot  %s", h.id, text, h.text)
 			return
 		}
 		seen[h.id] = true

@@ -86,7 +86,6 @@ func (f *federated) needsCensus(answers []*federatedAnswer) bool {
 	needed := false
 	for i := range f.multi.Queries {
 		query := &f.multi.Queries[i]
-		needed = needed || len(f.multi.Queries) > 1 && sortsByNearest(f.indexes[query.IndexUID], query)
 		kind, _ := query.Kind(meili.AllFeatures())
 		depends := f.distinctFor(i) != "" || query.RankingScoreThreshold != nil ||
 			kind == meili.HybridSearch && wordsShare(query.Hybrid.EffectiveSemanticRatio()) >= goodEnough // words may suffice
@@ -167,6 +166,20 @@ type hitForm struct {
 
 func formOf(query int, s score) hitForm { return hitForm{query, s.isSemantic()} }
 
+// askedOf changes a query so that it finds hits in a form, those found by vector with at least a share of vectors.
+func (form hitForm) askedOf(query *meili.SearchQuery, ranking []string, semanticRatio float64) {
+	switch {
+	case query.Hybrid == nil || !slices.ContainsFunc(ranking, isRelevancyRule): // no rule tells what is found by vector
+	case form.semantic:
+		query.Hybrid = &meili.Hybrid{Embedder: query.Hybrid.Embedder, SemanticRatio: new(max(semanticRatio, query.Hybrid.EffectiveSemanticRatio()))}
+	default:
+		query.Hybrid, query.Vector, query.Media = nil, nil, nil
+	}
+}
+
+// isRelevancyRule reports whether a rule compares words, or vectors in its place.
+func isRelevancyRule(rule string) bool { return rule != "sort" && !strings.Contains(rule, ":") }
+
 // shownName names a hit as it is shown.
 type shownName struct {
 	hitForm
@@ -190,22 +203,15 @@ func (f *federated) show(ctx context.Context, answers []*federatedAnswer, hits [
 	name := func(p *placedIn) shownName {
 		return shownName{formOf(p.query, p.score), p.index.census.docs[p.doc].identity()}
 	}
-	values := map[hitForm][]string{} // of distinct fields
+	asked := map[hitForm]*valuesAsked{}
 	for i := range hits {
 		p := &hits[i]
-		if _, ok := shown[name(p)]; ok {
-			continue
-		}
-		form := formOf(p.query, p.score)
-		if values[form] == nil {
-			values[form] = []string{} // to be asked for, whatever its values
-		}
-		for _, value := range p.index.census.docs[p.doc].facetTexts(p.index.queries[p.query].distinct) {
-			values[form] = append(values[form], value.text)
+		if _, ok := shown[name(p)]; !ok {
+			noteValues(asked, p.index.settings, formOf(p.query, p.score), &p.index.census.docs[p.doc], p.index.queries[p.query].distinct)
 		}
 	}
-	for form, texts := range values {
-		for _, list := range f.askFor(ctx, answers, form, texts) {
+	for form, values := range asked {
+		for _, list := range f.askFor(ctx, answers, form, values.filter()) {
 			learn(form.query, list)
 		}
 	}
@@ -220,13 +226,39 @@ func (f *federated) show(ctx context.Context, answers []*federatedAnswer, hits [
 	return out, true
 }
 
+// valuesAsked are values of a distinct field, one at least of each hit that a node is asked for.
+type valuesAsked struct {
+	field string
+	texts []string
+	none  bool // one of the hits has no value, or nodes do not filter by the field
+}
+
+// noteValues adds a hit to those to be asked for in a form.
+func noteValues(asked map[hitForm]*valuesAsked, settings *meili.Settings, form hitForm, h *hit, field string) {
+	if asked[form] == nil {
+		asked[form] = &valuesAsked{field: field}
+	}
+	values, own := asked[form], h.facetTexts(field)
+	values.none = values.none || len(own) == 0 || !isFilterable(settings, field)
+	for _, value := range own {
+		values.texts = append(values.texts, value.text)
+	}
+}
+
+// filter is what all of the hits satisfy, "" for nothing.
+func (v *valuesAsked) filter() string {
+	if v.none {
+		return ""
+	}
+	return fieldIn(v.field, v.texts)
+}
+
 // nearlySemantic is the share of vectors with which a hybrid search shows all that it finds by vector in that form, marked as
 // the words of the query say.
 const nearlySemantic = 0.9999
 
-// askFor asks the nodes of answers for hits in a form, among them those that have one of some values of the distinct field.
-// Losses are noted; what is not found then is missing.
-func (f *federated) askFor(ctx context.Context, answers []*federatedAnswer, form hitForm, values []string) [][]hit {
+// askFor asks the nodes of answers for hits in a form that satisfy a filter. Losses are noted; what is not found then is missing.
+func (f *federated) askFor(ctx context.Context, answers []*federatedAnswer, form hitForm, filter string) [][]hit {
 	uid := f.multi.Queries[form.query].IndexUID
 	lists := make([][]hit, len(answers))
 	eachAtOnce(len(answers), func(i int) {
@@ -240,16 +272,10 @@ func (f *federated) askFor(ctx context.Context, answers []*federatedAnswer, form
 		var err error
 		lists[i], err = f.askAlone(ctx, part, form.query, tasks.NoField, func(m *meili.MultiSearch) {
 			query := &m.Queries[0]
-			if len(values) > 0 {
-				query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, fieldIn(f.distinctFor(form.query), values)))
+			if filter != "" {
+				query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, filter))
 			}
-			switch {
-			case query.Hybrid == nil:
-			case form.semantic:
-				query.Hybrid = &meili.Hybrid{Embedder: query.Hybrid.Embedder, SemanticRatio: new(max(nearlySemantic, query.Hybrid.EffectiveSemanticRatio()))}
-			default:
-				query.Hybrid, query.Vector, query.Media = nil, nil, nil
-			}
+			form.askedOf(&query.SearchQuery, settingsOf(f.indexes[uid]).Ranking(), nearlySemantic)
 			query.RankingScoreThreshold = nil
 			m.Federation.Page, m.Federation.HitsPerPage = nil, nil
 			m.Federation.Offset, m.Federation.Limit = new(0), new(settingsOf(f.indexes[uid]).MaxTotalHits())

@@ -76,26 +76,19 @@ func (q *search) show(ctx context.Context, answers []answered[*nodeAnswer], f se
 	for _, list := range hitLists(answers) {
 		learn(list)
 	}
-	values := map[hitForm][]string{} // of the distinct field
+	asked := map[hitForm]*valuesAsked{}
 	for i := range hits {
-		if _, ok := shown[name(&hits[i])]; ok {
-			continue
-		}
-		form := formOf(0, hits[i].score)
-		if values[form] == nil {
-			values[form] = []string{} // to be asked for, whatever its values
-		}
-		for _, value := range c.docs[hits[i].doc].facetTexts(f.distinct) {
-			values[form] = append(values[form], value.text)
+		if _, ok := shown[name(&hits[i])]; !ok {
+			noteValues(asked, q.settings, formOf(0, hits[i].score), &c.docs[hits[i].doc], f.distinct)
 		}
 	}
-	for form, texts := range values {
+	for form, values := range asked {
 		if form.semantic && q.kind == meili.HybridSearch { // those unlike the vector have that form only where no words count
-			for _, list := range q.askFor(ctx, answers, f, form, texts, 1) {
+			for _, list := range q.askFor(ctx, answers, f, form, values.filter(), 1) {
 				learn(list)
 			}
 		}
-		for _, list := range q.askFor(ctx, answers, f, form, texts, nearlySemantic) {
+		for _, list := range q.askFor(ctx, answers, f, form, values.filter(), nearlySemantic) {
 			learn(list)
 		}
 	}
@@ -110,22 +103,16 @@ func (q *search) show(ctx context.Context, answers []answered[*nodeAnswer], f se
 	return out, true
 }
 
-// askFor asks the nodes of answers for hits in a form, among them those that have one of some values of the distinct field;
-// those found by vector with at least a share of vectors.
-func (q *search) askFor(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, form hitForm, values []string, semanticRatio float64) [][]hit {
+// askFor asks the nodes of answers for hits in a form that satisfy a filter; those found by vector with at least a share of
+// vectors.
+func (q *search) askFor(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, form hitForm, filter string, semanticRatio float64) [][]hit {
 	wide, query := *q, *q.query
-	if len(values) > 0 {
-		query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, fieldIn(f.distinct, values)))
+	if filter != "" {
+		query.Filter = meili.AndFilter(query.Filter, meili.AppendString(nil, filter))
 	}
 	query.Distinct, query.Facets, query.RankingScoreThreshold = nil, nil, nil
-	switch {
-	case q.kind != meili.HybridSearch:
-	case form.semantic:
-		query.Hybrid = &meili.Hybrid{Embedder: query.Hybrid.Embedder, SemanticRatio: new(max(semanticRatio, query.Hybrid.EffectiveSemanticRatio()))}
-	default:
-		query.Hybrid, query.Vector, query.Media = nil, nil, nil
-		wide.kind = meili.KeywordSearch
-	}
+	form.askedOf(&query, q.settings.Ranking(), semanticRatio)
+	wide.kind, _ = query.Kind(meili.AllFeatures())
 	wide.query = &query
 	f.reach, f.federated, f.distinct, f.distinctFederated = q.settings.MaxTotalHits(), true, tasks.NoField, true
 	all := make([]int, len(answers))

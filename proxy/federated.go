@@ -47,6 +47,7 @@ type federatedPart struct {
 type federatedAnswer struct {
 	part         federatedPart
 	hits         map[int][]hit // ranked ones
+	merged       []hit         // the same as the node merged them
 	pins         map[int][]hit
 	total        int
 	tookMillis   int
@@ -364,6 +365,9 @@ func (f *federated) askPart(ctx context.Context, part federatedPart) (*federated
 // askDistinct asks for the hits of those queries again that a field of their own or of their index makes distinct: alone and
 // in a federation distinct by it, which makes the node tell its values, so that duplicates on several nodes are found.
 func (f *federated) askDistinct(ctx context.Context, part federatedPart, a *federatedAnswer) error {
+	if part.lone {
+		return nil
+	}
 	var positions []int
 	for i := range f.multi.Queries {
 		if _, asked := part.calls[f.multi.Queries[i].IndexUID]; asked && f.distinctOf(i) != "" {
@@ -488,11 +492,14 @@ func (f *federated) read(body []byte) *federatedAnswer {
 		switch string(m.key) {
 		case "hits":
 			for _, raw := range itemsOf(value) {
-				h := f.readHit(raw)
+				h, ok := f.readHit(raw)
+				if !ok {
+					continue
+				}
 				if h.pin > 0 {
 					a.pins[h.query] = append(a.pins[h.query], h)
 				} else {
-					a.hits[h.query] = append(a.hits[h.query], h)
+					a.hits[h.query], a.merged = append(a.hits[h.query], h), append(a.merged, h)
 				}
 			}
 		case "estimatedTotalHits", "totalHits":
@@ -521,7 +528,8 @@ func (f *federated) read(body []byte) *federatedAnswer {
 	return a
 }
 
-func (f *federated) readHit(raw []byte) hit {
+// readHit reports false for a hit of no query that was sent.
+func (f *federated) readHit(raw []byte) (hit, bool) {
 	federation := memberOf(raw, "_federation")
 	h := hit{
 		raw: raw, extra: memberOf(federation, "extra_document"),
@@ -531,8 +539,9 @@ func (f *federated) readHit(raw []byte) hit {
 		global: number(memberOf(federation, "weightedRankingScore")),
 		pin:    pinOf(nil, federation),
 	}
-	if 0 <= h.query && h.query < len(f.multi.Queries) {
-		h.key = memberOf(raw, f.indexes[f.multi.Queries[h.query].IndexUID].PrimaryKey)
+	if h.query < 0 || h.query >= len(f.multi.Queries) {
+		return h, false
 	}
-	return h
+	h.key = memberOf(raw, f.indexes[f.multi.Queries[h.query].IndexUID].PrimaryKey)
+	return h, true
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"miroir/meili"
+	"miroir/tasks"
 )
 
 // federatedResult is what a federated search shows and counts.
@@ -92,12 +93,11 @@ func (f *federated) mergeAnswers(ctx context.Context, answers []*federatedAnswer
 	_, to := federation.Window()
 	lists, duplicates := f.lists(ctx, answers, false)
 	merged := mergeHits(lists, from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
-	shown := merged.hits
-	if federation.Distinct != nil && len(answers) > 1 && f.allRefill(slices.Concat(lists...), merged.rejected) {
+	r := &federatedResult{hits: merged.hits, rejected: append(merged.rejected, duplicates...), facets: map[string]*facets{}}
+	if f.jumbles(answers) || federation.Distinct != nil && len(answers) > 1 && f.allRefill(slices.Concat(lists...), r.rejected) {
 		lists, _ = f.lists(ctx, answers, true)
-		shown = mergeHits(lists, from, to, *federation.Distinct, false, byWeightedScore).hits
+		r.hits = mergeHits(lists, from, to, deref(federation.Distinct), false, byWeightedScore).hits
 	}
-	r := &federatedResult{hits: shown, rejected: append(merged.rejected, duplicates...), facets: map[string]*facets{}}
 	for _, a := range answers {
 		r.total += a.total
 	}
@@ -137,6 +137,37 @@ func (f *federated) facetsOf(ctx context.Context, answers []*federatedAnswer, ui
 	return q.mergeFacets(ctx, calls, c, numCandidates)
 }
 
+// jumbles reports whether hits of a query come in another order than queries are merged by, so that one holds up those behind
+// it: then it matters where hits stood that nodes left out because another query found them too.
+func (f *federated) jumbles(answers []*federatedAnswer) bool {
+	jumbled, spread := false, false
+	for i := range f.multi.Queries {
+		query := &f.multi.Queries[i]
+		kind, _ := query.Kind(meili.AllFeatures())
+		jumbled = jumbled || kind == meili.HybridSearch || sortsByNearest(f.indexes[query.IndexUID], query)
+		spread = spread || len(f.callsOf(answers, query.IndexUID)) > 1
+	}
+	return jumbled && spread && len(f.multi.Queries) > 1
+}
+
+// mergedByNode are the hits of an index as one node merged them, where nobody else has any of it. again is that of lists.
+func (f *federated) mergedByNode(answers []*federatedAnswer, uid string, again bool) ([]hit, bool) {
+	if again || len(f.callsOf(answers, uid)) != 1 {
+		return nil, false
+	}
+	var list []hit
+	shown := map[int]int{} // by query
+	for _, a := range answers {
+		for _, h := range a.merged {
+			if query := h.query; f.multi.Queries[query].IndexUID == uid && f.room(query, shown[query]+1) > shown[query] {
+				shown[query]++
+				list = append(list, h)
+			}
+		}
+	}
+	return list, true
+}
+
 func facetsOfIndex(answers []*federatedAnswer, uid string) []*facets {
 	parts := make([]*facets, len(answers))
 	for i, a := range answers {
@@ -145,54 +176,70 @@ func facetsOfIndex(answers []*federatedAnswer, uid string) []*facets {
 	return parts
 }
 
-// lists are the hits of each index over all nodes, in the order of Meilisearch's merge: indexes by name, each document once
-// and no more of them than its maxTotalHits; again asks the nodes for each query alone. The second result are the hits that a field of their query or index removes from
-// every query that found them.
+// lists are the hits of each index over all nodes, indexes by name. The second result are the hits that duplicates of better
+// ones keep out of them; again asks the nodes for each query alone.
 func (f *federated) lists(ctx context.Context, answers []*federatedAnswer, again bool) (lists [][]hit, duplicates []hit) {
 	for _, uid := range slices.Sorted(maps.Keys(f.indexes)) {
-		length := settingsOf(f.indexes[uid]).MaxTotalHits()
-		var queries [][]hit
-		kept, removed := map[string]bool{}, map[string]hit{}
-		for i := range f.multi.Queries {
-			if f.multi.Queries[i].IndexUID != uid {
-				continue
-			}
-			parts := make([][]hit, 0, len(answers))
-			for _, a := range answers {
-				parts = append(parts, settleOrder(a.hits[i], len(a.hits[i])))
-			}
-			m := f.mergeQuery(i, parts, length)
-			if again || f.refills(i, m.hits, m.rejected) {
-				if hits, ok := f.refillQuery(ctx, answers, i, length); ok {
-					m.hits = hits
-				}
-			}
-			m.hits = m.hits[:f.room(i, len(m.hits))]
-			queries = append(queries, m.hits)
-			for _, h := range m.hits {
-				kept[h.identity()] = true
-			}
-			for _, h := range m.rejected {
-				removed[h.identity()] = h
-			}
+		list, known := f.mergedByNode(answers, uid, again)
+		if !known {
+			var more []hit
+			list, more = f.mergeQueries(ctx, answers, uid, again)
+			duplicates = append(duplicates, more...)
 		}
-		var list []hit
-		shown := map[string]bool{}
-		for _, h := range mergeHits(queries, 0, len(queries)*length, "", false, byWeightedScore).hits {
-			identity := h.identity()
-			if identity == "" || !shown[identity] {
-				shown[identity] = true
-				list = append(list, h)
-			}
-		}
-		lists = append(lists, list[:min(len(list), length)])
-		for _, document := range slices.Sorted(maps.Keys(removed)) {
-			if !kept[document] {
-				duplicates = append(duplicates, removed[document])
-			}
-		}
+		lists = append(lists, list[:min(len(list), settingsOf(f.indexes[uid]).MaxTotalHits())])
 	}
 	return lists, duplicates
+}
+
+// mergeQueries is lists for one index, in the order of Meilisearch's merge: each document once, and each value of the
+// federation's distinct field. The second result are also the hits that a field of their query or index removes from every query
+// that found them.
+func (f *federated) mergeQueries(ctx context.Context, answers []*federatedAnswer, uid string, again bool) (list, duplicates []hit) {
+	length := settingsOf(f.indexes[uid]).MaxTotalHits()
+	var queries [][]hit
+	kept, removed := map[string]bool{}, map[string]hit{}
+	for i := range f.multi.Queries {
+		if f.multi.Queries[i].IndexUID != uid {
+			continue
+		}
+		parts := make([][]hit, 0, len(answers))
+		for _, a := range answers {
+			parts = append(parts, settleOrder(a.hits[i], len(a.hits[i])))
+		}
+		m := f.mergeQuery(i, parts, length)
+		if again || f.refills(i, m.hits, m.rejected) {
+			if hits, ok := f.refillQuery(ctx, answers, i, length); ok {
+				m.hits = hits
+			}
+		}
+		m.hits = m.hits[:f.room(i, len(m.hits))]
+		queries = append(queries, m.hits)
+		for _, h := range m.hits {
+			kept[h.identity()] = true
+		}
+		for _, h := range m.rejected {
+			removed[h.identity()] = h
+		}
+	}
+	shown, seen := map[string]bool{}, map[string]bool{}
+	for _, h := range mergeHits(queries, 0, len(queries)*length, "", false, byWeightedScore).hits {
+		identity := h.identity()
+		if identity != "" && shown[identity] {
+			continue
+		}
+		shown[identity] = true
+		if distinct := f.multi.Federation.Distinct; distinct != nil && isDuplicate(&h, *distinct, seen) {
+			duplicates = append(duplicates, h)
+			continue
+		}
+		list = append(list, h)
+	}
+	for _, document := range slices.Sorted(maps.Keys(removed)) {
+		if !kept[document] {
+			duplicates = append(duplicates, removed[document])
+		}
+	}
+	return list, duplicates
 }
 
 // mergeQuery merges what nodes found for one query: at most length hits, and the duplicates among all.
@@ -205,7 +252,7 @@ func (f *federated) mergeQuery(query int, parts [][]hit, length int) merged {
 // need not be one. The node is asked for the query alone.
 func (f *federated) refillQuery(ctx context.Context, answers []*federatedAnswer, query int, length int) ([]hit, bool) {
 	_, to := f.multi.Federation.Window()
-	field, uid := f.distinctFor(query), f.multi.Queries[query].IndexUID
+	field, uid := cmp.Or(f.distinctFor(query), tasks.NoField), f.multi.Queries[query].IndexUID
 	d := distinctMerge{lists: make([][]hit, len(answers)), full: make([]bool, len(answers)), field: field, compare: f.partCompare(query)}
 	d.refill = func(list int, without []string) ([]hit, bool, bool) {
 		part := answers[list].part
@@ -233,6 +280,7 @@ func (f *federated) refillQuery(ctx context.Context, answers []*federatedAnswer,
 	if slices.Contains(failed, true) {
 		return nil, false
 	}
+	f.settleQuery(ctx, answers, query, d.lists)
 	hits, _ := d.run(min(to, length))
 	return hits, true
 }

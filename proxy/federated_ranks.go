@@ -17,34 +17,42 @@ func (f *federated) rankedWords() []rankedWords {
 // settleRanks puts right what nodes could not know about the hits of each query.
 func (f *federated) settleRanks(ctx context.Context, answers []*federatedAnswer) {
 	for i := range f.multi.Queries {
-		words := f.words[i]
-		if words == nil {
-			continue
+		lists := make([][]hit, len(answers))
+		for n, a := range answers {
+			lists[n] = a.hits[i]
 		}
-		query := f.multi.Queries[i]
-		plain := query.SearchQuery
-		plain.RankingScoreThreshold = nil // of a federated search it is left to a census
-		one := f.s.newSearch(f.view, f.indexes[query.IndexUID], &plain).byWords()
-		one.lost, one.seed = f.lost[query.IndexUID], f.seed
-		s := rankSettling{search: one, weight: 1, form: searchForm{federated: true, detailed: true, reach: one.settings.MaxTotalHits(), distinct: f.distinctOf(i), words: words}}
-		s.form.distinctFederated = s.form.distinct != ""
-		if query.FederationOptions != nil && query.FederationOptions.Weight != nil {
-			s.weight = *query.FederationOptions.Weight
+		f.settleQuery(ctx, answers, i, lists)
+		for n, a := range answers {
+			a.hits[i] = lists[n]
 		}
-		var lists []*federatedAnswer
-		for _, a := range answers {
-			if call, asked := a.part.calls[query.IndexUID]; asked {
-				lists = append(lists, a)
-				s.answers = append(s.answers, answered[*nodeAnswer]{call, &nodeAnswer{hits: a.hits[i]}})
-			}
+	}
+}
+
+// settleQuery is settleRanks for the lists that the nodes of answers have for one query.
+func (f *federated) settleQuery(ctx context.Context, answers []*federatedAnswer, i int, lists [][]hit) {
+	query, words := f.multi.Queries[i], f.words[i]
+	if words == nil || len(f.callsOf(answers, query.IndexUID)) < 2 {
+		return
+	}
+	plain := query.SearchQuery
+	plain.RankingScoreThreshold = nil // of a federated search it is left to a census
+	one := f.s.newSearch(f.view, f.indexes[query.IndexUID], &plain).byWords()
+	one.lost, one.seed = f.lost[query.IndexUID], f.seed
+	s := rankSettling{search: one, weight: 1, form: searchForm{federated: true, detailed: true, reach: one.settings.MaxTotalHits(), distinct: f.distinctOf(i), words: words}}
+	s.form.distinctFederated = s.form.distinct != ""
+	if query.FederationOptions != nil && query.FederationOptions.Weight != nil {
+		s.weight = *query.FederationOptions.Weight
+	}
+	var asked []int
+	for n, a := range answers {
+		if call, ok := a.part.calls[query.IndexUID]; ok {
+			asked = append(asked, n)
+			s.answers = append(s.answers, answered[*nodeAnswer]{call, &nodeAnswer{hits: lists[n]}})
 		}
-		if len(lists) < 2 {
-			continue
-		}
-		s.settle(ctx)
-		for n, a := range lists {
-			a.hits[i] = s.answers[n].Value.hits
-		}
+	}
+	s.settle(ctx)
+	for at, n := range asked {
+		lists[n] = s.answers[at].Value.hits
 	}
 }
 
