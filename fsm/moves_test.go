@@ -252,7 +252,7 @@ func TestPlanOfABigCluster(t *testing.T) {
 	if fair := 10_000 * 2 / 1001; moves.NumSteps > 3*fair || moves.NumSteps < fair/3 {
 		t.Errorf("%d replicas move, the share of the new node is %d", moves.NumSteps, fair)
 	}
-	if took > 10*time.Second || allocated > 100 {
+	if took > 2*time.Minute || allocated > 100 {
 		t.Errorf("planning took %v and %d MiB", took, allocated)
 	}
 }

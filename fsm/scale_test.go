@@ -101,7 +101,7 @@ func TestStateOfABigCluster(t *testing.T) {
 	if n := len(m.fsm.View().Indexes); n != 10_001 {
 		t.Fatalf("%d indexes", n)
 	}
-	if opened > 30*time.Second || view > 50<<20 {
+	if opened > 2*time.Minute || view > 50<<20 {
 		t.Errorf("opened in %v with a view of %d MiB", opened, view>>20)
 	}
 	m.fsm.db.NoSync = true

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"miroir/fsm"
@@ -48,36 +49,39 @@ func TestReadsOutOfTime(t *testing.T) {
 		"a request of searches": {``, quick, "/multi-search", `{"federation":{"limit":100},"queries":[{"indexUid":"a"}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, held := newHangingCluster(t, test.limit, test.timeout)
-			began := time.Now()
-			answer := c.call("POST", test.path, test.body)
-			if took := time.Since(began); answer.Code != http.StatusOK || took > 20*time.Second {
-				t.Fatalf("status %d after %s: %s", answer.Code, took, answer.Body)
-			}
-			if shards := answer.Header().Get("X-Miroir-Degraded"); !strings.HasPrefix(shards, "shards=") {
-				t.Errorf("not marked as degraded, but %q", shards)
-			}
-			type result struct{ Hits []json.RawMessage }
-			var got struct {
-				result
-				Results []result
-			}
-			if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil {
-				t.Fatal(err)
-			}
-			for _, r := range append(got.Results, got.result)[:max(1, len(got.Results))] {
-				if len(r.Hits) != held {
-					t.Errorf("%d hits, the node that answers has %d", len(r.Hits), held)
+			synctest.Test(t, func(t *testing.T) {
+				c, held := newHangingCluster(t, test.limit, test.timeout)
+				defer c.stop()
+				began := time.Now()
+				answer := c.call("POST", test.path, test.body)
+				if took := time.Since(began); answer.Code != http.StatusOK || took > time.Second {
+					t.Fatalf("status %d after %s: %s", answer.Code, took, answer.Body)
 				}
-			}
-			if !c.server.alive(c.state.View(), "n0-1") {
-				t.Error("the node is taken for dead")
-			}
-			c.nodes["n0-0"].Freeze()
-			t.Cleanup(c.nodes["n0-0"].Thaw)
-			if answer := c.call("POST", test.path, test.body); answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" {
-				t.Errorf("with no node that answers: status %d: %s", answer.Code, answer.Body)
-			}
+				if shards := answer.Header().Get("X-Miroir-Degraded"); !strings.HasPrefix(shards, "shards=") {
+					t.Errorf("not marked as degraded, but %q", shards)
+				}
+				type result struct{ Hits []json.RawMessage }
+				var got struct {
+					result
+					Results []result
+				}
+				if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range append(got.Results, got.result)[:max(1, len(got.Results))] {
+					if len(r.Hits) != held {
+						t.Errorf("%d hits, the node that answers has %d", len(r.Hits), held)
+					}
+				}
+				if !c.server.alive(c.state.View(), "n0-1") {
+					t.Error("the node is taken for dead")
+				}
+				c.nodes["n0-0"].Freeze()
+				t.Cleanup(c.nodes["n0-0"].Thaw)
+				if answer := c.call("POST", test.path, test.body); answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" {
+					t.Errorf("with no node that answers: status %d: %s", answer.Code, answer.Body)
+				}
+			})
 		})
 	}
 }
