@@ -53,7 +53,7 @@ func TestWriteThatKillsNodesIsStoppedAfterTheSecond(t *testing.T) {
 	for _, id := range []string{"n0-0", "n1-0"} {
 		c.nodes[id].TaskDelay(50 * time.Millisecond)
 	}
-	c.within(30*time.Second, "all replicas to be in sync", func() bool {
+	c.until("all replicas to be in sync", func() bool {
 		c.nodes["n0-0"].Start()
 		c.nodes["n1-0"].Start()
 		return c.replicas("m")[fsm.Active] == 4

@@ -59,7 +59,7 @@ func TestStreamHasEachDocumentOnceWhateverHappens(t *testing.T) {
 		for page := range 3 {
 			t.Run(fmt.Sprint(name, ", request ", page), func(t *testing.T) {
 				c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 2, shards: 8, spread: fsm.SpreadAll,
-					writeTimeout: movesTake}) // what happens while a request waits takes its time
+					writeTimeout: patience}) // what happens while a request waits takes its time
 				if name == "moves away" {
 					c.repair(workers.Repair{})
 				}

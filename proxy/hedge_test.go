@@ -102,6 +102,7 @@ func fixedSelection(c *fsm.Config) { c.ReplicaSelection.Strategy = "random" }
 
 // TestHedgingHidesASlowNode: one node of six takes half a second longer for a tenth of its answers.
 func TestHedgingHidesASlowNode(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const searches = 500
 		measure := func(enabled bool) (p99 time.Duration, asked int64) {
@@ -138,6 +139,7 @@ func TestHedgingHidesASlowNode(t *testing.T) {
 
 // TestHedgingHasABudget: when every node is slow all at once, the budget ends and searches go on as without hedging.
 func TestHedgingHasABudget(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newSlowCluster(t, layout{groups: 1, nodes: 6, copies: 2, shards: 12}, fixedSelection)
 		c.run(t, 100)
@@ -164,6 +166,7 @@ func TestHedgingHasABudget(t *testing.T) {
 
 // TestHedgingKnowsItsBounds: no hedge without another replica, over the limit of a query, or when it is off.
 func TestHedgingKnowsItsBounds(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name      string
 		layout    layout
@@ -178,6 +181,7 @@ func TestHedgingKnowsItsBounds(t *testing.T) {
 		{"none allowed", layout{groups: 1, nodes: 3, copies: 2, shards: 6}, func(c *fsm.Config) { c.Hedging.MaxHedgesPerQuery = 0 }, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := newSlowCluster(t, test.layout, func(config *fsm.Config) {
 					fixedSelection(config)

@@ -102,7 +102,7 @@ func (p *pinPair) both(method, path, body string) {
 	}
 	succeeded(p.t, p.c.await(p.c.accepted(got)))
 	task := "/tasks/" + string(memberOf([]byte(want.body), "taskUid"))
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		switch status := string(memberOf([]byte(askServer(p.t, p.rt, "GET", p.alone+task, "").body), "status")); {
 		case status == `"succeeded"`:
 			return

@@ -258,7 +258,7 @@ func (c *writeCluster) writeAtRandom(w int, want oracle, stop *atomic.Bool) {
 		answer := c.call(method, path, body)
 		// A 503 says to try again: an earlier write's fate may be unknown while its node is away. All writes here end
 		// the same when they happen twice.
-		for deadline := time.Now().Add(20 * time.Second); answer.Code == http.StatusServiceUnavailable && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(patience); answer.Code == http.StatusServiceUnavailable && time.Now().Before(deadline); {
 			answer = c.call(method, path, body)
 		}
 		if answer.Code != http.StatusAccepted {

@@ -34,7 +34,7 @@ func TestARollbackByOneTaskIsNoticedThoughAWriteWasStopped(t *testing.T) {
 		c.nodes[id].Start()
 	}
 	inSync := func() bool { return c.replicas("m")[fsm.Active] == 3 }
-	c.within(30*time.Second, "all replicas to be in sync", inSync)
+	c.until("all replicas to be in sync", inSync)
 	old := c.nodes["n0-0"].Snapshot()
 	succeeded(t, c.do("POST", "/indexes/m/documents", want.put(1, map[string]any{"v": "lost"})))
 	c.nodes["n0-0"].Stop()

@@ -59,7 +59,7 @@ func sameTask(t *testing.T, c *writeCluster, rt http.RoundTripper, address strin
 	path := "/tasks/" + string(memberOf(summary, "taskUid"))
 	finished := func(task string) bool { return !strings.Contains(task, `"finishedAt":null`) }
 	got, want := `"finishedAt":null`, ""
-	for deadline := time.Now().Add(20 * time.Second); !finished(got) || !finished(want); {
+	for deadline := time.Now().Add(patience); !finished(got) || !finished(want); {
 		if got, want = c.call("GET", path, "").Body.String(), askServer(t, rt, "GET", address+path, "").body; time.Now().After(deadline) {
 			t.Fatalf("not finished: %s, %s", got, want)
 		}

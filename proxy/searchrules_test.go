@@ -143,7 +143,7 @@ func (c *writeCluster) first(uid string) string {
 // eventually waits until the document that comes first in an index is the one given.
 func (c *writeCluster) eventually(uid, want string) {
 	c.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); c.first(uid) != want; {
+	for deadline := time.Now().Add(patience); c.first(uid) != want; {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("the first document of %s is %s, want %s", uid, c.first(uid), want)
 		}
@@ -163,7 +163,7 @@ func TestRulesReachANodeThatReturns(t *testing.T) {
 	succeeded(t, c.do("PATCH", "/dynamic-search-rules/new", pinFirst("m", "5")))
 	c.nodes["n0-1"].Start()
 	c.eventually("m", "5")
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		rules := askServer(t, c.rt, "POST", "http://n0-1/dynamic-search-rules", `{}`)
 		if strings.Contains(rules.body, `"uid":"new"`) && !strings.Contains(rules.body, `"uid":"old"`) {
 			break

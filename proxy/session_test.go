@@ -30,6 +30,7 @@ func (c *writeCluster) inSession(session, method, path, body string) *httptest.R
 // TestSessionsReadTheirWrites: a document is there right after it was written, by every way to read it, on nodes whose
 // queues are slow; also when the pinned group's nodes are cut off meanwhile.
 func TestSessionsReadTheirWrites(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		shape  clusterShape
@@ -41,6 +42,7 @@ func TestSessionsReadTheirWrites(t *testing.T) {
 		{"pinned group cut", clusterShape{groups: 2, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll}, 20, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := newWriteCluster(t, test.shape)
 				defer c.stop()

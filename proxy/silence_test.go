@@ -47,6 +47,7 @@ func (c *slowCluster) longest(t *testing.T, clients, n int) time.Duration {
 // TestAHangingNodeIsNotWaitedFor: a node that stops in the middle of everything costs a few searches some tenths of a second,
 // with hedging and without, on a pod that knows its nodes and on a new one; once it goes on it is asked again.
 func TestAHangingNodeIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	onlyReads := func(hangs bool) func(*slowCluster) {
 		return func(c *slowCluster) {
 			c.nodes["node0"].Delay(func(r *http.Request) time.Duration {
@@ -71,6 +72,7 @@ func TestAHangingNodeIsNotWaitedFor(t *testing.T) {
 		{"healthy, but answers no read, without hedging", onlyReads(true), onlyReads(false), true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := newSlowCluster(t, layout{groups: 1, nodes: 4, copies: 2, shards: 12}, func(config *fsm.Config) {
 					config.Hedging.Enabled = test.hedging
@@ -97,6 +99,7 @@ func TestAHangingNodeIsNotWaitedFor(t *testing.T) {
 
 // TestAHangInAnyRound: a node hangs from its first, second, third, ... request of a read on. Every answer is the reference's.
 func TestAHangInAnyRound(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newSlowCluster(t, layout{groups: 1, nodes: 3, copies: 2, shards: 8}, func(*fsm.Config) {})
 		for _, cluster := range []*readCluster{c.readCluster, c.reference} {

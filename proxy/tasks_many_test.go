@@ -36,7 +36,7 @@ func (c *localCluster) endedTasks(t *testing.T, n int) {
 // TestDeletingManyTasks: a deletion of many tasks is many small commands, between which other tasks go on; the next leader goes
 // on with it, and its counts are those of all.
 func TestDeletingManyTasks(t *testing.T) {
-	const n = 30_000
+	const n = 15_000
 	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 4})
 	succeeded(t, c.do("POST", "/indexes", `{"uid":"kept"}`))
 	c.state.endedTasks(t, n)

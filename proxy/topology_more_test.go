@@ -558,7 +558,7 @@ func TestMovesFollowOneAnother(t *testing.T) {
 		t.Fatalf("%d replicas belong on the new node: too few to show anything", want)
 	}
 	c.repair(workers.Repair{Interval: time.Hour})
-	c.within(movesTake, "the new node to have its share", func() bool {
+	c.until("the new node to have its share", func() bool {
 		have := 0
 		for s := range fsm.ShardID(32) {
 			if replicaAt(c.state.View().Index("m"), s, "s0").State == fsm.Active {

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"miroir/fsm"
 	"miroir/workers"
@@ -35,14 +34,11 @@ func (c *writeCluster) begun(method, path, body string) string {
 	return c.admin(method, path, body, http.StatusAccepted)["job_id"].(string)
 }
 
-// movesTake bounds how long moves take on a busy machine.
-const movesTake = 2 * time.Minute
-
 // ended waits for the end of a job and expects it to have succeeded.
 func (c *writeCluster) ended(id string) {
 	c.t.Helper()
 	var job map[string]any
-	c.within(movesTake, "the end of "+id, func() bool {
+	c.until("the end of "+id, func() bool {
 		job = c.admin("GET", "/_miroir/jobs/"+id, "", http.StatusOK)
 		return job["state"] != "running" && job["state"] != "queued"
 	})
@@ -54,7 +50,7 @@ func (c *writeCluster) ended(id string) {
 // balanced waits until no replica is to be moved or repaired.
 func (c *writeCluster) balanced() {
 	c.t.Helper()
-	c.within(movesTake, "the replicas to be where they belong", func() bool {
+	c.until("the replicas to be where they belong", func() bool {
 		moves := c.server.plan(c.state.View())
 		counts := countReplicas(c.state.View(), nil)
 		return moves.NumSteps+len(moves.Filling) == 0 && counts["stale"]+counts["joining"]+counts["leaving"] == 0

@@ -46,6 +46,10 @@ type typoConfig struct {
 
 var defaultRanking = []string{"words", "typo", "proximity", "attributeRank", "sort", "wordPosition", "exactness"}
 
+// noCutoffMs is a day. Meilisearch ends the ranking of a search after 1.5 s where no setting says otherwise; here that would
+// make answers depend on how busy the machine of a test is.
+const noCutoffMs = 24 * 60 * 60 * 1000
+
 // Matching strategies.
 const (
 	matchAll       = meili.MatchAll
@@ -67,7 +71,7 @@ func newConfig(s *meili.Settings) *config {
 		maxFacets:    s.Faceting.Or(meili.Faceting{}).MaxValuesPerFacet.Or(100),
 		facetOrder:   s.Faceting.Or(meili.Faceting{}).SortFacetValuesBy.Or(nil),
 		maxTotalHits: s.Pagination.Or(meili.Pagination{}).MaxTotalHits.Or(1000),
-		cutoffMs:     s.SearchCutoffMs.Or(1500),
+		cutoffMs:     s.SearchCutoffMs.Or(noCutoffMs),
 		embedders:    newEmbedders(s.Embedders.Or(nil)),
 	}
 	c.geoEnabled = slices.Contains(c.sortable, geoField) ||
