@@ -128,3 +128,21 @@ func TestExhaustiveFacetSearch(t *testing.T) {
 		}
 	})
 }
+
+// TestFacetSearchBesideDistinct: to fill its window a node goes on to documents that one server does not come to, and leaves out those
+// that are duplicates of each other. Their values are found all the same.
+func TestFacetSearchBesideDistinct(t *testing.T) {
+	againstSpread(t, func(t *testing.T, s spreadBeside) {
+		var documents []string
+		for i := range 120 {
+			documents = append(documents, fmt.Sprintf(`{"id":%d,"family":%d,"color":"c%d"}`, i, i%40, i))
+		}
+		s.write("POST", "/indexes/m/documents", "["+strings.Join(documents, ",")+"]")
+		s.write("PATCH", "/indexes/m/settings", `{"filterableAttributes":["color"],"sortableAttributes":["family"],"rankingRules":["family:asc"],"distinctAttribute":"family"}`)
+		for _, body := range []string{`{"facetName":"color"}`, `{"facetName":"color","facetQuery":""}`, `{"facetName":"color","facetQuery":"C10"}`, `{"facetName":"color","facetQuery":"none"}`} {
+			if want, got := s.both("/indexes/m/facet-search", body, "facetHits"); string(got) != string(want) {
+				t.Errorf("%s: %s, want %s", body, got, want)
+			}
+		}
+	})
+}

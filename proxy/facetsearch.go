@@ -97,10 +97,10 @@ func (q *search) searchFacet(ctx context.Context, plan planRequest, query *meili
 }
 
 // withoutDuplicates counts values that a facet search found as one server does when the index has a distinct attribute: it
-// leaves out the documents that a search for the same words would leave out of its hits. Values that it cannot count keep
-// the sum of what the nodes count.
+// leaves out the documents that a search for the same words would leave out of its hits. A node may have left out others, and with
+// them values. Values that cannot be counted keep the sum of what the nodes count.
 func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query *meili.FacetSearch, values []facetValue) []facetValue {
-	if q.distinct() == "" || q.kind != meili.KeywordSearch || !isFilterable(q.settings, query.FacetName) || len(values) == 0 {
+	if q.distinct() == "" || q.kind != meili.KeywordSearch || !isFilterable(q.settings, query.FacetName) {
 		return values
 	}
 	hits := *q.query
@@ -123,15 +123,25 @@ func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query 
 	})
 	sum := sumFacets(c.allParts(map[string]bool{query.FacetName: true}))
 	sum.withoutHits(c.rejected)
+	if sum == nil {
+		sum = &facets{}
+	}
+	_, hasNumbers := sum.stats[query.FacetName]
+	_, counted := splitNumbers(sum.values[query.FacetName], hasNumbers)
 	known := map[string]uint64{}
-	if sum != nil {
-		for _, value := range sum.values[query.FacetName] {
-			known[normalizeFacet(value.text)] = value.count
-		}
+	for _, value := range counted {
+		known[normalizeFacet(value.text)] = value.count
 	}
 	for i := range values {
-		if count, ok := known[normalizeFacet(values[i].text)]; ok || !cut {
+		key := normalizeFacet(values[i].text)
+		if count, ok := known[key]; ok || !cut {
 			values[i].count = count
+		}
+		delete(known, key)
+	}
+	for _, value := range counted { // of those that only begin nearly so nodes alone know
+		if known[normalizeFacet(value.text)] > 0 && strings.HasPrefix(searchedFacet(value.text), searchedFacet(deref(query.FacetQuery))) {
+			values = append(values, value)
 		}
 	}
 	return slices.DeleteFunc(values, func(v facetValue) bool { return v.count == 0 })
