@@ -103,7 +103,11 @@ func partOfDocuments(part int) string {
 	var documents []string
 	for i := part; i < 240; i += 4 {
 		at := i * 101 % 251
-		documents = append(documents, fmt.Sprintf(`{"id":%d,"n":%d,"word":"w%d","tags":["t%d","u%d"],"_geo":{"lat":%d.5,"lng":1}}`, i, at, at, at, i%3, at%80))
+		lat := fmt.Sprintf("%d.5", at%80)
+		if i%3 == 0 {
+			lat = `"` + lat + `"` // is a number all the same
+		}
+		documents = append(documents, fmt.Sprintf(`{"id":%d,"n":%d,"word":"w%d","tags":["t%d","u%d"],"_geo":{"lat":%s,"lng":1}}`, i, at, at, at, i%3, lat))
 	}
 	return "[" + strings.Join(documents, ",") + "]"
 }
