@@ -47,10 +47,11 @@ func FindMeilisearch() (string, error) {
 	return path, nil
 }
 
-// BuildMiroir builds the program of this module into dir.
+// BuildMiroir builds the program of this module into dir, without cgo as it always is.
 func BuildMiroir(ctx context.Context, dir string) (string, error) {
 	program := filepath.Join(dir, "miroir")
 	command := exec.CommandContext(ctx, "go", "build", "-o", program, "miroir")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	if err := command.Run(); err != nil {
 		return "", fmt.Errorf("build miroir: %w", err)
