@@ -101,14 +101,19 @@ func (g facetGroups) parent(level, entry int) int {
 	return groups[at-1]
 }
 
-// cut cuts a group of a level anew over the entries below: in halves, as long as enough are left.
+// cut cuts a group of a level anew over the entries below: in halves, as long as enough are left. One that got another beginning by
+// values before all groups begins where it did once more.
 func (g *facetGroups) cut(level, first int) {
 	groups, below := (*g)[level], (*g)[level-1]
-	at, _ := slices.BinarySearch(groups, first)
+	at, found := slices.BinarySearch(groups, first)
+	next := at
+	if found {
+		next++
+	}
 	from, _ := slices.BinarySearch(below, first)
-	to, last := len(below), at+1 == len(groups)
+	to, last := len(below), next == len(groups)
 	if !last {
-		to, _ = slices.BinarySearch(below, groups[at+1])
+		to, _ = slices.BinarySearch(below, groups[next])
 	}
 	var made []int
 	for from < to {
@@ -122,7 +127,7 @@ func (g *facetGroups) cut(level, first int) {
 		}
 		from += size
 	}
-	(*g)[level] = slices.Replace(groups, at, at+1, made...)
+	(*g)[level] = slices.Replace(groups, at, next, made...)
 }
 
 // grow puts a level on top if there are entries enough.

@@ -42,6 +42,7 @@ func TestFacetLevelsOf(t *testing.T) {
 		{"a value within a group cuts it", [][]int{upTo(40, 2), {9}}, []int{0, 8, 10, 16, 24, 32}},
 		{"a value behind all goes to the last group, which is not cut", [][]int{upTo(40, 2), {39}}, []int{0, 8, 16, 24, 32}},
 		{"a value before all begins the first group", [][]int{{2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40}, {1}}, []int{1, 4, 10, 18, 26, 34}},
+		{"values before all, and others in the group that was the first, leave it where it began", [][]int{upTo(80, 2)[10:], {1, 3, 21}}, []int{1, 20, 22, 28, 36, 44, 52, 60, 68, 76}},
 		{"no values change nothing", [][]int{upTo(40, 2), {}}, []int{0, 8, 16, 24, 32}},
 		{"values that are there already cut their groups", [][]int{upTo(40, 2), {8, 26}}, []int{0, 8, 12, 16, 24, 28, 32}},
 	} {

@@ -98,16 +98,16 @@ func cutLikeOneServer(t *testing.T, s spreadBeside) {
 	}
 }
 
-// partOfDocuments is every fourth of 240 documents, with values that no other has.
+// partOfDocuments is every fourth of 240 documents, with values that no other has, later ones also below all before.
 func partOfDocuments(part int) string {
 	var documents []string
 	for i := part; i < 240; i += 4 {
-		at := i * 101 % 251
+		at := i*101%251 - 30*part
 		lat := fmt.Sprintf("%d.5", at%80)
 		if i%3 == 0 {
 			lat = `"` + lat + `"` // is a number all the same
 		}
-		documents = append(documents, fmt.Sprintf(`{"id":%d,"n":%d,"word":"w%d","tags":["t%d","u%d"],"_geo":{"lat":%s,"lng":1}}`, i, at, at, at, i%3, lat))
+		documents = append(documents, fmt.Sprintf(`{"id":%d,"n":%d,"word":"w%d","tags":["t%d","u%d"],"_geo":{"lat":%s,"lng":1}}`, i, at, 100+at, at, i%3, lat))
 	}
 	return "[" + strings.Join(documents, ",") + "]"
 }
