@@ -51,13 +51,9 @@ var errOvertaken = errors.New("another write was accepted meanwhile")
 // these are waited for: as one server they decide what != finds.
 func (c *change) translate(ctx context.Context, s *Server, deadline time.Time) error {
 	for last := ^uint32(0); ; {
-		view := s.cluster.View()
-		ix := view.Route(c.uid)
-		if ix == nil {
-			return nil
-		}
-		open, err := s.unfinished(ix, last)
-		if err != nil {
+		from := s.cluster.View().NextTaskUID
+		view, ix, open, err := s.unfinished(c.uid, last)
+		if err != nil || ix == nil {
 			return err
 		}
 		c.told, c.divided, c.openFrom = c.written, ix.ID, nil
@@ -65,7 +61,7 @@ func (c *change) translate(ctx context.Context, s *Server, deadline time.Time) e
 			return nil
 		}
 		if open == nil {
-			c.openFrom = &view.NextTaskUID
+			c.openFrom = &from
 			return nil
 		}
 		last = min(last, *open)

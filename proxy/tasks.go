@@ -213,14 +213,28 @@ func withStatuses(filter fsm.TaskFilter, statuses []string) fsm.TaskFilter {
 // earlierWritesWait bounds how long a write waits for earlier ones to the same index, where it must know what they do.
 const earlierWritesWait = 30 * time.Second
 
-// unfinished is the newest unfinished task of an index that is not newer than last, nil for none.
-func (s *Server) unfinished(ix *fsm.Index, last uint32) (newest *uint32, err error) {
+// unfinished is the newest unfinished task of the index with a name that is not newer than last, nil for none. The view is one of
+// later, with its index of that name, nil for none: it shows all that tasks did which had ended by then.
+func (s *Server) unfinished(uid string, last uint32) (view *fsm.View, ix *fsm.Index, newest *uint32, err error) {
+	view = s.cluster.View()
+	for ix = view.Route(uid); ix != nil; {
+		asked := ix.ID
+		newest, err = s.unfinishedOf(asked, last)
+		view = s.cluster.View()
+		if ix = view.Route(uid); err != nil || ix != nil && ix.ID == asked {
+			break
+		}
+	}
+	return view, ix, newest, err
+}
+
+func (s *Server) unfinishedOf(index fsm.IndexID, last uint32) (newest *uint32, err error) {
 	if s.cluster.View().NumOpenTasks == 0 {
 		return nil, nil
 	}
 	open, err := s.cluster.Tasks().OpenTasks()
 	for _, task := range open {
-		if task.Index == ix.ID && task.UID <= last {
+		if task.Index == index && task.UID <= last {
 			newest = &task.UID
 		}
 	}

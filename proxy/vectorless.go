@@ -35,20 +35,17 @@ type vectorless struct {
 func (a *addition) checkVectors(ctx context.Context) error {
 	last, deadline := ^uint32(0), time.Now().Add(earlierWritesWait)
 	for {
-		view := a.writer.server.cluster.View()
-		ix := view.Route(a.uid)
+		view, ix, open, err := a.writer.server.unfinished(a.uid, last)
+		if err != nil {
+			return err
+		}
 		if plan := a.plan(view, ix); !a.batch.fits(plan) {
-			var err error
 			if a.batch, err = a.writer.resplit(a.batch, plan); err != nil {
 				return err
 			}
 		}
 		if ix == nil || !ix.Divided() || !a.batch.vectorless || a.batch.failure != nil || a.params.SkipCreation {
 			return nil
-		}
-		open, err := a.writer.server.unfinished(ix, last)
-		if err != nil {
-			return err
 		}
 		settings, err := meili.LoadSettings(ix.NextSettings)
 		if err != nil {

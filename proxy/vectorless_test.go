@@ -50,3 +50,15 @@ func TestMissingVectorsOfEarlierWrites(t *testing.T) {
 	c.call("POST", "/indexes/m/documents", `[{"id":1,"_vectors":{"mine":[1,2]}},{"id":2,"_vectors":{"mine":[1,2]}}]`)
 	succeeded(t, c.do("PUT", "/indexes/m/documents", `[{"id":1,"t":"x"},{"id":2,"t":"x"}]`))
 }
+
+// Topology as above. The first documents of an index may be written, and it may get its primary key, while a later payload is
+// looked at.
+func TestMissingVectorsOfWritesThatJustEnd(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 16, spread: fsm.SpreadAll})
+	for i := range 40 {
+		index := fmt.Sprintf("/indexes/m%d", i)
+		c.call("PATCH", index+"/settings", `{"embedders":{"mine":{"source":"userProvided","dimensions":2}}}`)
+		c.call("POST", index+"/documents?primaryKey=id", `[{"id":1,"_vectors":{"mine":[1,2]}},{"id":2,"_vectors":{"mine":[1,2]}}]`)
+		succeeded(t, c.do("PUT", index+"/documents", `[{"id":1,"t":"x"},{"id":2,"t":"x"}]`))
+	}
+}
