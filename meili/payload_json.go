@@ -122,7 +122,8 @@ func splitSingle(s *jsonScanner, emit func([]byte) error) error {
 	return emit(s.document())
 }
 
-// splitNDJSON splits values that follow each other, on lines of their own or not.
+// splitNDJSON splits values that follow each other, on lines of their own or not. Members of the same name stay, as in the file
+// that a server makes of them: an id that comes twice fails its task.
 func splitNDJSON(r io.Reader, emit func([]byte) error) error {
 	s := newJSONScanner(r)
 	for {
@@ -139,7 +140,7 @@ func splitNDJSON(r io.Reader, emit func([]byte) error) error {
 		if err := settle(s, PayloadNDJSON, nextLine(s, c)); err != nil {
 			return err
 		}
-		if err := emit(s.document()); err != nil {
+		if err := emit(s.doc); err != nil {
 			return err
 		}
 	}

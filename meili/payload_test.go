@@ -71,6 +71,7 @@ func TestSplitPayloadDocuments(t *testing.T) {
 	f(PayloadJSON, `[{"a":1,"b":2,"\u0061":3,"a":4,"b":5}]`, `{"a":4,"b":5}`)
 	f(PayloadJSON, `[]`)
 	f(PayloadNDJSON, "{\"a\":1}\r\n\n{\"b\" : \"\\u00e9é\"} {\"c\":null}", `{"a":1}`, `{"b":"\u00e9é"}`, `{"c":null}`)
+	f(PayloadNDJSON, "{\"id\":1,\"id\":2}", `{"id":1,"id":2}`) // which a server refuses for its id
 	f(PayloadNDJSON, "\n")
 	f(PayloadCSV, "id:number,name,ok:boolean,url:link\n1,\"a \"\"b\"\",\n\",true,x\n", `{"id":1,"name":"a \"b\",\n","ok":true,"url:link":"x"}`)
 	f(PayloadCSV, "a:number,b:number,c:boolean,d\n,1e3,,\n+7, 1.5 ,false,<&>\u2028\n-0,nan,,\x01\n",

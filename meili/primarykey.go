@@ -19,6 +19,8 @@ func InferPrimaryKey(firstDoc []byte) (string, *Error) {
 			candidates = append(candidates, string(name))
 		}
 	}
+	slices.Sort(candidates)
+	candidates = slices.Compact(candidates)
 	const hint = "Please specify the primary key manually using the `primaryKey` query parameter."
 	switch len(candidates) {
 	case 0:
@@ -27,7 +29,6 @@ func InferPrimaryKey(firstDoc []byte) (string, *Error) {
 	case 1:
 		return candidates[0], nil
 	}
-	slices.Sort(candidates)
 	return "", Errorf(CodeIndexPrimaryKeyMultipleCandidatesFound,
 		"The primary key inference failed as the engine found %d fields ending with `id` in their names: '%s' and '%s'. "+hint,
 		len(candidates), candidates[0], candidates[1])
