@@ -8,6 +8,9 @@ import (
 // kindIndexSwap is the kind of tasks whose details name indexes, and which are found under none: they belong to several.
 const kindIndexSwap = "indexSwap"
 
+// kindIndexUpdate is the kind of tasks that may give their index another name.
+const kindIndexUpdate = "indexUpdate"
+
 // narrowIndexes keeps the tasks that are about one of the names, swaps only where they are wanted.
 func (r *taskReader) narrowIndexes(set uidSet, names []string, swaps bool) {
 	if names == nil {
@@ -64,6 +67,17 @@ func (r *taskReader) showNames(task *Task) error {
 		task.EnqueuedAs = *task.IndexUID
 		name := shownName(r.flips, task.UID, task.EnqueuedAs)
 		task.IndexUID = &name
+	}
+	if task.Kind == kindIndexUpdate && len(task.Details) > 0 {
+		var details struct {
+			NewIndexUID string `json:"newIndexUid"`
+		}
+		if err := json.Unmarshal(task.Details, &details); err != nil {
+			return err
+		}
+		if details.NewIndexUID != "" {
+			task.RenamedTo = shownName(r.flips, task.UID, details.NewIndexUID)
+		}
 	}
 	if r.ofBatches || task.Kind != kindIndexSwap || len(task.Details) == 0 || !slices.ContainsFunc(r.flips, func(f flip) bool { return f.Task > task.UID }) {
 		return nil

@@ -22,6 +22,7 @@ type Task struct {
 	IndexUID       *string         `json:"indexUid,omitempty"` // the name the client used
 	Names          []string        `json:"names,omitempty"`    // more names it is found under: those of a change of names that failed
 	EnqueuedAs     string          `json:"-"`                  // the index's name then, which later flips have not changed
+	RenamedTo      string          `json:"-"`                  // the name it gave the index, as later flips have changed it; "" for none
 	Kind           string          `json:"kind"`               // Meilisearch's `type`
 	Status         string          `json:"status"`
 	CanceledBy     *uint32         `json:"canceledBy,omitempty"`

@@ -122,6 +122,16 @@ func withoutNulls(details json.RawMessage, t *fsm.Task) json.RawMessage {
 	return append(out, '}')
 }
 
+// maySeeBatched is maySee for a task as its batch has it: by the name that its index had.
+func maySeeBatched(grant *meili.Grant, t *fsm.Task) bool {
+	then := *t
+	then.RenamedTo = ""
+	if then.IndexUID != nil {
+		then.IndexUID = &then.EnqueuedAs
+	}
+	return maySee(grant, &then)
+}
+
 func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
 	query, problem := meili.DecodeTaskQuery(r.URL.RawQuery)
 	if problem != nil {
@@ -144,7 +154,7 @@ func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
 	var shown []fsm.Batch
 	for _, batch := range found.Batches {
 		switch {
-		case !slices.ContainsFunc(batch.Tasks, func(t *fsm.Task) bool { return maySee(r.Grant, t) }) && !r.Grant.AllIndexes():
+		case !slices.ContainsFunc(batch.Tasks, func(t *fsm.Task) bool { return maySeeBatched(r.Grant, t) }) && !r.Grant.AllIndexes():
 		case query.IndexUIDs != nil && slices.ContainsFunc(batch.Tasks, func(t *fsm.Task) bool { return meili.TaskKind(t.Kind).IsGlobal() }):
 		case len(shown) == int(query.Limit):
 			list.Next = &batch.UID
@@ -170,7 +180,7 @@ func (s *Server) handleGetBatch(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	hidden := func(t *fsm.Task) bool { return !maySee(r.Grant, t) }
+	hidden := func(t *fsm.Task) bool { return !maySeeBatched(r.Grant, t) }
 	if len(found.Batches) == 0 || slices.ContainsFunc(found.Batches[0].Tasks, hidden) {
 		return meili.BatchNotFound(uid)
 	}

@@ -41,7 +41,8 @@ func (s *Server) findTask(r *request) (*fsm.Task, error) {
 
 // maySee reports whether a task is shown to a key: one restricted to some indexes sees the tasks of these only.
 func maySee(grant *meili.Grant, t *fsm.Task) bool {
-	return grant.AllIndexes() || !meili.TaskKind(t.Kind).IsGlobal() && t.IndexUID != nil && grant.IndexAllowed(*t.IndexUID)
+	return grant.AllIndexes() || !meili.TaskKind(t.Kind).IsGlobal() && t.IndexUID != nil && grant.IndexAllowed(*t.IndexUID) &&
+		(t.RenamedTo == "" || grant.IndexAllowed(t.RenamedTo))
 }
 
 // filterOf is a query's filter for the grant's eyes.
