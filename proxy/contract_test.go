@@ -34,6 +34,24 @@ func TestShardFiltersAreBehindTheirFeature(t *testing.T) {
 	}
 }
 
+// The hidden fields can be filtered by on nodes, but not by clients.
+func TestHiddenFieldsAreNotFilterable(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))
+	for path, body := range map[string]string{
+		"/indexes/m/search":          `{"filter":"_miroir_shard = 1"}`,
+		"/indexes/m/facet-search":    `{"facetName":"id","filter":["id = 1","_miroir_order EXISTS"]}`,
+		"/indexes/m/documents/fetch": `{"filter":"_miroir_shard = 1"}`,
+		"/multi-search":              `{"queries":[{"indexUid":"m","filter":"NOT _miroir_shard = 1"}]}`,
+		"/multi-search?":             `{"federation":{},"queries":[{"indexUid":"m","filter":"_miroir_shard = 1"}]}`,
+	} {
+		answer := c.call("POST", path, body)
+		if answer.Code != http.StatusBadRequest || !strings.Contains(answer.Body.String(), "is not filterable. This index does not have configured filterable attributes") {
+			t.Errorf("%s: status %d: %s", path, answer.Code, answer.Body)
+		}
+	}
+}
+
 func TestQueryPositionsAreBehindTheirFeature(t *testing.T) {
 	c := newWriteCluster(t, twoCopies)
 	succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1}]`))

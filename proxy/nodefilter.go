@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +24,9 @@ func (s *Server) nodeFilters(ctx context.Context, view *fsm.View, indexes []*fsm
 		return err
 	}
 	for i, filter := range filters {
+		if refused := namesHidden(indexes[i], filter, indexes[i].UID); refused != nil {
+			return refused
+		}
 		s.equalityFilter(ctx, view, indexes[i], filter)
 	}
 	return nil
@@ -36,6 +40,9 @@ func (s *Server) nodeFilter(ctx context.Context, view *fsm.View, ix *fsm.Index, 
 // nodeFilterInWords is nodeFilter for routes whose errors quote the filter as the client wrote it. code is that of
 // what the filter may not test.
 func (s *Server) nodeFilterInWords(ctx context.Context, view *fsm.View, ix *fsm.Index, filter *json.RawMessage, code meili.Code) error {
+	if refused := namesHidden(ix, filter, ""); refused != nil {
+		return refused.WithCode(code)
+	}
 	written := *filter
 	if err := s.nodeFilter(ctx, view, ix, filter); err != nil || bytes.Equal(written, *filter) {
 		return err
@@ -45,6 +52,21 @@ func (s *Server) nodeFilterInWords(ctx context.Context, view *fsm.View, ix *fsm.
 		return refused.WithCode(code)
 	}
 	return nil
+}
+
+// namesHidden is one server's error for a filter by a hidden field, which nodes would know. uid is the index that it names, "" for none.
+func namesHidden(ix *fsm.Index, filter *json.RawMessage, uid string) *meili.Error {
+	if filter == nil || !bytes.Contains(*filter, []byte("_miroir")) {
+		return nil
+	}
+	parsed, refused := meili.ParseFilter(*filter)
+	if refused != nil || parsed == nil || !slices.ContainsFunc(parsed.Fields(), isHidden) {
+		return nil
+	}
+	if uid != "" { // searches quote the filter as they read it
+		parsed, _ = meili.ParseFilter(meili.AppendString(nil, parsed.String()))
+	}
+	return meili.CheckFilterable(parsed, settingsOf(ix).Filterable(), uid)
 }
 
 // nodeFilters is nodeFilters of the filters of all queries.
