@@ -173,8 +173,9 @@ const (
 	// still be answering. A leader that has vanished without a word is noticed by its missing heartbeats.
 	leaderPatience = 2 * time.Second
 	leaderLook     = 200 * time.Millisecond
-	// leaderWait is how long after a leader was heard last requests wait for the next one: an election is over by then.
-	leaderWait = 3 * time.Second
+	// leaderWait is how long after a leader was heard last requests wait for the next one: an election is
+	// over by then, also when the first vote was split.
+	leaderWait = 4 * time.Second
 	// maxWaiting bounds how many requests wait at once, so that they leave room for reads.
 	maxWaiting = 100
 	// retryLeader is how soon a leader that was not reached is tried again while no other is known.
