@@ -212,6 +212,18 @@ func (n *Node) Wipe() {
 	n.store = newStore(&n.options)
 }
 
+// LoseSetting resets a setting of an index, named as in its route ("stop-words"), without a task: as on a disk that is damaged, the
+// setting alone tells. It reports whether there are such an index and setting.
+func (n *Node) LoseSetting(index, name string) bool {
+	ix, missing := n.current().index(index)
+	delta, unknown := meili.ResetSetting(name)
+	if missing != nil || unknown != nil {
+		return false
+	}
+	settings, refused := ix.Settings().Apply(delta)
+	return refused == nil && ix.Index.Apply(settings) == nil
+}
+
 // Snapshot is a copy of all that a node remembered at one moment. It may be restored any number of times, on any node
 // with the same master key.
 type Snapshot struct{ store *store }

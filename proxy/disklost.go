@@ -30,14 +30,14 @@ func (s *Server) MarkDiskLost(ctx context.Context, id fsm.NodeID, newest int64) 
 	}
 	s.log.Error("node lost its disk or was restored from an older one: its replicas are stale",
 		"node_id", id, "newest_task_uid", newest, "recorded_task_uid", recorded, "replicas", marked.NumStale, "lost", len(marked.Lost))
-	if err := s.deleteStrays(ctx, id); err != nil {
+	if err := s.DeleteStrays(ctx, id); err != nil {
 		s.log.Error("indexes that came back with an old disk are not deleted", "node_id", id, "error", err)
 	}
 	return nil
 }
 
-// deleteStrays deletes the indexes that a node has from us and that the state does not know.
-func (s *Server) deleteStrays(ctx context.Context, id fsm.NodeID) error {
+// DeleteStrays deletes the indexes that a node has from us and that the state does not know.
+func (s *Server) DeleteStrays(ctx context.Context, id fsm.NodeID) error {
 	client := s.nodes.Client(s.cluster.View(), id)
 	if client == nil {
 		return nil

@@ -41,6 +41,9 @@ type refusal struct {
 
 func (e *refusal) Error() string {
 	if known := errorOf(e.status, e.body); known != nil {
+		if isUnmarked(known) {
+			return fmt.Sprintf("node %s has lost the setting by which it is asked for some of its shards", e.node)
+		}
 		return fmt.Sprintf("node %s answered %d: %s", e.node, e.status, strings.TrimSuffix(known.Message, "."))
 	}
 	return fmt.Sprintf("node %s answered %d: %s", e.node, e.status, firstBytes(e.body, 200))
@@ -349,8 +352,8 @@ func (s *Server) exchangeFor(ctx context.Context, c *node.Client, r node.Request
 	return nil, &refusal{node: c.ID(), status: response.Status, body: response.Body}
 }
 
-// nodeIsAtFault tells errors of the node from errors of the request. A node that misses an index it should hold or does
-// not accept our key is at fault.
+// nodeIsAtFault tells errors of the node from errors of the request. A node that misses an index it should hold, does not accept our
+// key or has lost the setting by which it is asked for some of its shards is at fault.
 func nodeIsAtFault(err *meili.Error) bool {
 	switch {
 	case err.Status >= 500, err.Status == http.StatusTooManyRequests, err.Status == http.StatusRequestTimeout:
@@ -358,7 +361,13 @@ func nodeIsAtFault(err *meili.Error) bool {
 	case err.Status == http.StatusUnauthorized, err.Status == http.StatusForbidden:
 		return true
 	}
-	return err.Code == meili.CodeIndexNotFound
+	return err.Code == meili.CodeIndexNotFound || isUnmarked(err)
+}
+
+// isUnmarked reports the error of a node that does not filter by shard. It quotes the filter, in which only Miroir writes the digits of
+// shards.
+func isUnmarked(err *meili.Error) bool {
+	return strings.Contains(err.Message, "Attribute `"+shardField+"` is not filterable") && strings.ContainsAny(err.Message, strings.Join(shardDigits[:], ""))
 }
 
 // plausible reports whether a body can be the answer to a read: one whole JSON object with the list that such an answer

@@ -35,6 +35,12 @@ func (w *world) act(f *fault, r *rand.Rand) {
 	case faultForeign:
 		w.tamper(f)
 		return
+	case faultUnset:
+		w.unset(f)
+		return
+	case faultWander:
+		w.wander(f)
+		return
 	}
 	name := w.names[f.node]
 	n := w.byName[name]

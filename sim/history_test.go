@@ -29,6 +29,7 @@ type history struct {
 	ids              int             // documents have ids from 1 to this
 	lag              time.Duration   // the longest that a node takes for an answer when nothing is wrong
 	changes          []change        // of the topology
+	drift            time.Duration   // between two readings of all settings; 0: the default
 	podClocks        []time.Duration // how far the clock of each pod is ahead; nil: none is
 	nodeClocks       []time.Duration // and of each node, the spares last
 }
@@ -55,6 +56,8 @@ const (
 	faultIdle      = "idle"      // tasks wait
 	faultFail      = "fail"      // tasks fail
 	faultForeign   = "foreign"   // somebody writes to the node directly
+	faultUnset     = "unset"     // a setting is lost
+	faultWander    = "wander"    // the address leads to another node's server
 	faultWipe      = "wipe"      // the disk is lost
 	faultRollback  = "rollback"  // the disk is replaced by an older copy
 	faultCrash     = "crash"     // a pod dies at a commit or at a request to a node
@@ -88,6 +91,8 @@ var plans = []plan{
 	{"foreign writes", 1, (*history).planForeignWrites},
 	{"failing tasks", 0, (*history).planFailingTasks}, // only when asked for: the seeds above keep their meaning
 	{"growth", 0, (*history).planGrowth},
+	{"lost settings", 0, (*history).planLostSettings},
+	{"wandering addresses", 0, (*history).planWandering},
 }
 
 // planFor draws a plan, or takes the one that -plan names.
@@ -349,5 +354,34 @@ func (h *history) planForeignWrites(r *rand.Rand) {
 	node := r.IntN(h.groups * h.perGroup)
 	for range 1 + r.IntN(3) {
 		h.faults = append(h.faults, fault{kind: faultForeign, node: node, at: within(r, h.length), after: r.IntN(12)})
+	}
+}
+
+// planLostSettings lets nodes lose settings without a trace in their tasks.
+func (h *history) planLostSettings(r *rand.Rand) {
+	h.drift = 5 * time.Second
+	if r.IntN(2) == 0 {
+		h.planFaults(r)
+	}
+	for range 1 + r.IntN(4) {
+		h.faults = append(h.faults, fault{kind: faultUnset, node: r.IntN(h.groups * h.perGroup), at: within(r, h.length), after: r.IntN(9)})
+	}
+}
+
+// planWandering lets the address of a node lead to the server of another one for a while. As with the exchange of a disk, other copies
+// are in sync, and a health check misses the node before.
+func (h *history) planWandering(r *rand.Rand) {
+	if r.IntN(2) == 0 {
+		h.crowd(r)
+	}
+	h.perGroup = max(h.perGroup, 2)
+	h.rf = max(h.rf, 2)
+	nodes := h.groups * h.perGroup
+	node := r.IntN(nodes)
+	for at := within(r, h.length/2); at < h.length && r.IntN(4) > 0; {
+		f := fault{kind: faultWander, node: node, at: at, last: 100*time.Millisecond + within(r, []time.Duration{2 * time.Second, 20 * time.Second}[r.IntN(2)])}
+		f.after = (node + 1 + r.IntN(nodes-1)) % nodes
+		h.faults = append(h.faults, f)
+		at += f.last + 2*minAbsence + 5*time.Second + within(r, h.length)
 	}
 }

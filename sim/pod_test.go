@@ -96,7 +96,7 @@ func (p *pod) start() error {
 	}
 	run.workers, err = workers.Start(context.Background(), workers.Options{
 		Cluster: run, Nodes: run.server.Nodes(), Coordinator: run.server, Logger: p.w.logger,
-		HealthInterval: time.Second, HealthTimeout: 500 * time.Millisecond, Now: p.clock, AntiEntropy: &workers.AntiEntropy{},
+		HealthInterval: time.Second, HealthTimeout: 500 * time.Millisecond, Now: p.clock, AntiEntropy: &workers.AntiEntropy{}, Drift: workers.Drift{Interval: p.w.history.drift},
 		Repair: &workers.Repair{PageSize: 3, BackoffMax: 5 * time.Second, RequestTimeout: 5 * time.Second},
 	})
 	if err != nil {
@@ -251,7 +251,9 @@ func (r *process) RoundTrip(request *http.Request) (*http.Response, error) {
 		case <-ctx.Done():
 		}
 	}()
-	response, err := r.w().nodes.RoundTrip(request.WithContext(ctx))
+	sent := request.Clone(ctx)
+	sent.URL.Host = r.w().hostOf(request.URL.Host)
+	response, err := r.w().nodes.RoundTrip(sent)
 	r.trace(request, response, err)
 	after()
 	return response, err

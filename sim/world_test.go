@@ -31,17 +31,18 @@ type world struct {
 	logger  *slog.Logger
 
 	mu       sync.Mutex
-	trace    []string         // guarded by mu
-	problems []string         // guarded by mu
-	writes   []*write         // guarded by mu
-	reads    []*read          // guarded by mu
-	done     map[string]int64 // guarded by mu: by index, the newest task that a client saw succeed
-	newest   *fsm.View        // guarded by mu: that any pod has had
-	changed  int              // guarded by mu: topology operations that were accepted
-	cuts     map[string]int   // guarded by mu: why a pod is cut off from the others, counted
-	unlinked map[string]bool  // guarded by mu: pod and node that do not reach each other
-	counts   map[string]int   // guarded by mu: faults that happened, requests they hit, and other things worth counting
-	tampered map[string]int   // guarded by mu: by index, the line of the trace in which somebody wrote past Miroir
+	trace    []string          // guarded by mu
+	problems []string          // guarded by mu
+	writes   []*write          // guarded by mu
+	reads    []*read           // guarded by mu
+	done     map[string]int64  // guarded by mu: by index, the newest task that a client saw succeed
+	newest   *fsm.View         // guarded by mu: that any pod has had
+	changed  int               // guarded by mu: topology operations that were accepted
+	cuts     map[string]int    // guarded by mu: why a pod is cut off from the others, counted
+	leads    map[string]string // guarded by mu: where the address of a node leads, if not to its server
+	unlinked map[string]bool   // guarded by mu: pod and node that do not reach each other
+	counts   map[string]int    // guarded by mu: faults that happened, requests they hit, and other things worth counting
+	tampered map[string]int    // guarded by mu: by index, the line of the trace in which somebody wrote past Miroir
 }
 
 // write is an operation and what its client was told.
@@ -53,7 +54,7 @@ type write struct {
 
 func newWorld(h *history, log slog.Handler) (*world, error) {
 	w := &world{history: h, began: time.Now(), byName: map[string]*devnode.Node{}, done: map[string]int64{}, newest: &fsm.View{},
-		network: raftnode.NewMemory(), cuts: map[string]int{}, unlinked: map[string]bool{}, counts: map[string]int{}, tampered: map[string]int{}}
+		network: raftnode.NewMemory(), cuts: map[string]int{}, unlinked: map[string]bool{}, leads: map[string]string{}, counts: map[string]int{}, tampered: map[string]int{}}
 	w.logger = slog.New(&podLog{w: w, next: log})
 	var err error
 	if w.dir, err = scratch(); err != nil {
@@ -249,7 +250,7 @@ func (w *world) prepare() bool {
 // patience is how long all may take to be well again.
 const patience = 5 * time.Minute
 
-// growthPatience is how long all is well before no index is about to move out any more.
+// growthPatience is how long all is well before no index is about to move out any more, and all settings were read back.
 const growthPatience = 15 * time.Second
 
 // settle waits until nothing is left to be done.
@@ -275,7 +276,7 @@ func (w *world) settle() bool {
 		left := w.unsettled()
 		if left != "" {
 			quiet = time.Now()
-		} else if w.history.threshold == 0 || time.Since(quiet) > growthPatience {
+		} else if w.history.threshold == 0 && w.history.drift == 0 || time.Since(quiet) > growthPatience {
 			return true
 		}
 		if time.Now().After(deadline) {

@@ -3,6 +3,8 @@ package workers
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -16,13 +18,14 @@ import (
 // pod, until its address leads elsewhere; its own disk counts as absent for so long. It is looked for when both have the same newest
 // task, when a node seems to have lost its disk, and when one returns. Two nodes are one server if each has the other's newest task:
 // servers note the time of a task to the nanosecond, and one that was made of a copy of the other has no task that came later. No
-// task is made for it, as for a new node: it would hide that others were lost.
+// task is made for it, as for a new node: it would hide that others were lost. Only an empty server gets one, which has none to hide.
 
 // strayWatch looks for strays on behalf of the watches over nodes. Safe for concurrent use.
 type strayWatch struct {
 	opts  Options
 	mu    sync.Mutex
 	known map[fsm.NodeID]*node.Task // guarded by mu: a task that each node had when it was first seen in this term
+	mixed map[fsm.NodeID]bool       // guarded by mu: nodes whose servers may have got what was meant for another
 }
 
 // note remembers a task of a node that is its own.
@@ -70,18 +73,33 @@ func (s *strayWatch) isStray(ctx context.Context, n *fsm.Node) (bool, error) {
 
 func (s *strayWatch) commit(ctx context.Context, stray, owner *fsm.Node) error {
 	s.opts.Logger.Error("a node's address leads to the server of another node: nothing is sent there", "node_id", stray.ID, "address", stray.Address, "leads_to", owner.ID)
+	s.mu.Lock()
+	s.mixed[stray.ID], s.mixed[owner.ID] = true, true
+	s.mu.Unlock()
 	_, err := fsm.Do(ctx, s.opts.Cluster, fsm.SetNodeState{
 		Now: s.opts.Now(), Node: stray.ID, State: fsm.NodeFailed, LeadsTo: &owner.ID, Error: node.StrayError{LeadsTo: owner.ID}.Error(),
 	})
 	return err
 }
 
+// takeMixed are the nodes, since the last call, whose servers may have got what was meant for another.
+func (s *strayWatch) takeMixed() []fsm.NodeID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mixed := slices.Collect(maps.Keys(s.mixed))
+	clear(s.mixed)
+	return mixed
+}
+
 // twinOf is a node whose address leads to the same server, nil when none of those that answer does. Error: n does not answer.
 func (s *strayWatch) twinOf(ctx context.Context, n *fsm.Node) (*fsm.Node, error) {
 	client := s.opts.Nodes.New(n)
 	newest, err := client.Newest(ctx)
-	if err != nil || newest == nil {
+	if err != nil {
 		return nil, err
+	}
+	if newest == nil {
+		return s.emptyTwinOf(ctx, n)
 	}
 	var twin atomic.Pointer[fsm.Node]
 	var asked sync.WaitGroup
@@ -100,6 +118,22 @@ func (s *strayWatch) twinOf(ctx context.Context, n *fsm.Node) (*fsm.Node, error)
 	}
 	asked.Wait()
 	return twin.Load(), nil
+}
+
+// emptyTwinOf is twinOf for a server without tasks.
+func (s *strayWatch) emptyTwinOf(ctx context.Context, n *fsm.Node) (*fsm.Node, error) {
+	var others []*fsm.Node
+	for id, other := range s.opts.Cluster.View().Nodes {
+		if id != n.ID {
+			others = append(others, other)
+		}
+	}
+	err := s.opts.Nodes.CheckTwins(ctx, []*fsm.Node{n}, others)
+	var twins *node.Twins
+	if errors.As(err, &twins) {
+		return twins.Other, nil
+	}
+	return nil, err
 }
 
 // has reports that a server answers, and has a task.
@@ -156,14 +190,54 @@ func (s *strayWatch) countLacking(ctx context.Context, n *fsm.Node) (lacking int
 
 // takeBack lets requests go to a stray again whose address leads elsewhere now, to a server that answers.
 func (s *strayWatch) takeBack(ctx context.Context, n *fsm.Node) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if twin, err := s.twinOf(ctx, n); twin != nil || err != nil {
+	if twin, err := s.twinOf(asking, n); twin != nil || err != nil {
 		return
 	}
-	if _, err := fsm.Do(ctx, s.opts.Cluster, fsm.SetNodeState{Now: s.opts.Now(), Node: n.ID, LeadsTo: new(fsm.NodeID), Error: "its address led to another node's server"}); err != nil {
+	err := s.checkDisk(ctx, asking, n)
+	if err == nil {
+		_, err = fsm.Do(ctx, s.opts.Cluster, fsm.SetNodeState{Now: s.opts.Now(), Node: n.ID, LeadsTo: new(fsm.NodeID), Error: "its address led to another node's server"})
+	}
+	if err != nil {
 		s.opts.Logger.Warn("a node whose address is right again is not taken back yet", "node_id", n.ID, "error", err)
 		return
 	}
 	s.opts.Logger.Info("a node's address leads to the server of no other node any more", "node_id", n.ID)
+}
+
+// checkDisk looks whether a node that was astray has the last write that was acknowledged in its name. Task uids do not tell, nor what
+// was kept of the writes it missed: both may be of the other server.
+func (s *strayWatch) checkDisk(ctx, asking context.Context, n *fsm.Node) error {
+	list, err := s.opts.Cluster.Tasks().Tasks(fsm.TaskFilter{Kinds: documentWrites}, fsm.TaskPage{Limit: maxKnownWrites})
+	if err != nil {
+		return err
+	}
+	write, uid := lastWrite(list.Tasks, n)
+	if write == "" {
+		return nil
+	}
+	client := s.opts.Nodes.New(n)
+	found, err := client.Tasks(asking, []uint32{uid})
+	if err != nil || len(found) > 0 && found[0].CustomMetadata == string(write) {
+		return err
+	}
+	newest, err := client.NewestTask(asking)
+	if err != nil {
+		return err
+	}
+	s.forget(n.ID)
+	return s.opts.Coordinator.MarkDiskLost(ctx, n.ID, newest)
+}
+
+// lastWrite is the last write of tasks, newest first, that a node acknowledged with the disk it has, and its node task.
+func lastWrite(list []*fsm.Task, n *fsm.Node) (fsm.WriteID, uint32) {
+	for _, task := range list {
+		for _, share := range task.NodeTasks {
+			if share.Node == n.ID && int64(share.UID) <= n.LastTaskUID {
+				return task.WriteID, share.UID
+			}
+		}
+	}
+	return "", 0
 }

@@ -42,6 +42,8 @@ type Coordinator interface {
 	PrepareNode(ctx context.Context, n *fsm.Node) error
 	// MarkDiskLost deals with a node whose newest task is older than one it is known to have had.
 	MarkDiskLost(ctx context.Context, id fsm.NodeID, newest int64) error
+	// DeleteStrays deletes the indexes that a node has from Miroir and that the state does not know.
+	DeleteStrays(ctx context.Context, id fsm.NodeID) error
 	// UndoChange takes a failed change of an index back on nodes that made it.
 	UndoChange(ctx context.Context, task *fsm.Task, nodes []fsm.NodeID) error
 	// MissedWrites is what a node missed of an index, nil when that is not known.
@@ -200,7 +202,7 @@ func (w *Workers) lead(ctx context.Context) {
 	}
 	opts := w.opts
 	opts.crashes, opts.drift = newCrashWatch(), newDriftCheck(w.opts)
-	opts.strays = &strayWatch{opts: w.opts, known: map[fsm.NodeID]*node.Task{}}
+	opts.strays = &strayWatch{opts: w.opts, known: map[fsm.NodeID]*node.Task{}, mixed: map[fsm.NodeID]bool{}}
 	watch := newTaskWatch(opts)
 	settler := newSettler(w.opts, watch.poke, firstAskTimeout)
 	settler.compare = w.RunAntiEntropy
@@ -257,6 +259,7 @@ func (w *Workers) heal(ctx context.Context, opts Options, duties *sync.WaitGroup
 		defer w.foreign.Store(nil)
 		f.run(ctx)
 	})
+	duties.Go(func() { newSurplusDrop(opts, a.startPass).run(ctx) })
 }
 
 // catchUp waits until this pod has applied everything its predecessors committed.

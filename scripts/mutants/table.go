@@ -236,4 +236,21 @@ var mutants = []mutant{
 		name: "what a task made of a node's settings is not read back", file: "workers/foreign.go",
 		old: "			f.readSettings(view, list)\n", new: "", plan: "growth", test: "./proxy TestSettingsThatComeLateArePutRight",
 	},
+	{
+		name: "settings that nodes lose are never read back", file: "workers/drift.go",
+		old: "			d.checkAll(ctx, nil)\n", new: "", plan: "lost settings",
+	},
+	// Addresses
+	{
+		name: "an address that leads to another node's server goes unnoticed", file: "workers/strays.go",
+		old: "	if other == nil {\n", new: "	if other == nil || err == nil {\n", plan: "wandering addresses",
+	},
+	{
+		name: "an address that leads to an empty server is taken for a disk that was lost", file: "workers/strays.go",
+		old: "		return s.emptyTwinOf(ctx, n)\n", new: "		return nil, nil\n", plan: "wandering addresses",
+	},
+	{
+		name: "what was sent to a server in another node's name stays there", file: "workers/surplus.go",
+		old: "		for _, id := range d.opts.strays.takeMixed() {", new: "		for _, id := range d.opts.strays.takeMixed()[:0] {", plan: "wandering addresses",
+	},
 }
