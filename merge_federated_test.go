@@ -38,7 +38,7 @@ func TestFederatedDuplicatesOfAnotherIndex(t *testing.T) {
 			if wantStatus != gotStatus {
 				t.Fatalf("%d %s, want %d %s", gotStatus, got, wantStatus, want)
 			}
-			compareRest(t, object{"spread": spread, "nodes": numNodes}, want, got, nil)
+			p.compareRest(t, object{"spread": spread, "nodes": numNodes}, want, got, nil)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func TestFederatedHitsHoldUpOthers(t *testing.T) {
 		for _, search := range searches {
 			_, want := p.alone.ask(t, "POST", "/multi-search", json.RawMessage(search))
 			_, got := p.miroir.ask(t, "POST", "/multi-search", json.RawMessage(search))
-			compareRest(t, object{"nodes": shape.nodes, "rf": shape.rf, "search": search}, want, got, nil)
+			p.compareRest(t, object{"nodes": shape.nodes, "rf": shape.rf, "search": search}, want, got, nil)
 		}
 	}
 }
