@@ -350,12 +350,15 @@ func checkPoint(values []FilterValue, point []float64) string {
 		return values[0].errorText("Bad latitude `" + rustFloat(lat) + "`. Latitude must be contained between -90 and 90 degrees.")
 	}
 	if lng < -180 || lng > 180 {
-		turned := math.Mod(lng+180, 360)
-		if turned < 0 {
-			turned += 360
-		}
-		return values[1].errorText("Bad longitude `" + rustFloat(lng) + "`. Longitude must be contained between -180 and 180 degrees. Hint: try using `" +
-			rustFloat(turned-180) + "` instead.")
+		return values[1].errorText(badLongitude(lng))
 	}
 	return ""
+}
+
+func badLongitude(lng float64) string {
+	turned := math.Mod(lng+180, 360)
+	if turned < 0 {
+		turned += 360
+	}
+	return "Bad longitude `" + rustFloat(lng) + "`. Longitude must be contained between -180 and 180 degrees. Hint: try using `" + rustFloat(turned-180) + "` instead."
 }

@@ -61,7 +61,7 @@ func parsePointCriterion(c SortCriterion, inner string) (SortCriterion, string) 
 	case !(c.Lat >= -90 && c.Lat <= 90):
 		return c, "Bad latitude `" + rustFloat(c.Lat) + "`. Latitude must be contained between -90 and 90 degrees."
 	case !(c.Lng >= -180 && c.Lng <= 180):
-		return c, "Bad longitude `" + rustFloat(c.Lng) + "`. Longitude must be contained between -180 and 180 degrees."
+		return c, badLongitude(c.Lng)
 	}
 	c.Field = ""
 	return c, ""

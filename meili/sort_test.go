@@ -10,7 +10,7 @@ func TestParseSort(t *testing.T) {
 		"_geo:asc":                  "`_geo` is a reserved keyword and thus can't be used as a sort expression. Use the _geoPoint(latitude, longitude) built-in rule to sort on _geo field coordinates.",
 		"_geoPoint:desc":            "Invalid syntax for the geo parameter: expected expression formated like `_geoPoint(latitude, longitude)` and ending by `:asc` or `:desc`, found `_geoPoint`.",
 		"_geoPoint(91, 2):desc":     "Bad latitude `91`. Latitude must be contained between -90 and 90 degrees.",
-		"_geoPoint(1, -180.5):desc": "Bad longitude `-180.5`. Longitude must be contained between -180 and 180 degrees.",
+		"_geoPoint(1, -180.5):desc": "Bad longitude `-180.5`. Longitude must be contained between -180 and 180 degrees. Hint: try using `179.5` instead.",
 		"_geoRadius(1,2,3):asc":     "`_geoRadius` is a reserved keyword and thus can't be used as a sort expression. Use the _geoPoint(latitude, longitude) built-in rule to sort on _geo field coordinates.",
 	} {
 		got := ""

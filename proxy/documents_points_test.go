@@ -1,34 +1,31 @@
 package proxy
 
 import (
-	"fmt"
-	"strings"
 	"testing"
+
+	"miroir/meili"
 )
 
-// TestListsByDistanceWhereANodeHasNoPoints: one node has all the points and another none, which refuses to sort by distance.
-func TestListsByDistanceWhereANodeHasNoPoints(t *testing.T) {
-	againstSpread(t, func(t *testing.T, s spreadBeside) {
-		s.write("POST", "/indexes", `{"uid":"m","primaryKey":"id"}`)
-		s.write("PATCH", "/indexes/m/settings", `{"sortableAttributes":["n","_geo"]}`)
-		var documents []string
-		for i := range 12 {
-			documents = append(documents, fmt.Sprintf(`{"id":%d,"n":%d}`, i, i%3))
+// Distances of documents whose coordinates are texts are worked out, those that a node told are kept.
+func TestDistancesOfTexts(t *testing.T) {
+	list := documentList{query: &meili.DocumentsQuery{Sort: &[]string{"n:asc", "_geoPoint(48.8, 2.3):asc"}}}
+	f := func(document, values string, want float64, known bool) {
+		t.Helper()
+		entry := list.measured(weightedScore([]byte(values)), []byte(document))[1]
+		if (entry.class == valueNumber) != known || known && entry.value != want {
+			t.Errorf("%s: %+v, want %v", document, entry, want)
 		}
-		s.write("POST", "/indexes/m/documents", "["+strings.Join(documents, ",")+"]")
-		f := func(sort string) {
-			t.Helper()
-			body := `{"limit":9,"offset":1,"fields":["id","n","_geo"],"sort":` + sort + `}`
-			for _, member := range []string{"results", "message", "total"} {
-				if want, got := s.both("/indexes/m/documents/fetch", body, member); string(got) != string(want) {
-					t.Errorf("%s: %s is %s, want %s", sort, member, got, want)
-				}
-			}
-		}
-		f(`["_geoPoint(1, 2):asc"]`) // nobody has a point
-		s.write("POST", "/indexes/m/documents", `[{"id":12,"n":1,"_geo":{"lat":1,"lng":1}}]`)
-		for _, sort := range []string{`["_geoPoint(1, 2):asc"]`, `["_geoPoint(1, 2):desc","n:desc"]`, `["n:asc","_geoPoint(1, 2):desc"]`, `["n:desc"]`, `["x:asc"]`} {
-			f(sort)
-		}
-	})
+	}
+	const told, untold = `[{"sort":{"asc":true,"value":1}},{"geoSort":{"asc":true,"distance":12.5}}]`, `[{"sort":{"asc":true,"value":1}},{"geoSort":{"asc":true,"distance":null}}]`
+	f(`{"_geo":{"lat":"48.8","lng":"2.3"}}`, told, 12.5, true)
+	f(`{"_geo":{"lat":"48.8","lng":"2.3"}}`, untold, 0, true)
+	f(`{"_geo":{"lat":"49.8","lng":2.3}}`, untold, 111194.927, true)
+	f(`{"_geo":{"lat":"x","lng":2.3}}`, untold, 0, false)
+	f(`{"_geo":null}`, untold, 0, false)
+	f(`{}`, untold, 0, false)
+
+	with, cut := (&documentList{query: &meili.DocumentsQuery{Sort: list.query.Sort, Fields: &[]string{"id"}}}).withPoints()
+	if got := *with.query.Fields; !cut || len(got) != 2 || got[1] != "_geo" {
+		t.Errorf("fields %v, cut %v", got, cut)
+	}
 }

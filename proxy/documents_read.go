@@ -169,8 +169,9 @@ func (l *documentList) end() int {
 // primary key.
 func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error) {
 	to := l.end()
+	with, cutPoints := l.withPoints()
 	got, err := scatter(ctx, l.s, l.request, func(ctx context.Context, c *node.Client, call Call) (documentPage, error) {
-		return l.askSorted(ctx, c, call, withLookahead(to))
+		return with.askSorted(ctx, c, call, withLookahead(to))
 	})
 	if err != nil {
 		return nil, nil, err
@@ -187,13 +188,17 @@ func (l *documentList) sorted(ctx context.Context) ([]byte, []fsm.ShardID, error
 			if a.Value.pointless != nil {
 				h.score = l.farFromPoints(h.score)
 			}
+			h.score = l.measured(h.score, raw)
 			lists[i] = append(lists[i], h)
 		}
 		lists[i] = settleOrder(lists[i], to)
 	}
 	merged := mergeHits(lists, l.query.Offset, to, "", false, compareHits)
-	cutter := newHitCutter([]string{"_federation"}, nil)
-	return l.page(appendHits(nil, merged.hits, cutter), total), got.Missing, nil
+	cut := []string{"_federation"}
+	if cutPoints {
+		cut = append(cut, geoField)
+	}
+	return l.page(appendHits(nil, merged.hits, newHitCutter(cut, nil)), total), got.Missing, nil
 }
 
 // askSorted asks a node for its first documents. One that never had a document with a point cannot sort by distance, as one
