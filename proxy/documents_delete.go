@@ -48,10 +48,10 @@ type change struct {
 var errOvertaken = errors.New("another write was accepted meanwhile")
 
 // translate finds what nodes are to be told for the filter of the body. Where that depends on what documents earlier writes bring,
-// these are waited for: as one server they decide what != finds.
+// these are waited for: as one server they decide what != finds. Those accepted since this began make the answer doubtful, see overtaken.
 func (c *change) translate(ctx context.Context, s *Server, deadline time.Time) error {
+	from := s.cluster.View().NextTaskUID
 	for last := ^uint32(0); ; {
-		from := s.cluster.View().NextTaskUID
 		view, ix, open, err := s.unfinished(c.uid, last)
 		if err != nil || ix == nil {
 			return err

@@ -5,11 +5,13 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"miroir/devnode"
 	"miroir/fsm"
+	"miroir/meili"
 )
 
 // TestUnequalOnNodesWithoutTheField: one document has a color, so one node of two knows of colors. Red without the rewriting: the
@@ -78,7 +80,9 @@ func unequalLikeOneServer(t *testing.T, rt http.RoundTripper, addresses []string
 // The write that brings the first color has not ended when a deletion by != is sent, or is accepted while that is looked at: the
 // deletion goes by it nevertheless, on the node too that has no color. Topology: two nodes, every shard once.
 func TestUnequalAfterAnUnfinishedWrite(t *testing.T) {
-	for name, when := range map[string]struct{ before, meanwhile bool }{"unfinished": {before: true}, "accepted meanwhile": {meanwhile: true}} {
+	for name, when := range map[string]struct{ before, meanwhile, behind bool }{
+		"unfinished": {before: true}, "accepted meanwhile": {meanwhile: true}, "accepted while another is waited for": {meanwhile: true, behind: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			nodes := map[string]*devnode.Node{}
 			each := func(do func(*devnode.Node)) {
@@ -92,7 +96,7 @@ func TestUnequalAfterAnUnfinishedWrite(t *testing.T) {
 			}
 			through := devnode.Transport(nodes)
 			var looks atomic.Int32 // of both nodes, before anything goes on
-			looked := func() {}
+			looked, again := func() {}, func() {}
 			rt := roundTrip(func(r *http.Request) (*http.Response, error) {
 				asked := false
 				if strings.HasSuffix(r.URL.Path, "/documents/fetch") {
@@ -104,8 +108,13 @@ func TestUnequalAfterAnUnfinishedWrite(t *testing.T) {
 					asked = strings.Contains(string(text), "EXISTS")
 				}
 				response, err := through.RoundTrip(r)
-				if asked && looks.Add(1) == 2 {
-					looked()
+				if asked {
+					switch looks.Add(1) {
+					case 2:
+						looked()
+					case 6: // the second time was once the other had ended
+						again()
+					}
 				}
 				return response, err
 			})
@@ -114,17 +123,37 @@ func TestUnequalAfterAnUnfinishedWrite(t *testing.T) {
 			succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"filterableAttributes":["color","n"]}`))
 			succeeded(t, c.do("POST", "/indexes/m/documents", `[{"id":1},{"id":2},{"id":3},{"id":4},{"id":5},{"id":6},{"id":7},{"id":8}]`))
 			bring := func() { c.call("POST", "/indexes/m/documents", `[{"id":9,"color":"red"}]`) }
+			other, brought := make(chan struct{}), make(chan struct{}) // closed: may be done
+			again = sync.OnceFunc(func() { close(brought) })
+			defer again()
 			looked = func() {
 				if when.meanwhile {
 					bring()
 				}
 				each((*devnode.Node).ResumeTasks)
+				close(other)
 			}
 			if when.before {
 				each((*devnode.Node).PauseTasks)
 				bring()
 			}
-			task := succeeded(t, c.do("POST", "/indexes/m/documents/delete", `{"filter":"color != red"}`))
+			if when.behind {
+				each(func(n *devnode.Node) {
+					var additions atomic.Int32
+					n.FailTasks(func(kind meili.TaskKind) *meili.Error {
+						if kind == meili.TaskDocumentAdditionOrUpdate && additions.Add(1) == 1 {
+							<-other
+						} else if kind == meili.TaskDocumentAdditionOrUpdate {
+							<-brought
+						}
+						return nil
+					})
+				})
+				c.call("POST", "/indexes/m/documents", `[{"id":1},{"id":2},{"id":3},{"id":4},{"id":5},{"id":6},{"id":7},{"id":8}]`)
+			}
+			deletion := c.accepted(c.call("POST", "/indexes/m/documents/delete", `{"filter":"color != red"}`))
+			again()
+			task := succeeded(t, c.await(deletion))
 			if got := fmt.Sprint(task["details"].(map[string]any)["deletedDocuments"]); got != "8" {
 				t.Errorf("%s documents were deleted, want 8", got)
 			}
