@@ -142,3 +142,35 @@ func TestTwoNodesThatWereAlwaysOne(t *testing.T) {
 	c.balanced()
 	c.equalEverywhere("m", want)
 }
+
+// The address of a node begins to lead to another node's server, which has no task by which it could be known. Red when that is taken
+// for a disk that was lost: the only copy is given up, and the other server filled in its name.
+func TestAnAddressThatLeadsToAnEmptyServer(t *testing.T) {
+	nodes := map[string]*devnode.Node{}
+	for _, id := range []string{"n0-0", "n0-1"} {
+		nodes[id] = devnode.New(devnode.Options{MasterKey: testMasterKey})
+		t.Cleanup(nodes[id].Close)
+	}
+	rt := &wandering{RoundTripper: devnode.Transport(nodes)}
+	c := newWriteClusterOver(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8}, rt, []string{"http://n0-0", "http://n0-1"})
+	c.nodes = nodes
+	want := oracle{}
+	c.fill("m", want, 20)
+	if c.holderOf("m") != "n0-1" || c.on("n0-0", "GET", "/tasks", "")["total"] != 0.0 {
+		t.Fatalf("the index lives on %s", c.holderOf("m"))
+	}
+	rt.looks.Store(0)
+	c.auditEvery(20 * time.Millisecond)
+	c.until("the leader to have seen the node's own tasks", func() bool { return rt.looks.Load() > 2 })
+	rt.astray.Store(true)
+	c.until("the stray to be found", func() bool { return c.state.View().Node("n0-1").LeadsTo == "n0-0" })
+	if stale := c.replicas("m")[fsm.Stale]; stale > 0 {
+		t.Errorf("%d replicas of a disk that is well are given up", stale)
+	}
+	rt.astray.Store(false)
+	c.until("the node to be taken back", func() bool {
+		n := c.state.View().Node("n0-1")
+		return n.LeadsTo == "" && n.State == fsm.NodeActive
+	})
+	c.equalEverywhere("m", want)
+}

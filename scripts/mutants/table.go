@@ -248,6 +248,7 @@ var mutants = []mutant{
 	{
 		name: "an address that leads to an empty server is taken for a disk that was lost", file: "workers/strays.go",
 		old: "		return s.emptyTwinOf(ctx, n)\n", new: "		return nil, nil\n", plan: "wandering addresses",
+		test: "./proxy TestAnAddressThatLeadsToAnEmptyServer",
 	},
 	{
 		name: "what was sent to a server in another node's name stays there", file: "workers/surplus.go",
