@@ -267,3 +267,36 @@ func TestATaskPutsNoNodeOutOfSyncThatAloneMayHaveALaterWrite(t *testing.T) {
 		}
 	}
 }
+
+// A node hangs while it is sent a change of settings and then the deletion of the index, so that nobody knows what becomes of the
+// change: it is sent again and again to the other node, which has dropped the index and makes it anew. Red when nothing drops that.
+func TestAnOpenChangeOfSettingsLeavesNoDeletedIndex(t *testing.T) {
+	var sent atomic.Int32 // changes of settings, to the node that answers
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"m"}`))
+	c.stop()
+	c.options.NodeTransport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		response, err := c.rt.RoundTrip(r)
+		if r.Method == http.MethodPatch && r.URL.Host == "n0-0" && r.URL.Path == "/indexes/m/settings" {
+			sent.Add(1)
+		}
+		return response, err
+	})
+	c.start()
+	c.nodes["n0-1"].Freeze()
+	changed := make(chan int, 1)
+	go func() { changed <- c.call("PATCH", "/indexes/m/settings", `{"stopWords":["a"]}`).Code }()
+	c.until("the change to be sent", func() bool { return sent.Load() > 0 })
+	deletion := c.accepted(c.call("DELETE", "/indexes/m", ""))
+	if code := <-changed; code != http.StatusServiceUnavailable {
+		t.Fatalf("the change: status %d", code)
+	}
+	gone := func() bool { return c.on("n0-0", "GET", "/indexes/m", "")["code"] == "index_not_found" }
+	c.until("the node to drop the index", gone)
+	before := sent.Load()
+	c.until("the change to be sent again", func() bool { return sent.Load() > before })
+	c.nodes["n0-1"].Thaw()
+	succeeded(t, c.await(deletion))
+	c.until("no write to be open", func() bool { return c.state.View().NumOpenIntents == 0 })
+	c.until("the index to be gone", gone)
+}

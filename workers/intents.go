@@ -294,7 +294,11 @@ func (s *settler) find(ctx context.Context, client *node.Client, ix *fsm.Index, 
 		return 0, err
 	}
 	if !carriesDocuments(intent, request, target) {
-		return resend(ctx, client, request.NodeRequests(ix.NodeUID, intent.Created))
+		uid, err := resend(ctx, client, request.NodeRequests(ix.NodeUID, intent.Created))
+		if err == nil && !request.Delete && s.isDeleted(ix.ID) { // the node may have done that, and just have made the index anew
+			_, err = resend(ctx, client, tasks.Request{Delete: true}.NodeRequests(ix.NodeUID, false))
+		}
+		return uid, err
 	}
 	task, err := client.FindWrite(ctx, ix.NodeUID, intent.WriteID, intent.BeganAt.Add(-clockSkew))
 	if err != nil {
@@ -304,6 +308,18 @@ func (s *settler) find(ctx context.Context, client *node.Client, ix *fsm.Index, 
 		return 0, errNotThere
 	}
 	return int64(task.UID), nil
+}
+
+// isDeleted reports that a deletion of the index was accepted: it comes after all writes to the index that are still open.
+func (s *settler) isDeleted(index fsm.IndexID) bool {
+	ix := s.opts.Cluster.View().Indexes[index]
+	if ix == nil || !ix.Deleting {
+		return false
+	}
+	open, err := s.opts.Cluster.Tasks().OpenIntents()
+	return err == nil && !slices.ContainsFunc(open, func(in *fsm.Intent) bool {
+		return in.Index == index && in.Kind == string(meili.TaskIndexDeletion)
+	})
 }
 
 // carriesDocuments tells whether the target was to be sent a request with the write id.

@@ -180,6 +180,11 @@ var mutants = []mutant{
 		test: "./proxy TestNoReplicaInSyncLeavesWhileAWriteIsOpen",
 	},
 	{
+		name: "an open change of settings makes an index anew that was deleted", file: "workers/intents.go",
+		old: "if err == nil && !request.Delete && s.isDeleted(ix.ID) {", new: "if err == nil && !request.Delete && s.isDeleted(ix.ID) && false {", plan: "troubled topology",
+		test: "./proxy TestAnOpenChangeOfSettingsLeavesNoDeletedIndex",
+	},
+	{
 		name: "catching up replays what is not decided", file: "workers/catchup.go",
 		old: "err != nil || open {", new: "err != nil || open && false {", plan: "only copy", test: "./proxy TestReplayLeavesOutWhatIsNotDecided",
 	},
