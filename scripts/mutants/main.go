@@ -128,26 +128,42 @@ func describe(out string) (string, error) {
 	return fmt.Sprintf("seed %s: %.90s", hit[1], hit[2]), nil
 }
 
-// overlay writes the changed file and the list that go build replaces files by.
+// impatience lets a named test that waits for what a planted bug keeps from coming fail sooner than on a slow machine.
+var impatience = mutant{
+	file: "proxy/writecluster_test.go", old: "const patience = 2 * time.Minute", new: "const patience = 20 * time.Second",
+}
+
+// overlay writes the changed files and the list that go build replaces files by.
 func (m mutant) overlay(dir string) (string, error) {
+	replaced := map[string]string{}
+	for _, change := range []mutant{m, impatience} {
+		file, changed, err := change.plant(dir)
+		if err != nil {
+			return "", err
+		}
+		replaced[file] = changed
+	}
+	replace, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		return "", err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	return list, os.WriteFile(list, replace, 0o600)
+}
+
+// plant writes the changed copy of a file into dir. It returns the paths of both.
+func (m mutant) plant(dir string) (file, changed string, err error) {
 	text, err := os.ReadFile(m.file)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if n := strings.Count(string(text), m.old); n != 1 {
-		return "", fmt.Errorf("%s has %d times %q, want 1: mend scripts/mutants/table.go", m.file, n, m.old)
+		return "", "", fmt.Errorf("%s has %d times %q, want 1: mend scripts/mutants", m.file, n, m.old)
 	}
-	changed, list := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(changed, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
-		return "", err
-	}
-	file, err := filepath.Abs(m.file)
+	file, err = filepath.Abs(m.file)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: changed}})
-	if err != nil {
-		return "", err
-	}
-	return list, os.WriteFile(list, replace, 0o600)
+	changed = filepath.Join(dir, filepath.Base(m.file))
+	return file, changed, os.WriteFile(changed, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600)
 }
