@@ -152,7 +152,7 @@ func (q *search) fillWindow(ctx context.Context, answers []answered[*nodeAnswer]
 // removes. What is left to be counted by nodes is so by those of the calls returned.
 func (q *search) count(ctx context.Context, answers []answered[*nodeAnswer], f searchForm, m merged) ([]hit, counts, []Call) {
 	c, certain := q.countSimply(ctx, answers, f, m)
-	if !certain || f.distinct != "" && q.spelledVariously(append(facetsOfAnswers(answers), c.parts...)) {
+	if !certain || f.distinct != "" && q.spelledVariously(slices.Concat(c.parts, c.addedFacets)) {
 		if hits, counted := q.countByCensus(ctx, answers, f, m.from); counted != nil {
 			return hits, *counted, nil
 		}

@@ -57,3 +57,25 @@ func TestSpellingOfDistinctHits(t *testing.T) {
 		}
 	}
 }
+
+// The winners of all nodes are counted, and may be spelled otherwise than what each node shows of its own ones. The name of
+// the index decides which node has which document.
+func TestSpellingOfWinnersWhereNodesAgree(t *testing.T) {
+	const Nine, nine, null = `"Nine"`, `"nine"`, "null"
+	brands := []string{Nine, Nine, Nine, null, nine, Nine, nine, Nine, null, Nine, Nine, nine, null, nine}
+	prices := []int{2, 4, 1, 4, 2, 2, 2, 1, 1, 3, 1, 2, 4, 1}
+	documents := make([]string, len(brands))
+	for id, brand := range brands {
+		documents[id] = fmt.Sprintf(`{"id":%d,"brand":%s,"price":%d}`, id, brand, prices[id])
+	}
+	one := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 8})
+	spread := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	for _, c := range []*writeCluster{one, spread} {
+		succeeded(t, c.do("PATCH", "/indexes/m3/settings", `{"filterableAttributes":["brand","price"],"rankingRules":["id:desc"]}`))
+		succeeded(t, c.do("POST", "/indexes/m3/documents", "["+strings.Join(documents, ",")+"]"))
+		answer := c.call("POST", "/indexes/m3/search", `{"distinct":"price","facets":["brand"],"limit":4}`)
+		if got, want := string(memberOf(answer.Body.Bytes(), "facetDistribution")), `{"brand":{"Nine":3}}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
