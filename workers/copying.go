@@ -138,7 +138,8 @@ func (c *copies) confirm(ctx context.Context) error {
 	return nil
 }
 
-// copyPart compares a part page by page and sends what differs.
+// copyPart compares a part page by page and sends what differs, in the order of the source: documents that rank equally come
+// in it, so the copies of a replica that is made anew answer as the source does.
 func (a *attempt) copyPart(ctx context.Context, p part, sent *copies) error {
 	ours, theirs, err := a.listBoth(ctx, p)
 	if err != nil {
@@ -198,16 +199,21 @@ func (a *attempt) listBoth(ctx context.Context, p part) (ours, theirs []string, 
 	return ours, theirs, a.checkSource(ctx, p.slot)
 }
 
-// deleteExtra deletes on the target what the source does not have. Both lists are sorted.
-func (a *attempt) deleteExtra(ctx context.Context, ours, theirs []string) error {
-	var extra []string
-	for _, id := range theirs {
-		if _, found := slices.BinarySearch(ours, id); !found {
-			extra = append(extra, id)
+// lacking are the ids of a list that are not in another, in the order of the list.
+func lacking(list, other []string) (rest []string) {
+	sorted := slices.Sorted(slices.Values(other))
+	for _, id := range list {
+		if _, found := slices.BinarySearch(sorted, id); !found {
+			rest = append(rest, id)
 		}
 	}
+	return rest
+}
+
+// deleteExtra deletes on the target what the source does not have.
+func (a *attempt) deleteExtra(ctx context.Context, ours, theirs []string) error {
 	var pending []uint32
-	for page := range slices.Chunk(extra, a.repair.PageSize) {
+	for page := range slices.Chunk(lacking(theirs, ours), a.repair.PageSize) {
 		uid, err := a.target.delete(ctx, page)
 		if err != nil {
 			return err
@@ -350,13 +356,7 @@ func (a *attempt) equaliseIDs(ctx context.Context) error {
 		if err := a.deleteExtra(ctx, ours, theirs); err != nil {
 			return err
 		}
-		var missing []string
-		for _, id := range ours {
-			if _, found := slices.BinarySearch(theirs, id); !found {
-				missing = append(missing, id)
-			}
-		}
-		for page := range slices.Chunk(missing, a.repair.PageSize) {
+		for page := range slices.Chunk(lacking(ours, theirs), a.repair.PageSize) {
 			if err := a.recopyPage(ctx, p.slot, page); err != nil {
 				return err
 			}

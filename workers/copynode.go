@@ -77,8 +77,8 @@ func (n copyNode) documents(ctx context.Context, query documentsQuery, maxBytes 
 	}, page)
 }
 
-// ids lists the ids of the documents that match a filter ("" for all), sorted. They are of one moment: one request
-// reads one state of the index, which pages of it would not.
+// ids lists the ids of the documents that match a filter ("" for all), in the node's order, which is that of insertion. They
+// are of one moment: one request reads one state of the index, which pages of it would not.
 func (n copyNode) ids(ctx context.Context, primaryKey, filter string) ([]string, error) {
 	if primaryKey == "" {
 		return nil, nil // an index without a primary key has no documents
@@ -95,7 +95,6 @@ func (n copyNode) ids(ctx context.Context, primaryKey, filter string) ([]string,
 		}
 		ids[i] = id
 	}
-	slices.Sort(ids)
 	return ids, nil
 }
 
