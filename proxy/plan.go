@@ -338,9 +338,10 @@ func withoutSlow(offers []offer) []offer {
 
 func (c *cover) plan() Plan {
 	p := Plan{Index: c.request.Index, Narrowed: c.request.Shards != nil && !c.whole, Calls: c.chosen}
+	mixed := mixedNodes(c.request.View)
 	for i := range p.Calls {
 		call := &p.Calls[i]
-		call.Whole = c.whole || !c.request.Old && len(call.Shards) == numShardsOn(c.request.Index, call.Node)
+		call.Whole = c.whole || !c.request.Old && !mixed[call.Node] && len(call.Shards) == numShardsOn(c.request.Index, call.Node)
 		if c.whole {
 			call.Shards = allShards(c.request.Index)
 		}
@@ -351,6 +352,19 @@ func (c *cover) plan() Plan {
 		p.Missing = allShards(c.request.Index)
 	}
 	return p
+}
+
+// mixedNodes are those whose servers have documents of other nodes' shards: an address of another node leads there by mistake.
+func mixedNodes(view *fsm.View) (mixed map[fsm.NodeID]bool) {
+	for _, n := range view.Nodes {
+		if n.LeadsTo != "" {
+			if mixed == nil {
+				mixed = map[fsm.NodeID]bool{}
+			}
+			mixed[n.LeadsTo] = true
+		}
+	}
+	return mixed
 }
 
 // numShardsOn is the number of shards of which a node may hold documents: replicas in any state.

@@ -109,6 +109,17 @@ func TestPlanRead(t *testing.T) {
 }
 
 // A node that missed its last health check may have come back without its disk. Red when it is read like the others.
+// What was sent to a node whose address leads to another's server is there, until it is cleared.
+func TestPlanAsksANodeThatGotWhatWasAnothersForItsOwnShardsOnly(t *testing.T) {
+	view, ix := testView(2, false, testPlacement{0: {0: "a", 1: "bc"}})
+	view.Nodes["0c"].LeadsTo, view.Nodes["0c"].State = "0a", fsm.NodeFailed
+	for _, call := range planRead(planRequest{View: view, Index: ix}).Calls {
+		if call.Whole != (call.Node == "0b") {
+			t.Errorf("%s is asked for %d, without a filter %t", call.Node, call.Shards, call.Whole)
+		}
+	}
+}
+
 func TestPlanPrefersNodesThatPassedTheirLastCheck(t *testing.T) {
 	for _, state := range []fsm.NodeState{fsm.NodeDegraded, fsm.NodeFailed} {
 		for seed := range uint64(20) {

@@ -89,10 +89,10 @@ var plans = []plan{
 	{"apart", 1, (*history).planApart},
 	{"slow nodes", 1, (*history).planSlowNodes},
 	{"foreign writes", 1, (*history).planForeignWrites},
-	{"failing tasks", 0, (*history).planFailingTasks}, // only when asked for: the seeds above keep their meaning
-	{"growth", 0, (*history).planGrowth},
-	{"lost settings", 0, (*history).planLostSettings},
-	{"wandering addresses", 0, (*history).planWandering},
+	{"failing tasks", 1, (*history).planFailingTasks},
+	{"growth", 1, (*history).planGrowth},
+	{"lost settings", 1, (*history).planLostSettings},
+	{"wandering addresses", 1, (*history).planWandering},
 }
 
 // planFor draws a plan, or takes the one that -plan names.
