@@ -129,7 +129,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a pod without leader trusts its view on what nodes hold", file: "proxy/plan.go",
-		old: "c.whole || !c.request.Old && len", new: "c.whole || len", plan: "troubled topology", pods: 3, test: "./proxy TestPlanRead",
+		old: "c.whole || !c.request.Old && ", new: "c.whole || ", plan: "troubled topology", pods: 3, test: "./proxy TestPlanRead",
 	},
 	{
 		name: "a node whose last health check failed is read like the others", file: "proxy/plan.go",
@@ -167,7 +167,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a repair leaves documents that were deleted", file: "workers/copying.go",
-		old: "		if _, found := slices.BinarySearch(ours, id); !found {\n			extra", new: "		if found := false; found {\n			extra", plan: "destroy",
+		old: "slices.Chunk(lacking(theirs, ours), ", new: "slices.Chunk(theirs[:0], ", plan: "destroy",
 	},
 	{
 		name: "a move activates its target without holding the writes", file: "proxy/watch.go",
