@@ -13,6 +13,7 @@ import (
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/proxy/node"
+	"miroir/tasks"
 )
 
 // parametersFirst checks the parameters of a documents write before its body, as one server does.
@@ -124,10 +125,7 @@ func (c *change) propose(s *Server, v *fsm.View, ix *fsm.Index) (*proposal, erro
 	if overtaken, err := c.overtaken(s, v, ix); err != nil || overtaken {
 		return nil, cmp.Or(err, errOvertaken)
 	}
-	body := c.body
-	if c.told != nil && c.divided == ix.ID {
-		body = replaceRaw(body, "filter", c.told)
-	}
+	body := c.asTold(c.body, ix)
 	return &proposal{begin: begin, touched: c.touched, steps: func(begun *fsm.BeginWriteResult, _ fsm.Target, write fsm.WriteID) []step {
 		request := node.Request{
 			Method: c.method, Path: indexPath(begun.Index.NodeUID) + c.path, Query: url.Values{"customMetadata": {string(write)}}, Body: body,
@@ -137,6 +135,14 @@ func (c *change) propose(s *Server, v *fsm.View, ix *fsm.Index) (*proposal, erro
 		}
 		return []step{{marked: true, request: request}}
 	}}, nil
+}
+
+// asTold is a body with the filter that nodes are to be told.
+func (c *change) asTold(body []byte, ix *fsm.Index) []byte {
+	if c.told != nil && c.divided == ix.ID {
+		return replaceRaw(body, "filter", c.told)
+	}
+	return body
 }
 
 func (s *Server) handleClearDocuments(w http.ResponseWriter, r *request) error {
@@ -253,6 +259,16 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 	if problem := edit.CheckContext(); problem != nil {
 		return problem
 	}
+	function := newEditFunction(edit.Function)
+	if s.checkFunction(r, function.text) != nil {
+		function = &editFunction{text: edit.Function}
+	}
+	if function.mayLoseHidden() {
+		return miroirError(codeUnsupported, "A function that calls `exit`, or that returns early and has loops or functions of its own, cannot replace `doc` here: set its fields one by one.")
+	}
+	if body, err = editBody(edit, function.text); err != nil {
+		return err
+	}
 	c := &change{
 		kind: meili.TaskDocumentEdition, method: http.MethodPost, path: "/documents/edit", body: body, written: edit.Filter,
 		check: func(ix *fsm.Index) *meili.Error {
@@ -261,7 +277,9 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 			}
 			return checkFilterable(filter, ix, r.uid())
 		},
-		details: func(count meili.Setting[uint64]) json.RawMessage { return editDetails(edit, count) },
+		details: func(count meili.Setting[uint64]) json.RawMessage {
+			return tasks.WithNote(editDetails(edit, count), tasks.Note{FunctionAt: function.at})
+		},
 	}
 	return s.submitChange(w, r, c)
 }

@@ -1,6 +1,9 @@
 package tasks
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // Names that Miroir adds to the nodes' documents and settings and that clients never see.
 const (
@@ -13,7 +16,10 @@ const (
 	NoField = "_miroir_none"
 )
 
-// WithoutHidden removes the hidden names from lists of attributes in a node's message.
+// hiddenMember is a hidden field in a document.
+var hiddenMember = regexp.MustCompile(`,"_miroir_(?:shard|order)":"[^"]*"|"_miroir_(?:shard|order)":"[^"]*",?`)
+
+// WithoutHidden removes the hidden names and fields from a node's message.
 func WithoutHidden(message string) string {
 	if !strings.Contains(message, "_miroir_") {
 		return message
@@ -29,5 +35,6 @@ func WithoutHidden(message string) string {
 			message = strings.Replace(message, "Available filterable "+list+" are: `"+field+"`.", none, 1)
 		}
 	}
+	message = hiddenMember.ReplaceAllString(message, "")
 	return strings.NewReplacer(ShardField, "", OrderField, "", NoField, "").Replace(message)
 }

@@ -2,7 +2,10 @@ package tasks
 
 import (
 	"encoding/json"
+	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -324,12 +327,28 @@ func (m *merger) clientError(raw json.RawMessage) json.RawMessage {
 	if m.task.IndexUID != nil && m.nodeUID != *m.task.IndexUID {
 		e.Message = strings.ReplaceAll(e.Message, "`"+m.nodeUID+"`", "`"+*m.task.IndexUID+"`")
 	}
+	if _, note := ReadNote(m.task.Details); note.FunctionAt > 0 {
+		e.Message = atClientPositions(e.Message, note.FunctionAt)
+	}
 	e.Message = WithoutHidden(e.Message)
 	text, err := json.Marshal(e)
 	if err != nil {
 		return raw
 	}
 	return text
+}
+
+var firstLine = regexp.MustCompile(`\(line 1, position (\d+)\)`)
+
+// atClientPositions puts the positions that a message names in the first line of a function to where the client has them.
+func atClientPositions(message string, before int) string {
+	return firstLine.ReplaceAllStringFunc(message, func(place string) string {
+		position, err := strconv.Atoi(firstLine.FindStringSubmatch(place)[1])
+		if err != nil || position <= before {
+			return place
+		}
+		return fmt.Sprintf("(line 1, position %d)", position-before)
+	})
 }
 
 func lostError() json.RawMessage {

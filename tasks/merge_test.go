@@ -99,6 +99,17 @@ func TestErrorOfANodeInSync(t *testing.T) {
 	}
 }
 
+// A node runs the client's function behind text of Miroir's, and tells positions in that; it may tell of a document too.
+func TestMessagesOfEditionsAreTheClients(t *testing.T) {
+	r := report("a", fsm.StatusFailed, nil, "")
+	r.Task.Error = json.RawMessage(`{"message":"boom (line 1, position 55)\nin f (line 2, position 60), (line 1, position 9) {\"A\":1,\"_miroir_order\":\"x\",\"_miroir_shard\":\"y\"} {\"_miroir_shard\":\"y\",\"a\":1}","code":"internal","type":"internal","link":""}`)
+	got := Merge(&fsm.Task{Kind: "documentEdition", Details: WithNote(nil, Note{FunctionAt: 50})}, []Report{r}, "m")
+	const want = `{"message":"boom (line 1, position 5)\nin f (line 2, position 60), (line 1, position 9) {\"A\":1} {\"a\":1}","code":"internal","type":"internal","link":""}`
+	if string(got.Error) != want {
+		t.Errorf("got %s", got.Error)
+	}
+}
+
 func TestDeletionOfAnIndexThatIsNotThereHasSucceeded(t *testing.T) {
 	r := report("a", fsm.StatusFailed, nil, `{"deletedDocuments":0}`)
 	r.Task.Error = json.RawMessage(`{"message":"","code":"index_not_found","type":"invalid_request","link":""}`)

@@ -25,6 +25,8 @@ type Note struct {
 	OriginalFilter string  `json:"originalFilter,omitempty"`
 	// Export is the request of an export, with the key of the server it goes to.
 	Export json.RawMessage `json:"export,omitempty"`
+	// FunctionAt is how many characters stand before the client's function in the first line of the one that nodes run.
+	FunctionAt int `json:"functionAt,omitempty"`
 	// Rule is the dynamic search rule that a task changes, or deletes.
 	Rule string `json:"rule,omitempty"`
 }

@@ -38,6 +38,9 @@ func TestRun(t *testing.T) {
 	f(`context.by = 1; context = 2`, `Cannot modify constant: context`)
 	f(`doc.year = doc.title * 2`, `Function not found: * (string, i64)`)
 	f(`if doc.year { }`, `Data type incorrect: i64 (expecting bool)`)
+	f(`doc = #{id: type_of(doc.tags), a: type_of(()), b: parse_float("1.5") + 1}`, `{"a":"()","b":2.5,"id":"array"}`)
+	f(`if doc.year > 1 { throw "too " + doc.year; } doc = ()`, `Runtime error: too 2015`)
+	f(`doc.year = parse_float("x")`, `Function not found: parse_float`)
 	f(`doc.year = 1 / 0`, `Function not found: / (i64, i64)`)
 }
 

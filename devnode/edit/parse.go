@@ -101,6 +101,9 @@ func (p *parser) statement() (node, error) {
 		}
 		value, err := p.expression(0)
 		return &assignment{target: &variable{name.text}, value: value, declares: true}, err
+	case p.accept("throw"):
+		value, err := p.expression(0)
+		return &thrown{value}, err
 	}
 	target, err := p.expression(0)
 	if err != nil {
@@ -261,6 +264,10 @@ func (p *parser) primary() (node, error) {
 		return &literal{true}, nil
 	case p.accept("false"):
 		return &literal{false}, nil
+	case t.kind == wordToken && functions[t.text] != nil && p.tokens[p.pos+1].text == "(":
+		p.pos += 2
+		arguments, err := p.list(")")
+		return &application{t.text, arguments}, err
 	case t.kind == wordToken && !reserved[t.text]:
 		p.pos++
 		return &variable{t.text}, nil

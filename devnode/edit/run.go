@@ -3,6 +3,7 @@ package edit
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -274,6 +275,45 @@ func (c *call) run(s scope) (any, error) {
 		return result, target.assign(s, changed)
 	}
 	return result, nil
+}
+
+// thrown ends the function with an error.
+type thrown struct{ value node }
+
+func (t *thrown) run(s scope) (any, error) {
+	value, err := t.value.run(s)
+	if err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("Runtime error: %s", display(value))
+}
+
+// application is a call of a function that belongs to no value.
+type application struct {
+	name      string
+	arguments []node
+}
+
+func (a *application) run(s scope) (any, error) {
+	arguments, err := values(s, a.arguments)
+	if err != nil {
+		return nil, err
+	}
+	if len(arguments) == 1 {
+		if result, ok := functions[a.name](arguments[0]); ok {
+			return result, nil
+		}
+	}
+	return nil, fmt.Errorf("Function not found: %s", a.name)
+}
+
+var functions = map[string]func(any) (any, bool){
+	"type_of": func(value any) (any, bool) { return kind(value), true },
+	"parse_float": func(value any) (any, bool) {
+		text, ok := value.(string)
+		number, err := strconv.ParseFloat(text, 64)
+		return number, ok && err == nil
+	},
 }
 
 // method returns the result of a call and what became of the receiver, nil when it did not change. ok is false for receivers
