@@ -73,13 +73,16 @@ func (s *strayWatch) isStray(ctx context.Context, n *fsm.Node) (bool, error) {
 
 func (s *strayWatch) commit(ctx context.Context, stray, owner *fsm.Node) error {
 	s.opts.Logger.Error("a node's address leads to the server of another node: nothing is sent there", "node_id", stray.ID, "address", stray.Address, "leads_to", owner.ID)
-	s.mu.Lock()
-	s.mixed[stray.ID], s.mixed[owner.ID] = true, true
-	s.mu.Unlock()
 	_, err := fsm.Do(ctx, s.opts.Cluster, fsm.SetNodeState{
 		Now: s.opts.Now(), Node: stray.ID, State: fsm.NodeFailed, LeadsTo: &owner.ID, Error: node.StrayError{LeadsTo: owner.ID}.Error(),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mixed[stray.ID], s.mixed[owner.ID] = true, true // only now: what is cleared in the stray's name must not be the owner's
+	return nil
 }
 
 // takeMixed are the nodes, since the last call, whose servers may have got what was meant for another.

@@ -3,6 +3,7 @@ package workers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -54,7 +55,18 @@ func (d *surplusDrop) run(ctx context.Context) {
 	}
 }
 
+var errStrayAgain = errors.New("its address leads to another node's server again")
+
 func (d *surplusDrop) clear(ctx context.Context, n *fsm.Node) error {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	twin, err := d.opts.strays.twinOf(asking, n)
+	if err != nil {
+		return err
+	}
+	if twin != nil && twin.LeadsTo != n.ID { // what is there may be the other's
+		return errStrayAgain
+	}
 	if err := d.opts.Coordinator.DeleteStrays(ctx, n.ID); err != nil {
 		return err
 	}
