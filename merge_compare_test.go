@@ -32,6 +32,9 @@ func compareHits(t *testing.T, settings, q object, window [2]int, ranks, content
 		fail(t, q, "want %d hits, got %d\nwant %s\ngot  %s", len(wanted), len(given), idsOf(wanted), idsOf(given))
 		return
 	}
+	if idsOf(wanted) != idsOf(given) {
+		fail(t, q, "other order\nwant %s\ngot  %s", idsOf(wanted), idsOf(given))
+	}
 	seen := map[string]bool{}
 	for i, h := range given {
 		at, known := groupOf[h.id]

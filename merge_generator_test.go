@@ -32,11 +32,12 @@ func windowOf(q object) [2]int {
 // corpus is what one seed is about.
 type corpus struct {
 	documents, updates []object
+	replacements       []object // written last, some new
 	deletions          []any
 	settings           object
 	distinct           bool    // some query or the settings may ask for distinct hits
 	second             *corpus // another index with the same settings; only documents and deletions are set
-	settled            bool    // no document is written twice, so that numbers tell the order of insertion
+	settled            bool    // no document is written twice
 }
 
 // generator makes corpora and queries; the same seed makes the same ones.
@@ -83,6 +84,9 @@ func (g *generator) corpus() *corpus {
 		}
 		c.updates = append(c.updates, object{"id": g.IntN(size), "body": g.text(6), "size": g.IntN(30)})
 	}
+	for i := range len(c.updates) {
+		c.replacements = append(c.replacements, g.document(g.IntN(size)), g.document(size+i/3))
+	}
 	for range size / 20 {
 		c.deletions = append(c.deletions, g.IntN(size))
 	}
@@ -93,7 +97,7 @@ func (g *generator) corpus() *corpus {
 	for i := range size / 3 {
 		c.second.documents = append(c.second.documents, g.document(i))
 	}
-	c.settings = g.settings(c.distinct, c.settled)
+	c.settings = g.settings(c.distinct)
 	return c
 }
 
@@ -133,7 +137,7 @@ func (g *generator) vector() []float64 {
 	return []float64{g.Float64() - 0.5, g.Float64() - 0.5, g.Float64() - 0.5}
 }
 
-func (g *generator) settings(distinct, settled bool) object {
+func (g *generator) settings(distinct bool) object {
 	rules := []string{"words", "typo", "proximity", "attributeRank", "sort", "wordPosition", "exactness"}
 	if g.chance(30) {
 		rules = []string{"words", "typo", "proximity", "attribute", "sort", "exactness"}
@@ -144,7 +148,7 @@ func (g *generator) settings(distinct, settled bool) object {
 	if g.chance(40) {
 		rules = slices.Insert(rules, g.IntN(len(rules)+1), pick(g, sortable[1:8])+pick(g, []string{":asc", ":desc"}))
 	}
-	if distinct && !settled || g.chance(30) {
+	if g.chance(30) {
 		rules = append(rules, "unique:asc")
 	}
 	s := object{"rankingRules": rules, "filterableAttributes": filterable, "sortableAttributes": sortable}
@@ -241,7 +245,7 @@ func (g *generator) query(c *corpus) object {
 		q["distinct"] = pick(g, distincts)
 	}
 	if g.chance(15) {
-		g.addVector(c, q)
+		g.addVector(q)
 	}
 	switch g.IntN(4) {
 	case 0:
@@ -279,11 +283,8 @@ func (g *generator) core() object {
 	return q
 }
 
-// addVector makes a query hybrid or semantic, unless chance would choose which documents of equal rank it finds by words.
-func (g *generator) addVector(c *corpus, q object) {
-	if !c.settled && !c.distinct {
-		return
-	}
+// addVector makes a query hybrid or semantic.
+func (g *generator) addVector(q object) {
 	q["vector"] = g.vector()
 	q["hybrid"] = object{"embedder": "v", "semanticRatio": pick(g, []float64{0.1, 0.3, 0.5, 0.9, 1})}
 	delete(q, "rankingScoreThreshold")
@@ -310,7 +311,7 @@ func (g *generator) federated(c *corpus, uid string) object {
 			q["distinct"] = pick(g, distincts)
 		}
 		if g.chance(10) {
-			g.addVector(c, q)
+			g.addVector(q)
 		}
 		if g.chance(60) {
 			q["federationOptions"] = object{"weight": pick(g, []float64{0.5, 1, 1.5, 3})}

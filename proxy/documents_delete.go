@@ -37,6 +37,8 @@ type change struct {
 	details func(count meili.Setting[uint64]) json.RawMessage
 	// check finds what a server would fail the task with; nil when there is nothing to check.
 	check func(ix *fsm.Index) *meili.Error
+	// begun is as in a proposal.
+	begun func(begun *fsm.BeginWriteResult)
 	body  []byte
 	// written is the filter of body, told what nodes of index divided are told in its place, nil for the same; see nodefilter.go.
 	written, told json.RawMessage
@@ -125,8 +127,11 @@ func (c *change) propose(s *Server, v *fsm.View, ix *fsm.Index) (*proposal, erro
 	if overtaken, err := c.overtaken(s, v, ix); err != nil || overtaken {
 		return nil, cmp.Or(err, errOvertaken)
 	}
-	body := c.asTold(c.body, ix)
-	return &proposal{begin: begin, touched: c.touched, steps: func(begun *fsm.BeginWriteResult, _ fsm.Target, write fsm.WriteID) []step {
+	body := c.body
+	if c.told != nil && c.divided == ix.ID {
+		body = replaceRaw(body, "filter", c.told)
+	}
+	return &proposal{begin: begin, begun: c.begun, touched: c.touched, steps: func(begun *fsm.BeginWriteResult, _ fsm.Target, write fsm.WriteID) []step {
 		request := node.Request{
 			Method: c.method, Path: indexPath(begun.Index.NodeUID) + c.path, Query: url.Values{"customMetadata": {string(write)}}, Body: body,
 		}
@@ -137,17 +142,9 @@ func (c *change) propose(s *Server, v *fsm.View, ix *fsm.Index) (*proposal, erro
 	}}, nil
 }
 
-// asTold is a body with the filter that nodes are to be told.
-func (c *change) asTold(body []byte, ix *fsm.Index) []byte {
-	if c.told != nil && c.divided == ix.ID {
-		return replaceRaw(body, "filter", c.told)
-	}
-	return body
-}
-
 func (s *Server) handleClearDocuments(w http.ResponseWriter, r *request) error {
 	return s.submitChange(w, r, &change{
-		kind: meili.TaskDocumentDeletion, method: http.MethodDelete, path: "/documents",
+		kind: meili.TaskDocumentDeletion, method: http.MethodDelete, path: "/documents", begun: s.writer.insertions.noteCleared,
 		details: func(count meili.Setting[uint64]) json.RawMessage {
 			d := meili.TaskDetails{DeletedDocuments: count}
 			return d.JSON()

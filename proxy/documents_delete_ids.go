@@ -19,9 +19,10 @@ type deletion struct {
 	uid      string
 	metadata *string
 	provided uint64
-	hasEmpty bool   // one of them is the empty text, which fails all
-	shards   uint32 // that ids are sorted by
-	ids      *spool // those that a document can have
+	hasEmpty bool     // one of them is the empty text, which fails all
+	shards   uint32   // that ids are sorted by
+	ids      *spool   // those that a document can have
+	few      []string // the first maxAskedIDs of them
 }
 
 func (s *Server) handleDeleteDocument(w http.ResponseWriter, r *request) error {
@@ -64,13 +65,16 @@ func (s *Server) deleteDocuments(w http.ResponseWriter, r *request, each func(vi
 
 // sort spools the ids by their shards. What cannot be the id of a document is counted and nothing else.
 func (d *deletion) sort(shards uint32, each func(visit func(id string) error) error) error {
-	d.shards, d.provided, d.hasEmpty = shards, 0, false
+	d.shards, d.provided, d.hasEmpty, d.few = shards, 0, false, nil
 	d.ids = newSpool(d.writer.server.opts.TempDir, d.writer.server.opts.BodyMemoryBytes, shards)
 	err := each(func(id string) error {
 		d.provided++
 		d.hasEmpty = d.hasEmpty || id == ""
 		if !meili.IsDocumentID(id) {
 			return nil
+		}
+		if d.ids.numDocuments < maxAskedIDs {
+			d.few = append(d.few, id)
 		}
 		return d.ids.add(ShardOf(id, shards), []byte(id))
 	})
@@ -111,7 +115,7 @@ func (d *deletion) propose(_ *fsm.View, ix *fsm.Index) (*proposal, error) {
 		begin.Outcome = &fsm.Outcome{Status: fsm.StatusSucceeded, Details: d.details(meili.CountOf(0))}
 		return &proposal{begin: begin}, nil
 	}
-	return &proposal{begin: begin, touched: d.touched, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
+	return &proposal{begin: begin, begun: func(begun *fsm.BeginWriteResult) { d.writer.insertions.noteDeleted(begun, d.few) }, touched: d.touched, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
 		return []step{{marked: true, request: node.Request{
 			Method: http.MethodPost, Path: indexPath(begun.Index.NodeUID) + "/documents/delete-batch", Query: url.Values{"customMetadata": {string(write)}},
 			ContentType: "application/json", BodyBytes: d.ids.listBytes(t.Shards),

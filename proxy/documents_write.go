@@ -29,6 +29,8 @@ type addition struct {
 	mayCreate bool
 	cutsUp    bool // an index that it makes is cut up
 	batch     *batch
+	asked     askedInsertions
+	numbers   numbering // set when it has begun
 }
 
 func (s *Server) addDocuments(w http.ResponseWriter, r *request, method string) error {
@@ -64,6 +66,7 @@ func (s *Server) addDocuments(w http.ResponseWriter, r *request, method string) 
 			return err
 		}
 	}
+	a.asked = s.writer.insertions.ask(r.Context(), a.uid, a.batch.primaryKey, a.batch.ids)
 	done, err := s.writer.submit(r.Context(), a.propose, a.uid)
 	if err != nil {
 		return err
@@ -142,9 +145,16 @@ func (a *addition) proposal(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
 		request.Shards = a.batch.shards()
 		begin.Request = request.JSON()
 	}
-	return &proposal{begin: begin, touched: a.touched, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
+	kept := a.writer.insertions.of(a.asked, ix, a.batch.ids)
+	return &proposal{begin: begin, begun: func(begun *fsm.BeginWriteResult) { a.number(begun, kept) }, touched: a.touched, steps: func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
 		return a.steps(request, begun, t, write)
 	}}
+}
+
+// number gives the documents their numbers, those that were inserted before their old ones.
+func (a *addition) number(begun *fsm.BeginWriteResult, kept map[string]string) {
+	a.numbers = numberingOf(begun.Index, begun.TaskUID, a.batch.docs.numDocuments)
+	a.writer.insertions.number(&a.numbers, begun, a.batch.ids, kept)
 }
 
 // touched notes the documents of the batch.
@@ -205,7 +215,7 @@ func (a *addition) request(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.
 		request.Body, request.ContentType = []byte("[]"), "application/json"
 		return request
 	}
-	numbers := numberingOf(begun.Index, begun.TaskUID, docs.numDocuments)
+	numbers := a.numbers
 	request.GetBody = func() (io.ReadCloser, error) { return docs.reader(t.Shards, numbers), nil }
 	request.BodyBytes = docs.bytesOf(t.Shards, numbers)
 	return request

@@ -59,6 +59,39 @@ func TestNumbersSortAsDocumentsCame(t *testing.T) {
 	}
 }
 
+// TestNumbersTellInsertionAndLastWrite: a document that is written again stands where it was inserted, and names its last writer.
+func TestNumbersTellInsertionAndLastWrite(t *testing.T) {
+	value := func(n numbering, place int) string {
+		return text([]byte(strings.TrimPrefix(string(n.appendField(nil, place)), `,"`+orderField+`":`)))
+	}
+	for _, task := range []uint32{1, 31, 32, 70_000, 1<<32 - 2} {
+		for _, size := range []int{1, 33, 5000} {
+			first := newNumbering(task, size)
+			for _, place := range []int{0, size / 2, size - 1} {
+				insertion, writer := readNumber([]byte(`"` + value(first, place) + `"`))
+				if insertion != first.insertion(place) || writer != task {
+					t.Fatalf("task %d place %d of %d is read as %q of task %d", task, place, size, insertion, writer)
+				}
+				again := newNumbering(task+1, 4)
+				again.keep(2, 7, insertion)
+				number := value(again, 2)
+				if kept, writer := readNumber([]byte(`"` + number + `"`)); kept != insertion || writer != task+1 {
+					t.Errorf("%q, written again by task %d, is read as %q of task %d", insertion, task+1, kept, writer)
+				}
+				if number < insertion || place+1 < size && number >= value(first, place+1) || number >= value(again, 0) {
+					t.Errorf("%q has left its place behind %q", number, insertion)
+				}
+				if got, want := again.bytesOf(7, 1), int64(len(again.appendField(nil, 2))); got != want {
+					t.Errorf("%d bytes announced, want %d", got, want)
+				}
+			}
+		}
+	}
+	for _, odd := range []string{"", "1", `""`, `"x"`, `"⸰"`, `"⸵⸱"`} { // not ours
+		readNumber([]byte(odd))
+	}
+}
+
 // TestSettledOrderKeepsPages: a list that is longer begins with what a shorter one has.
 func TestSettledOrderKeepsPages(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))

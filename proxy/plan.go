@@ -80,6 +80,7 @@ type planRequest struct {
 	pin      *sessionPin // what each node must have done before it is asked
 	prepared *Plan       // the plan, when it was made before: what is sent must be what was foreseen
 	alone    bool        // one answer is expected: no hedge may take several
+	partly   bool        // whatever is answered will do, and nothing of it is a client's answer
 	// hedges counts those of the whole query, over its rounds; nil forbids them.
 	hedges  *atomic.Int32
 	failure error // why the last node was avoided, for the message when none is left

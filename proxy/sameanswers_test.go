@@ -56,17 +56,23 @@ func sameAnswers(t *testing.T, rt http.RoundTripper, addresses []string, steps [
 // sameTask waits for a task of both, which begin with the same number, and compares them.
 func sameTask(t *testing.T, c *writeCluster, rt http.RoundTripper, address string, summary []byte) {
 	t.Helper()
+	if got, want := finishedTasks(t, c, rt, address, summary); steady(got) != steady(want) {
+		t.Errorf("task\ngot  %s\nwant %s", got, want)
+	}
+}
+
+// finishedTasks waits for a task on both servers.
+func finishedTasks(t *testing.T, c *writeCluster, rt http.RoundTripper, address string, summary []byte) (got, want string) {
+	t.Helper()
 	path := "/tasks/" + string(memberOf(summary, "taskUid"))
 	finished := func(task string) bool { return !strings.Contains(task, `"finishedAt":null`) }
-	got, want := `"finishedAt":null`, ""
+	got = `"finishedAt":null`
 	for deadline := time.Now().Add(patience); !finished(got) || !finished(want); {
 		if got, want = c.call("GET", path, "").Body.String(), askServer(t, rt, "GET", address+path, "").body; time.Now().After(deadline) {
 			t.Fatalf("not finished: %s, %s", got, want)
 		}
 	}
-	if steady(got) != steady(want) {
-		t.Errorf("task\ngot  %s\nwant %s", got, want)
-	}
+	return got, want
 }
 
 // changing is what two servers do not agree on: versions made of the time, times of the last years, durations.

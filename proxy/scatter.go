@@ -245,6 +245,9 @@ func gather[T any](ctx context.Context, s *Server, r planRequest, plan Plan, ask
 		got.Missing, r.failure = append(got.Missing, call.Shards...), outOfTime{}
 	}
 	got.sort()
+	if r.partly {
+		return got, nil
+	}
 	return got, s.judgeMissing(r.View, got.Missing, len(got.Answers), r.failure)
 }
 

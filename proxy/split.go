@@ -31,6 +31,8 @@ type batch struct {
 	// primaryKey is what the documents were routed by: the plan's or the inferred one, "" when there is none.
 	primaryKey string
 	received   int
+	// ids are the documents' by place, none when there are more than maxAskedIDs.
+	ids []string
 	// distinct counts the different ids, by a 64-bit hash.
 	distinct int
 	// vectorless says that a document brings no vectors for an embedder whose vectors documents must bring.
@@ -147,8 +149,19 @@ func (s *splitter) add(document []byte) error {
 		vectors := meili.Vectors(document)
 		s.batch.vectorless = slices.ContainsFunc(s.embedders, func(embedder string) bool { return !meili.BringsVectors(vectors, embedder) })
 	}
+	s.noteID(id)
 	s.ids = append(s.ids, placedID{xxh3.HashString(id), uint32(s.batch.docs.numDocuments)})
 	return s.batch.docs.add(ShardOf(id, s.batch.plan.shards), document)
+}
+
+// noteID keeps the ids of a batch of few documents.
+func (s *splitter) noteID(id string) {
+	switch n := s.batch.docs.numDocuments; {
+	case n < maxAskedIDs:
+		s.batch.ids = append(s.batch.ids, id)
+	case n == maxAskedIDs:
+		s.batch.ids = nil
+	}
 }
 
 // identify finds the document's id, and before the first one the primary key, until something fails the batch.

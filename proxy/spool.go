@@ -112,9 +112,9 @@ func (s *spool) field(shard fsm.ShardID) []byte {
 // bytesOf is the length of what reader gives for the same shards and numbering. The closing brace of a document makes room
 // for the newline.
 func (s *spool) bytesOf(shards []fsm.ShardID, numbers numbering) int64 {
-	total := int64(s.documentsOf(shards) * numbers.fieldBytes())
+	total := int64(0)
 	for _, shard := range s.shardsOrAll(shards) {
-		total += s.shardBytes[shard] + int64(s.shardDocuments[shard]*len(s.field(shard)))
+		total += s.shardBytes[shard] + int64(s.shardDocuments[shard]*len(s.field(shard))) + numbers.bytesOf(shard, s.shardDocuments[shard])
 	}
 	return total
 }

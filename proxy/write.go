@@ -32,7 +32,8 @@ type writer struct {
 	// wake is signalled when a task has begun on the nodes.
 	wake chan struct{}
 	// watches are told what writes touch.
-	watches watches
+	watches    watches
+	insertions insertions
 
 	results sync.WaitGroup // results that are committed after the answer
 
@@ -45,12 +46,13 @@ type writer struct {
 func newWriter(s *Server) *writer {
 	lanes := newFanout(s)
 	return &writer{
-		server:    s,
-		lanes:     lanes,
-		missed:    lanes.missed,
-		wake:      make(chan struct{}, 1),
-		inFlight:  map[fsm.WriteID]bool{},
-		unsettled: map[fsm.IndexID]int{},
+		server:     s,
+		lanes:      lanes,
+		missed:     lanes.missed,
+		insertions: insertions{server: s},
+		wake:       make(chan struct{}, 1),
+		inFlight:   map[fsm.WriteID]bool{},
+		unsettled:  map[fsm.IndexID]int{},
 	}
 }
 
@@ -66,6 +68,8 @@ type proposal struct {
 	begin fsm.BeginWrite
 	// steps are the requests a target gets; nil when no node is involved.
 	steps func(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step
+	// begun is told of the commit before the names are unlocked; nil when there is nothing to do.
+	begun func(begun *fsm.BeginWriteResult)
 	// touched tells a watch which documents the write touches; nil when any may be.
 	touched func(*tasks.WriteWatch) error
 }
@@ -332,6 +336,9 @@ func (wr *writer) enqueue(w *write, p *proposal) {
 	}
 	w.forNodes = true
 	wr.server.step(StepBegun, "")
+	if p.begun != nil {
+		p.begun(&w.begun)
+	}
 	wr.watches.note(w.begun.Index.ID, p.touched)
 	wr.settling(w.begun.Index.ID, 1)
 	targets, late := wr.targets(w)
@@ -552,6 +559,7 @@ func failed(begin fsm.BeginWrite, failure *meili.Error, details json.RawMessage)
 func (s *Server) HoldWrites() {
 	s.writer.gate.hold()
 	s.writer.missed.DropWhere(func(catchup.Key) bool { return true }, "leadership changed")
+	s.writer.insertions.forget()
 }
 
 // ReleaseWrites lets writes pass.

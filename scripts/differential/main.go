@@ -44,7 +44,7 @@ type options struct {
 	Kinds     []string `help:"Only these kinds of requests, see the table that is printed."`
 	Battery   bool     `help:"Searches as the recorded ones are: five profiles of settings one after the other, 75 searches of each."`
 	Frequency bool     `help:"With matchingStrategy frequency."`
-	Rewrites  bool     `help:"Write documents again, which over several nodes can move those that rank equally."`
+	Rewrites  bool     `help:"Write documents again."`
 	Keep      bool     `help:"Delete no documents: what they were leaves no trace by which facet lists could be cut as on one server."`
 	Show      int      `help:"Differences to print." default:"10"`
 	Trace     bool     `help:"Print every request, and how one server answers it."`
