@@ -257,7 +257,7 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 		return problem
 	}
 	function := newEditFunction(edit.Function)
-	if s.checkFunction(r, function.text) != nil {
+	if function.wrappable && s.checkFunction(r, function.text) != nil {
 		function = &editFunction{text: edit.Function}
 	}
 	if function.mayLoseHidden() {

@@ -20,8 +20,8 @@ type editFunction struct {
 	wrappable bool // else nodes get the client's text
 }
 
-// replacesDocument matches functions that may give a document anew, without its hidden fields.
-var replacesDocument = regexp.MustCompile(`\bdoc\s*=[^=]|\bdoc\s*\.\s*(clear|retain|drain)\b`)
+// replacesDocument matches functions that may give a document anew, without its hidden fields; `doc = ()` deletes it.
+var replacesDocument = regexp.MustCompile(`\bdoc\s*=\s*([^=\s(]|\(\s*[^)\s])|\bdoc\s*\.\s*(clear|retain|drain)\b`)
 
 // mayLoseHidden reports a function that nodes cannot be given: documents would lose their hidden fields, and nobody would find them.
 func (e *editFunction) mayLoseHidden() bool {

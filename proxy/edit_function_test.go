@@ -66,6 +66,7 @@ func TestFunctionsThatMayLoseHiddenFields(t *testing.T) {
 	for function, want := range map[string]bool{
 		"doc = #{id: doc.id}": false, "for x in doc.a { return; } doc.b = 1": false, "for x in doc.a { return; } doc.b == 1": false,
 		"for x in doc.a { return; } doc = #{id: doc.id}": true, "if doc.a { exit() } doc.clear()": true,
+		"for x in doc.a { doc = (); return; }": false, "for x in doc.a { doc=( ) ; return; }": false, "for x in doc.a { doc = (x); return; }": true,
 	} {
 		if got := newEditFunction(function).mayLoseHidden(); got != want {
 			t.Errorf("%s: %t", function, got)

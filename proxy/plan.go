@@ -339,7 +339,10 @@ func withoutSlow(offers []offer) []offer {
 
 func (c *cover) plan() Plan {
 	p := Plan{Index: c.request.Index, Narrowed: c.request.Shards != nil && !c.whole, Calls: c.chosen}
-	mixed := mixedNodes(c.request.View)
+	var mixed map[fsm.NodeID]bool
+	if !c.whole {
+		mixed = mixedNodes(c.request.View)
+	}
 	for i := range p.Calls {
 		call := &p.Calls[i]
 		call.Whole = c.whole || !c.request.Old && !mixed[call.Node] && len(call.Shards) == numShardsOn(c.request.Index, call.Node)

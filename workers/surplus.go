@@ -55,6 +55,7 @@ func (d *surplusDrop) run(ctx context.Context) {
 	}
 }
 
+// errStrayAgain says that a node is not cleared, because what its address leads to is not its own.
 var errStrayAgain = errors.New("its address leads to another node's server again")
 
 func (d *surplusDrop) clear(ctx context.Context, n *fsm.Node) error {
