@@ -237,7 +237,7 @@ func (g *generator) sort() []string {
 
 // query makes the members of a search that a federated search takes too, and then paging, facets and distinct.
 func (g *generator) query(c *corpus) object {
-	q := g.core()
+	q := g.core(c)
 	if g.chance(40) {
 		q["facets"] = pick(g, askedFacets)
 	}
@@ -262,14 +262,14 @@ func (g *generator) query(c *corpus) object {
 	return q
 }
 
-func (g *generator) core() object {
+func (g *generator) core(c *corpus) object {
 	q := object{}
 	may := func(percent int, name string, value func() any) {
 		if g.chance(percent) {
 			q[name] = value()
 		}
 	}
-	may(75, "q", func() any { return g.words() })
+	may(75, "q", func() any { return c.unjoined(g.words()) })
 	may(35, "filter", func() any { return g.filter() })
 	may(35, "sort", func() any { return g.sort() })
 	may(30, "matchingStrategy", func() any { return pick(g, []string{"all", "last"}) })
@@ -302,7 +302,7 @@ func (g *generator) federated(c *corpus, uid string) object {
 	}
 	distinctQueries := c.distinct && g.chance(20)
 	for range 1 + g.IntN(3) {
-		q := g.core()
+		q := g.core(c)
 		q["indexUid"] = pick(g, indexes)
 		if !g.chance(20) {
 			delete(q, "rankingScoreThreshold")
