@@ -203,16 +203,24 @@ func (f *federated) show(ctx context.Context, answers []*federatedAnswer, hits [
 	name := func(p *placedIn) shownName {
 		return shownName{formOf(p.query, p.score), p.index.census.docs[p.doc].identity()}
 	}
-	asked := map[hitForm]*valuesAsked{}
-	for i := range hits {
-		p := &hits[i]
-		if _, ok := shown[name(p)]; !ok {
-			noteValues(asked, p.index.settings, formOf(p.query, p.score), &p.index.census.docs[p.doc], p.index.queries[p.query].distinct)
+	for _, narrow := range []bool{false, true} {
+		asked, taken := map[hitForm]*valuesAsked{}, map[int][]string{}
+		for i := range hits {
+			p := &hits[i]
+			h, distinct := &p.index.census.docs[p.doc], p.index.queries[p.query].distinct
+			if _, ok := shown[name(p)]; ok {
+				taken[p.query] = append(taken[p.query], h.textsOf(distinct)...)
+			} else {
+				noteValues(asked, p.index.settings, formOf(p.query, p.score), h, distinct)
+			}
 		}
-	}
-	for form, values := range asked {
-		for _, list := range f.askFor(ctx, answers, form, values.filter()) {
-			learn(form.query, list)
+		for form, values := range asked {
+			if narrow && values.any {
+				continue
+			}
+			for _, list := range f.askFor(ctx, answers, form, values.filter(narrow, taken[form.query])) {
+				learn(form.query, list)
+			}
 		}
 	}
 	out := make([]hit, len(hits))
@@ -226,31 +234,82 @@ func (f *federated) show(ctx context.Context, answers []*federatedAnswer, hits [
 	return out, true
 }
 
-// valuesAsked are values of a distinct field, one at least of each hit that a node is asked for.
+// valuesAsked are the values of a distinct field that hits have which a node is asked for.
 type valuesAsked struct {
-	field string
-	texts []string
-	none  bool // one of the hits has no value, or nodes do not filter by the field
+	field   string
+	any     bool     // nodes do not filter by the field
+	none    bool     // one of the hits has no value
+	single  []string // of hits with one value
+	several [][]string
 }
 
 // noteValues adds a hit to those to be asked for in a form.
 func noteValues(asked map[hitForm]*valuesAsked, settings *meili.Settings, form hitForm, h *hit, field string) {
 	if asked[form] == nil {
-		asked[form] = &valuesAsked{field: field}
+		asked[form] = &valuesAsked{field: field, any: !isFilterable(settings, field)}
 	}
-	values, own := asked[form], h.facetTexts(field)
-	values.none = values.none || len(own) == 0 || !isFilterable(settings, field)
-	for _, value := range own {
-		values.texts = append(values.texts, value.text)
+	values := asked[form]
+	switch own := h.textsOf(field); len(own) {
+	case 0:
+		values.none = true
+	case 1:
+		values.single = append(values.single, own[0])
+	default:
+		values.several = append(values.several, own)
 	}
 }
 
-// filter is what all of the hits satisfy, "" for nothing.
-func (v *valuesAsked) filter() string {
-	if v.none {
-		return ""
+func (h *hit) textsOf(field string) (texts []string) {
+	for _, value := range h.facetTexts(field) {
+		texts = append(texts, value.text)
 	}
-	return fieldIn(v.field, v.texts)
+	return texts
+}
+
+// filter is what all of the hits satisfy, "" for nothing. What is marked in a hit depends on those beside it, so that it excludes
+// none at first. A narrow one is for hits that are not found so because nodes list no more than can be reached: taken are values of
+// hits beside them, which they do not share.
+func (v *valuesAsked) filter(narrow bool, taken []string) string {
+	own := slices.Concat(append(slices.Clone(v.several), v.single)...)
+	switch {
+	case v.any || !narrow && v.none:
+		return ""
+	case !narrow:
+		return fieldIn(v.field, own)
+	}
+	var conditions []string
+	if len(v.single) > 0 {
+		conditions = append(conditions, fieldIn(v.field, v.single))
+	}
+	for _, values := range v.several {
+		all := make([]string, len(values))
+		for i, value := range values {
+			all[i] = fieldIn(v.field, []string{value})
+		}
+		conditions = append(conditions, "("+strings.Join(all, " AND ")+")")
+	}
+	switch {
+	case v.none && len(own) == 0 && len(taken) == 0:
+		return ""
+	case v.none && len(own) > 0:
+		conditions = append(conditions, "NOT "+fieldIn(v.field, own))
+	}
+	filter := ""
+	if len(conditions) > 0 {
+		filter = "(" + strings.Join(conditions, " OR ") + ")"
+	}
+	known := map[string]bool{} // as filters compare values
+	for _, value := range own {
+		known[normalizeFacet(value)] = true
+	}
+	others := slices.DeleteFunc(slices.Clone(taken), func(value string) bool { return known[normalizeFacet(value)] })
+	switch {
+	case len(others) == 0:
+		return filter
+	case filter == "":
+		return "NOT " + fieldIn(v.field, others)
+	}
+	return filter + " AND NOT " + fieldIn(v.field, others)
 }
 
 // nearlySemantic is the share of vectors with which a hybrid search shows all that it finds by vector in that form, marked as

@@ -76,20 +76,29 @@ func (q *search) show(ctx context.Context, answers []answered[*nodeAnswer], f se
 	for _, list := range hitLists(answers) {
 		learn(list)
 	}
-	asked := map[hitForm]*valuesAsked{}
-	for i := range hits {
-		if _, ok := shown[name(&hits[i])]; !ok {
-			noteValues(asked, q.settings, formOf(0, hits[i].score), &c.docs[hits[i].doc], f.distinct)
-		}
-	}
-	for form, values := range asked {
-		if form.semantic && q.kind == meili.HybridSearch { // those unlike the vector have that form only where no words count
-			for _, list := range q.askFor(ctx, answers, f, form, values.filter(), 1) {
-				learn(list)
+	for _, narrow := range []bool{false, true} {
+		asked, taken := map[hitForm]*valuesAsked{}, []string(nil)
+		for i := range hits {
+			h := &c.docs[hits[i].doc]
+			if _, ok := shown[name(&hits[i])]; ok {
+				taken = append(taken, h.textsOf(f.distinct)...)
+			} else {
+				noteValues(asked, q.settings, formOf(0, hits[i].score), h, f.distinct)
 			}
 		}
-		for _, list := range q.askFor(ctx, answers, f, form, values.filter(), nearlySemantic) {
-			learn(list)
+		for form, values := range asked {
+			if narrow && values.any {
+				continue
+			}
+			filter := values.filter(narrow, taken)
+			if form.semantic && q.kind == meili.HybridSearch { // those unlike the vector have that form only where no words count
+				for _, list := range q.askFor(ctx, answers, f, form, filter, 1) {
+					learn(list)
+				}
+			}
+			for _, list := range q.askFor(ctx, answers, f, form, filter, nearlySemantic) {
+				learn(list)
+			}
 		}
 	}
 	out := make([]hit, len(hits))

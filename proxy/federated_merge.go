@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"miroir/fsm"
 	"miroir/meili"
 	"miroir/tasks"
 )
@@ -94,7 +95,7 @@ func (f *federated) mergeAnswers(ctx context.Context, answers []*federatedAnswer
 	lists, duplicates := f.lists(ctx, answers, false)
 	merged := mergeHits(lists, from, to, deref(federation.Distinct), federation.Distinct != nil, byWeightedScore)
 	r := &federatedResult{hits: merged.hits, rejected: append(merged.rejected, duplicates...), facets: map[string]*facets{}}
-	if f.jumbles(answers) || federation.Distinct != nil && len(answers) > 1 && f.allRefill(slices.Concat(lists...), r.rejected) {
+	if f.jumbles(answers) || federation.Distinct != nil && len(answers) > 1 && (f.allRefill(slices.Concat(lists...), r.rejected) || f.runsOut(answers, r, from, to)) {
 		lists, _ = f.lists(ctx, answers, true)
 		r.hits = mergeHits(lists, from, to, deref(federation.Distinct), false, byWeightedScore).hits
 	}
@@ -285,6 +286,29 @@ func (f *federated) refillQuery(ctx context.Context, answers []*federatedAnswer,
 	return hits, true
 }
 
+// runsOut reports whether a node's list ends before the window does although it may go on: duplicates of other nodes' hits have kept
+// others out of it.
+func (f *federated) runsOut(answers []*federatedAnswer, r *federatedResult, from, to int) bool {
+	if to == 0 || len(r.rejected) == 0 || slices.ContainsFunc(f.multi.Queries, func(q meili.MultiQuery) bool {
+		return !f.canRefill(f.indexes[q.IndexUID], *f.multi.Federation.Distinct)
+	}) {
+		return false
+	}
+	return slices.ContainsFunc(answers, func(a *federatedAnswer) bool {
+		if len(a.merged) == 0 {
+			return false
+		}
+		last := &a.merged[len(a.merged)-1]
+		full := len(a.merged) >= min(to, settingsOf(f.indexes[f.multi.Queries[last.query].IndexUID]).MaxTotalHits())
+		return full && (len(r.hits) == 0 || len(r.hits) < to-from || byWeightedScore(last, &r.hits[len(r.hits)-1]) > 0)
+	})
+}
+
+// canRefill reports whether nodes can be asked for hits of an index without some values of a field.
+func (f *federated) canRefill(ix *fsm.Index, field string) bool {
+	return !ix.Whole() && len(f.rooms) == 0 && isFilterable(settingsOf(ix), field)
+}
+
 // allRefill is refills for all queries.
 func (f *federated) allRefill(hits, rejected []hit) bool {
 	for i := range f.multi.Queries {
@@ -299,8 +323,7 @@ func (f *federated) allRefill(hits, rejected []hit) bool {
 // keep others out of its node's list, and one hit with several can make several of a list duplicates.
 func (f *federated) refills(query int, hits, rejected []hit) bool {
 	field, ix := f.distinctFor(query), f.indexes[f.multi.Queries[query].IndexUID]
-	return !ix.Whole() && len(f.rooms) == 0 && isFilterable(settingsOf(ix), field) && len(rejected) > 0 &&
-		(hasSeveral(rejected, field) || hasSeveral(hits, field))
+	return f.canRefill(ix, field) && len(rejected) > 0 && (hasSeveral(rejected, field) || hasSeveral(hits, field))
 }
 
 // partCompare compares hits of one query: in hybrid searches by scores weighted with the semantic ratio.
@@ -465,9 +488,14 @@ func (f *federated) takeOut(r *federatedResult, from *facets, rejected []hit) {
 	}
 }
 
-// tellsTwice reports that hits of a query show a field inside of another one that is retrieved, and tell its values apart too.
+// tellsTwice reports that hits of a query show a field inside of another one that is retrieved, and tell its values apart too: those of
+// the distinct field and of fields that a facet was asked by, but not of fields inside of one that was.
 func (f *federated) tellsTwice(query int, field string) bool {
 	q := &f.multi.Queries[query]
+	if patterns := f.multi.Federation.FacetsByIndex[q.IndexUID]; field != deref(f.multi.Federation.Distinct) &&
+		(patterns == nil || !slices.ContainsFunc(*patterns, func(pattern string) bool { return meili.MatchAttributePattern(pattern, field) })) {
+		return false
+	}
 	shown := settingsOf(f.indexes[q.IndexUID]).Displayed()
 	retrieved := func(name string) bool {
 		return (q.AttributesToRetrieve == nil || slices.Contains(*q.AttributesToRetrieve, "*") || slices.Contains(*q.AttributesToRetrieve, name)) &&

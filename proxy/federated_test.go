@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,6 +72,51 @@ func TestFederatedSearchesOutliveExtraRounds(t *testing.T) {
 		same := bytes.Equal(memberOf(got.body, "facetsByIndex"), memberOf(want.body, "facetsByIndex"))
 		if got.status != http.StatusOK || transport.count.Load() == 0 || marked != lost.marked || !marked && !same {
 			t.Errorf("%d copies: %d %v %s, want %s", lost.copies, got.status, got.header, got.body, want.body)
+		}
+	}
+}
+
+// A hit that another index's makes a duplicate is taken out of the counts of a field inside of one that it shows: twice where a
+// facet was asked by that field itself, as one server tells its values apart then too.
+func TestRejectedHitsLeaveFacetsAsOnOneServer(t *testing.T) {
+	one := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 8, spread: fsm.SpreadAuto})
+	spread := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 8, spread: fsm.SpreadAll})
+	for _, c := range []*writeCluster{one, spread} {
+		for _, uid := range []string{"a", "b"} {
+			succeeded(t, c.do("PATCH", "/indexes/"+uid+"/settings", `{"filterableAttributes":["g","o"],"displayedAttributes":["id","o"],"rankingRules":["words"]}`))
+		}
+		succeeded(t, c.do("POST", "/indexes/a/documents", `[{"id":1,"g":1},{"id":2,"g":9}]`))
+		succeeded(t, c.do("POST", "/indexes/b/documents", `[{"id":1,"g":1,"o":{"x":7}},{"id":2,"g":2,"o":{"x":7}},{"id":3,"g":3,"o":{"x":7}},{"id":4,"g":4,"o":{"x":7}}]`))
+	}
+	for patterns, count := range map[string]string{`["o"]`: "3", `["o.x"]`: "2", `["*"]`: "2", `["o*"]`: "2"} {
+		body := `{"federation":{"distinct":"g","facetsByIndex":{"b":` + patterns + `}},"queries":[{"indexUid":"a"},{"indexUid":"b"}]}`
+		for _, c := range []*writeCluster{one, spread} {
+			answer := c.call("POST", "/multi-search", body)
+			if !strings.Contains(answer.Body.String(), `"o.x":{"7":`+count+`}`) {
+				t.Errorf("%s: %s, want %s", patterns, answer.Body, count)
+			}
+		}
+	}
+}
+
+// Of each node the first hits only are known, each value once: where other nodes have better hits with these values it is asked for
+// those behind them.
+func TestDistinctFederationsLookBehindDuplicates(t *testing.T) {
+	one := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 8, spread: fsm.SpreadAuto})
+	spread := newWriteCluster(t, clusterShape{groups: 1, perGroup: 3, rf: 1, shards: 3, spread: fsm.SpreadAll})
+	var documents []string
+	for id := range 60 { // few values first, then more
+		documents = append(documents, fmt.Sprintf(`{"id":%d,"n":%d,"g":%d}`, id, id, id*id%61%(id/5+2)))
+	}
+	for _, c := range []*writeCluster{one, spread} {
+		succeeded(t, c.do("PATCH", "/indexes/docs/settings", `{"filterableAttributes":["g"],"pagination":{"maxTotalHits":6},"rankingRules":["n:asc"]}`))
+		succeeded(t, c.do("POST", "/indexes/docs/documents", "["+strings.Join(documents, ",")+"]"))
+	}
+	for _, window := range []string{`"limit":6`, `"limit":3,"offset":3`, `"limit":5`, `"limit":2`, `"limit":0`, `"page":2,"hitsPerPage":3`} {
+		body := `{"federation":{"distinct":"g",` + window + `},"queries":[{"indexUid":"docs"}]}`
+		want, got := one.call("POST", "/multi-search", body).Body.Bytes(), spread.call("POST", "/multi-search", body).Body.Bytes()
+		if w, g := memberOf(want, "hits"), memberOf(got, "hits"); !bytes.Equal(w, g) {
+			t.Errorf("%s: %s, want %s", window, g, w)
 		}
 	}
 }
