@@ -167,14 +167,16 @@ func SwapsFound(renames [][2]string) *Error {
 		from, to := renames[0][0], renames[0][1]
 		return newError(CodeIndexAlreadyExists, "Cannot rename `"+from+"` to `"+to+"` as the index already exists. Hint: You can remove `"+to+"` first and then do your remove.")
 	}
-	var pairs []string
-	for _, rename := range renames {
-		pairs = append(pairs, "`"+rename[0]+"` to `"+rename[1]+"`")
-	}
-	if pairs == nil {
+	if len(renames) == 0 {
 		return nil
 	}
-	return newError(CodeIndexAlreadyExists, "The following indexes are being renamed but cannot because their new name conflicts with an already existing index: "+strings.Join(pairs, ", ")+". Renaming doesn't overwrite the other index name.")
+	// One server keeps the pairs in order and names where they would go.
+	sorted := slices.SortedFunc(slices.Values(renames), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	var names []string
+	for _, rename := range sorted {
+		names = append(names, "`"+rename[1]+"`")
+	}
+	return newError(CodeIndexAlreadyExists, "The following indexes are being renamed but cannot because their new name conflicts with an already existing index: "+strings.Join(names, ", ")+". Renaming doesn't overwrite the other index name.")
 }
 
 // FieldsQuery is the body of POST /indexes/{uid}/fields.

@@ -38,6 +38,7 @@ func TestSwaps(t *testing.T) {
 	f(`[{"indexes":["b","a"]},{"indexes":["b","a"]}]`, CodeInvalidSwapDuplicateIndexFound, "Indexes must be declared only once during a swap. `a`, `b` were specified several times.")
 	checkError(t, "one", SwapsNotFound([]string{"a"}), CodeIndexNotFound, "Index `a` not found.")
 	checkError(t, "two", SwapsNotFound([]string{"b", "a"}), CodeIndexNotFound, "Indexes `a`, `b` not found.")
+	checkError(t, "renames", SwapsFound([][2]string{{"c", "x"}, {"b", "z"}}), CodeIndexAlreadyExists, "The following indexes are being renamed but cannot because their new name conflicts with an already existing index: `z`, `x`. Renaming doesn't overwrite the other index name.")
 	if SwapsNotFound(nil) != nil || SwapsFound(nil) != nil {
 		t.Error("error about no index")
 	}

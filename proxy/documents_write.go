@@ -194,16 +194,37 @@ func (a *addition) empty(begin fsm.BeginWrite, ix *fsm.Index) *proposal {
 
 // steps are what one node gets: the index, if the write creates it, and the documents of its shards, if there are any.
 func (a *addition) steps(request tasks.Request, begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) []step {
+	infers := a.infers(t)
+	if infers && request.Create != nil {
+		keyless := *request.Create
+		keyless.PrimaryKey = ""
+		request.Create = &keyless
+	}
 	steps := stepsOf(request.NodeRequests(begun.Index.NodeUID, begun.Created))
 	if a.batch.docs.documentsOf(t.Shards) == 0 && a.batch.received > 0 && begun.Created {
 		return steps
 	}
-	return append(steps, step{marked: true, request: a.request(begun, t, write)})
+	return append(steps, step{marked: true, request: a.request(begun, t, write, infers)})
 }
 
-func (a *addition) request(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID) node.Request {
+// infers reports that the node will find the batch's primary key by itself, as one server does. It must then not be told: a key that is
+// named becomes the first field of every document, one that is found stays where the first document has it. A node whose own
+// first document has no candidate or several is told.
+func (a *addition) infers(t fsm.Target) bool {
+	if a.batch.plan.primaryKey != "" || a.batch.primaryKey == "" {
+		return false
+	}
+	first, err := a.batch.docs.first(t.Shards)
+	if err != nil || first == nil {
+		return false
+	}
+	key, problem := meili.InferPrimaryKey(first)
+	return problem == nil && key == a.batch.primaryKey
+}
+
+func (a *addition) request(begun *fsm.BeginWriteResult, t fsm.Target, write fsm.WriteID, infers bool) node.Request {
 	query := url.Values{"customMetadata": {string(write)}}
-	if a.batch.primaryKey != "" {
+	if a.batch.primaryKey != "" && !infers {
 		query.Set("primaryKey", a.batch.primaryKey)
 	}
 	if a.params.SkipCreation {

@@ -183,6 +183,28 @@ func (s *spool) each(visit func(document []byte) error) error {
 	}
 }
 
+// first is the first document of the given shards (nil: all), nil when they have none.
+func (s *spool) first(shards []fsm.ShardID) ([]byte, error) {
+	wanted, in := s.wanted(shards), s.raw()
+	for {
+		shard, length, err := readFrame(in)
+		if err == io.EOF {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, wrapSpool(err)
+		}
+		if wanted[shard] {
+			document := make([]byte, length)
+			_, err := io.ReadFull(in, document)
+			return document, wrapSpool(err)
+		}
+		if _, err := in.Discard(length); err != nil {
+			return nil, wrapSpool(err)
+		}
+	}
+}
+
 func readFrame(in *bufio.Reader) (fsm.ShardID, int, error) {
 	var head [frameBytes]byte
 	if _, err := io.ReadFull(in, head[:]); err != nil {
