@@ -3,7 +3,6 @@ package devnode
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -91,7 +90,7 @@ func (s *store) begin() (*task, *batch) {
 	}
 	s.settle(next)
 	now := s.options.now()
-	b := &batch{uid: s.nextBatch, tasks: []uint32{next.uid}, startedAt: now, strategy: strategy(next)}
+	b := &batch{uid: s.nextBatch, tasks: []uint32{next.uid}, startedAt: now, strategy: meili.BatchStrategy(next.kind, next.uid)}
 	if next.indexUID != nil {
 		b.index = *next.indexUID
 	}
@@ -190,17 +189,6 @@ func (s *store) members(b *batch) []*task {
 		}
 	}
 	return tasks
-}
-
-// strategy says why a batch of one task took no more.
-func strategy(t *task) string {
-	switch t.kind {
-	case meili.TaskIndexDeletion:
-		return fmt.Sprintf("stopped after task with id %d because it deletes the index", t.uid)
-	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDocumentDeletion, meili.TaskSettingsUpdate:
-		return "batched all enqueued tasks"
-	}
-	return fmt.Sprintf("created batch containing only task with id %d of type `%s` that cannot be batched with any other task.", t.uid, t.kind)
 }
 
 // isWithin tells whether a moment is strictly between two optional bounds.

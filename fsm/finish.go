@@ -37,10 +37,15 @@ func (t *txn) finish(task *Task, end finish) (flipped []uint32) {
 	} else if t.fail(ix.ID, task.UID) {
 		ids = append(ids, t.waiting()...)
 	}
-	if succeeded {
+	if succeeded && !task.changesNothing() {
 		t.editIndex(ix.ID).UpdatedAt = now
 	}
 	return t.settle(now, ids...)
+}
+
+// changesNothing reports an update of an index that gives it no primary key, and no name but its own.
+func (t *Task) changesNothing() bool {
+	return t.Kind == kindIndexUpdate && t.Effect.PrimaryKey == nil && len(t.Effect.Swaps) == 0
 }
 
 // pendingRename returns the pending change of a task that goes to nodes and renames its index.

@@ -42,6 +42,17 @@ func CheckFilterFeatures(f *Filter, features Features) *Error {
 	return nil
 }
 
+// CheckLocalFilter refuses _foreign conditions, for the routes that do not know them. Error: invalid_document_filter.
+func CheckLocalFilter(f *Filter) *Error {
+	if f == nil {
+		return nil
+	}
+	if at := usesForeign(f); at != nil {
+		return newError(CodeInvalidDocumentFilter, at.errorText("Filter condition `_foreign` is not supported for this endpoint."))
+	}
+	return nil
+}
+
 // firstUse finds the first node in the order of the text, _foreign filters included, that pick gives a place for.
 func firstUse(f *Filter, pick func(*Filter) *FilterValue) *FilterValue {
 	if at := pick(f); at != nil {

@@ -2,6 +2,7 @@ package meili
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -73,6 +74,19 @@ func (k TaskKind) ShownIndex(own *string) *string {
 		return new(RulesIndex)
 	}
 	return own
+}
+
+// BatchStrategy says why a batch of one task took no more.
+func BatchStrategy(kind TaskKind, task uint32) string {
+	switch kind {
+	case TaskIndexDeletion:
+		return fmt.Sprintf("stopped after task with id %d because it deletes the index", task)
+	case TaskDocumentAdditionOrUpdate, TaskDocumentDeletion, TaskSettingsUpdate, TaskDSRUpdate, TaskDSRClear:
+		return "batched all enqueued tasks"
+	case TaskTaskDeletion, TaskSnapshotCreation, TaskUpgradeDatabase:
+		return fmt.Sprintf("stopped after the last task of type `%s` because they cannot be batched with tasks of any other type.", kind)
+	}
+	return fmt.Sprintf("created batch containing only task with id %d of type `%s` that cannot be batched with any other task.", task, kind)
 }
 
 // TaskView is a task as GET /tasks shows it, members in Meilisearch's order. The duration is printed from the times.

@@ -127,3 +127,18 @@ func TestTaskQueryMatches(t *testing.T) {
 		t.Error(q)
 	}
 }
+
+func TestBatchStrategy(t *testing.T) {
+	for kind, want := range map[TaskKind]string{
+		TaskIndexDeletion:    "stopped after task with id 7 because it deletes the index",
+		TaskSettingsUpdate:   "batched all enqueued tasks",
+		TaskDSRClear:         "batched all enqueued tasks",
+		TaskTaskDeletion:     "stopped after the last task of type `taskDeletion` because they cannot be batched with tasks of any other type.",
+		TaskSnapshotCreation: "stopped after the last task of type `snapshotCreation` because they cannot be batched with tasks of any other type.",
+		TaskIndexSwap:        "created batch containing only task with id 7 of type `indexSwap` that cannot be batched with any other task.",
+	} {
+		if got := BatchStrategy(kind, 7); got != want {
+			t.Errorf("%s: %s", kind, got)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -52,7 +51,7 @@ func viewOfBatch(b fsm.Batch) batchView {
 	if !first.Finished() {
 		view.Progress = json.RawMessage(`{"steps":[],"percentage":0.0}`)
 	}
-	view.BatchStrategy = strategyOf(first)
+	view.BatchStrategy = meili.BatchStrategy(meili.TaskKind(first.Kind), first.UID)
 	view.StartedAt = formatTime(first.EnqueuedAt)
 	if first.StartedAt != nil {
 		view.StartedAt = formatTime(*first.StartedAt)
@@ -66,17 +65,6 @@ func viewOfBatch(b fsm.Batch) batchView {
 		}
 	}
 	return view
-}
-
-// strategyOf says why a batch of one task took no more.
-func strategyOf(t *fsm.Task) string {
-	switch meili.TaskKind(t.Kind) {
-	case meili.TaskIndexDeletion:
-		return fmt.Sprintf("stopped after task with id %d because it deletes the index", t.UID)
-	case meili.TaskDocumentAdditionOrUpdate, meili.TaskDocumentDeletion, meili.TaskSettingsUpdate:
-		return "batched all enqueued tasks"
-	}
-	return fmt.Sprintf("created batch containing only task with id %d of type `%s` that cannot be batched with any other task.", t.UID, t.Kind)
 }
 
 func durationOf(start, end *time.Time) *string {

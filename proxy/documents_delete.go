@@ -167,7 +167,7 @@ func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
 	if raw == nil {
 		return meili.Errorf(meili.CodeInvalidDocumentFilter, "Invalid syntax for the filter parameter: `expected String, Array, found: null`.")
 	}
-	filter, err := r.documentFilter(raw)
+	filter, err := localFilter(r.View, raw)
 	if err != nil {
 		return err
 	}
@@ -186,8 +186,20 @@ func (s *Server) handleDeleteByFilter(w http.ResponseWriter, r *request) error {
 	return s.submitChange(w, r, c)
 }
 
-// documentFilter parses a filter of the documents routes. Errors: invalid_document_filter, feature_not_enabled.
-func (r *request) documentFilter(raw json.RawMessage) (*meili.Filter, error) {
+// localFilter is documentFilter where _foreign is not known.
+func localFilter(view *fsm.View, raw json.RawMessage) (*meili.Filter, error) {
+	filter, err := documentFilter(view, raw)
+	if err != nil {
+		return nil, err
+	}
+	if problem := meili.CheckLocalFilter(filter); problem != nil {
+		return nil, problem
+	}
+	return filter, nil
+}
+
+// documentFilter parses a filter of the documents routes, nil for none. Errors: invalid_document_filter, feature_not_enabled.
+func documentFilter(view *fsm.View, raw json.RawMessage) (*meili.Filter, error) {
 	filter, problem := meili.ParseFilter(raw)
 	if problem != nil {
 		return nil, documentFilterProblem(problem)
@@ -195,7 +207,7 @@ func (r *request) documentFilter(raw json.RawMessage) (*meili.Filter, error) {
 	if filter == nil {
 		return nil, nil
 	}
-	features, err := featuresOf(r.View)
+	features, err := featuresOf(view)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +255,7 @@ func (s *Server) handleEditDocuments(w http.ResponseWriter, r *request) error {
 	if err := s.checkFunction(r, edit.Function); err != nil {
 		return err
 	}
-	filter, err := r.documentFilter(edit.Filter)
+	filter, err := localFilter(r.View, edit.Filter)
 	known, refused := err.(*meili.Error)
 	switch {
 	case refused:

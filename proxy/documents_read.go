@@ -96,7 +96,7 @@ func (s *Server) listDocuments(w http.ResponseWriter, r *request, query *meili.D
 		return refused
 	}
 	if !ix.Whole() { // nodes get another filter, and would quote that
-		if _, err := r.documentFilter(query.Filter); err != nil {
+		if _, err := documentFilter(r.View, query.Filter); err != nil {
 			return err
 		}
 	}

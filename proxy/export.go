@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -131,6 +132,9 @@ type indexExport struct {
 }
 
 func (x *indexExport) run(ctx context.Context) error {
+	if err := x.checkFilter(); err != nil {
+		return err
+	}
 	path := "/indexes/" + url.PathEscape(x.uid)
 	exists, err := x.remote.has(ctx, path)
 	if err != nil {
@@ -164,6 +168,22 @@ func (x *indexExport) run(ctx context.Context) error {
 		return err
 	}
 	return x.flush(ctx, path)
+}
+
+// checkFilter refuses a bad filter before anything is sent.
+func (x *indexExport) checkFilter() error {
+	filter, err := localFilter(x.job.server.cluster.View(), x.options.Filter)
+	var known *meili.Error
+	if errors.As(err, &known) {
+		return meili.InIndex(x.uid, known)
+	}
+	if err != nil || filter == nil {
+		return err
+	}
+	if problem := checkFilterable(filter, x.ix, x.uid); problem != nil {
+		return problem
+	}
+	return nil
 }
 
 // wholeSettings are the settings with those reset that have their defaults: what is sent replaces what was there.

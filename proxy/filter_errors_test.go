@@ -29,3 +29,24 @@ func TestErrorsQuoteTheClientsFilter(t *testing.T) {
 		}
 	}
 }
+
+// Routes that do not know _foreign conditions refuse them at once, whether or not the experimental feature is on.
+func TestForeignFiltersAreRefusedWhereNobodyKnowsThem(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 1})
+	succeeded(t, c.do("POST", "/indexes", `{"uid":"m"}`))
+	for features, want := range map[string]string{
+		`{"editDocumentsByFunction":true,"foreignKeys":false}`: "using a foreign filter requires enabling the `foreign_keys` experimental feature. See https://github.com/orgs/meilisearch/discussions/873",
+		`{"editDocumentsByFunction":true,"foreignKeys":true}`:  "Filter condition `_foreign` is not supported for this endpoint.",
+	} {
+		c.call("PATCH", "/experimental-features", features)
+		for path, shape := range map[string][2]string{
+			"/indexes/m/documents/delete": {`{"filter":"a = 1 AND _foreign(to, id = 2)"}`, ""},
+			"/indexes/m/documents/edit":   {`{"filter":"a = 1 AND _foreign(to, id = 2)","function":"doc.x = 1"}`, "Index `m`: "},
+		} {
+			answer := c.call("POST", path, shape[0])
+			if message := text(memberOf(answer.Body.Bytes(), "message")); answer.Code != 400 || message != shape[1]+want+"\n20:22 _foreign(to, id = 2)" {
+				t.Errorf("%s with %s: %d %s", path, features, answer.Code, message)
+			}
+		}
+	}
+}

@@ -48,3 +48,20 @@ func TestRefusedPrimaryKeyKeepsTheName(t *testing.T) {
 	}
 	succeeded(t, c.do("POST", "/indexes/a/documents", `[{"id":2}]`))
 }
+
+// An update that leaves an index its key and its name is no change of it.
+func TestUpdatesOfNothingLeaveTheDate(t *testing.T) {
+	c := newWriteCluster(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 16, spread: fsm.SpreadAll})
+	c.do("POST", "/indexes", `{"uid":"a"}`)
+	made := c.get("/indexes/a")["updatedAt"]
+	for _, body := range []string{`{"uid":"a"}`, `{}`} {
+		succeeded(t, c.do("PATCH", "/indexes/a", body))
+		if now := c.get("/indexes/a")["updatedAt"]; now != made {
+			t.Errorf("after %s the date is %v, not %v", body, now, made)
+		}
+	}
+	succeeded(t, c.do("PATCH", "/indexes/a", `{"uid":"a","primaryKey":"isbn"}`))
+	if now := c.get("/indexes/a")["updatedAt"]; now == made {
+		t.Error("a primary key leaves the date")
+	}
+}

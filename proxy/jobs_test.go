@@ -242,6 +242,13 @@ func TestExportToAnotherServer(t *testing.T) {
 	if got := importedAnswer(t, remote.URL, "GET", "/indexes/other", ""); got["code"] != "index_not_found" {
 		t.Errorf("the other index: %v", got)
 	}
+	// A filter that is refused fails the task before anything is sent.
+	for _, filter := range []string{"_foreign(author, id = 1)", "title = x", "year >"} {
+		task = c.do("POST", "/export", fmt.Sprintf(`{"url":"http://127.0.0.1:1","indexes":{"movies":{"filter":%q}}}`, filter))
+		if text := fmt.Sprint(task["error"]); task["status"] != "failed" || !strings.Contains(text, "message:Index `movies`: ") || strings.Contains(text, "internal") {
+			t.Errorf("filter %s: %v", filter, task)
+		}
+	}
 	// A wrong key fails the task with what the server said.
 	task = c.do("POST", "/export", fmt.Sprintf(`{"url":%q,"apiKey":"wrong"}`, remote.URL))
 	if task["status"] != "failed" || !strings.Contains(fmt.Sprint(task["error"]), "invalid_api_key") {

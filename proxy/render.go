@@ -44,6 +44,9 @@ func (s *Server) handleRenderTemplate(w http.ResponseWriter, r *request) error {
 		}
 	}
 	ix, err := s.prepareRender(r, render)
+	if known, ok := err.(*meili.Error); ok && known.Code == meili.CodeIndexNotFound && !hasNodeUID(r.View, textOf(render.Template["indexUid"])) {
+		return s.refusedRender(r, body, err) // what the template may not have is noticed before
+	}
 	if err != nil {
 		return err
 	}
@@ -78,6 +81,16 @@ func (s *Server) refusedRender(r *request, body []byte, otherwise error) error {
 		return known
 	}
 	return otherwise
+}
+
+// hasNodeUID reports that nodes have an index under the name, whatever clients call it.
+func hasNodeUID(view *fsm.View, uid string) bool {
+	for _, ix := range view.Indexes {
+		if ix.NodeUID == uid {
+			return true
+		}
+	}
+	return false
 }
 
 func decodeRender(body []byte) (*renderRequest, *meili.Error) {

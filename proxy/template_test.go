@@ -147,6 +147,16 @@ func TestRealServersEmbedNothingHidden(t *testing.T) {
 				}
 			}
 			rendered := c.call("POST", "/render-template", `{"template":{"kind":"documentTemplate","indexUid":"m","embedder":"e"},"input":{"kind":"indexDocument","indexUid":"m","id":"1"}}`).Body.String()
+			// A template with what its kind does not have is refused as such, also of an index that does not exist.
+			for template, want := range map[string]string{
+				`"indexUid":"none","embedder":"e","fragment":"f"`: "error while fetching template: parameter `fragment` disallowed for kind `documentTemplate`",
+				`"indexUid":"none","embedder":"e"`:                "error while fetching template: cannot open index `none`: Index `none` not found.",
+			} {
+				refused := c.call("POST", "/render-template", `{"template":{"kind":"documentTemplate",`+template+`}}`)
+				if message := text(memberOf(refused.Body.Bytes(), "message")); message != want {
+					t.Errorf("a template of %s: %d %s", template, refused.Code, message)
+				}
+			}
 			if strings.Contains(rendered, "_miroir") || !strings.Contains(rendered, `"rendered":"id: 1\ntitle: one\n"`) {
 				t.Errorf("rendered %s", rendered)
 			}
