@@ -24,10 +24,18 @@ import (
 const batchStatsTimeout = time.Second
 
 // nodeBatchStats is what only nodes know of a batch: those that indexed report how their writers waited and how their
-// files grew.
+// files grew, and all how they fared with embedders.
 type nodeBatchStats struct {
-	Congestion *congestion     `json:"writeChannelCongestion,omitempty"`
-	Sizes      json.RawMessage `json:"internalDatabaseSizes,omitempty"`
+	Congestion *congestion       `json:"writeChannelCongestion,omitempty"`
+	Sizes      json.RawMessage   `json:"internalDatabaseSizes,omitempty"`
+	Embedders  *embedderRequests `json:"embedderRequests,omitempty"`
+}
+
+// embedderRequests counts what a node asked the embedders of an index, with the last error they gave.
+type embedderRequests struct {
+	Total     uint64  `json:"total"`
+	Failed    uint64  `json:"failed"`
+	LastError *string `json:"lastError,omitempty"`
 }
 
 // congestion tells how often a node's indexing threads had to wait for the one that writes.
@@ -48,7 +56,7 @@ func (c congestion) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"attempts":%d,"blocking_attempts":%d,"blocking_ratio":%s}`, c.Attempts, c.BlockingAttempts, ratio), nil
 }
 
-// add joins the statistics of another node: attempts add up, sizes are those of the first node that has them.
+// add joins the statistics of another node: attempts and requests add up, sizes and errors are those of the first node that has them.
 func (b *nodeBatchStats) add(other nodeBatchStats) {
 	if c := other.Congestion; c != nil {
 		if b.Congestion == nil {
@@ -59,6 +67,16 @@ func (b *nodeBatchStats) add(other nodeBatchStats) {
 	}
 	if b.Sizes == nil {
 		b.Sizes = other.Sizes
+	}
+	if e := other.Embedders; e != nil {
+		if b.Embedders == nil {
+			b.Embedders = &embedderRequests{}
+		}
+		b.Embedders.Total += e.Total
+		b.Embedders.Failed += e.Failed
+		if b.Embedders.LastError == nil {
+			b.Embedders.LastError = e.LastError
+		}
 	}
 }
 
@@ -93,27 +111,27 @@ func (s *Server) addNodeStats(ctx context.Context, v *fsm.View, batches []fsm.Ba
 	for i, batch := range batches {
 		stats := &views[i].Stats
 		for _, task := range batch.Tasks {
-			if task.Status != fsm.StatusSucceeded { // the node that failed has nothing to tell, as one server would not
-				continue
-			}
-			if wroteNothing(task) {
+			succeeded := task.Status == fsm.StatusSucceeded
+			if succeeded && wroteNothing(task) {
 				stats.add(nodeBatchStats{Congestion: &congestion{}})
 			}
 			for _, share := range task.NodeTasks {
-				if known, ok := told[share.Node][share.UID]; ok {
-					stats.add(known)
+				known := told[share.Node][share.UID]
+				if !succeeded { // one server has nothing else to tell of it
+					known = nodeBatchStats{Embedders: known.Embedders}
 				}
+				stats.add(known)
 			}
 		}
 	}
 }
 
-// sharesOf lists by node the node task uids of tasks that have indexed something.
+// sharesOf lists by node the node task uids of tasks that index something, or have.
 func sharesOf(batches []fsm.Batch) map[fsm.NodeID][]uint32 {
 	shares := map[fsm.NodeID][]uint32{}
 	for _, batch := range batches {
 		for _, task := range batch.Tasks {
-			if task.Status != fsm.StatusSucceeded || !indexes(meili.TaskKind(task.Kind)) {
+			if task.Status == fsm.StatusEnqueued || !indexes(meili.TaskKind(task.Kind)) {
 				continue
 			}
 			for _, share := range task.NodeTasks {

@@ -3,6 +3,10 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"miroir/fsm"
@@ -77,11 +81,44 @@ func TestCongestionAddsUp(t *testing.T) {
 	}
 	sum.add(nodeBatchStats{Congestion: &congestion{3, 1}})
 	sum.add(nodeBatchStats{Congestion: &congestion{5, 1}, Sizes: json.RawMessage(`{"documents":"4 KiB"}`)})
-	sum.add(nodeBatchStats{Sizes: json.RawMessage(`{"documents":"8 KiB"}`)})
+	sum.add(nodeBatchStats{Sizes: json.RawMessage(`{"documents":"8 KiB"}`), Embedders: &embedderRequests{Total: 2}})
+	sum.add(nodeBatchStats{Embedders: &embedderRequests{Total: 3, Failed: 1, LastError: new("no")}})
 	got, err := json.Marshal(sum)
-	want := `{"writeChannelCongestion":{"attempts":8,"blocking_attempts":2,"blocking_ratio":0.25},"internalDatabaseSizes":{"documents":"4 KiB"}}`
+	want := `{"writeChannelCongestion":{"attempts":8,"blocking_attempts":2,"blocking_ratio":0.25},"internalDatabaseSizes":{"documents":"4 KiB"},"embedderRequests":{"total":5,"failed":1,"lastError":"no"}}`
 	if err != nil || string(got) != want {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// Two real servers, an index cut up over both: batches tell how embedders fared, also those that fail.
+func TestBatchesTellOfEmbedders(t *testing.T) {
+	rt, addresses := realNodes(t, 2)
+	c := newWriteClusterOver(t, clusterShape{groups: 1, perGroup: 2, rf: 1, shards: 8, spread: fsm.SpreadAll}, rt, addresses)
+	var refuses atomic.Bool
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if refuses.Load() {
+			http.Error(w, `"tired"`, http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`[0.5,1]`)) // a client that is gone fails the test elsewhere
+	}))
+	t.Cleanup(provider.Close)
+	succeeded(t, c.do("PATCH", "/indexes/m/settings", `{"embedders":{"e":`+strings.Replace(restEmbedder, "http://127.0.0.1:1", provider.URL, 1)+`}}`))
+	batchOf := func(task map[string]any) map[string]any {
+		stats := c.get(fmt.Sprintf("/batches/%v", task["batchUid"]))["stats"].(map[string]any)
+		requests, _ := stats["embedderRequests"].(map[string]any)
+		return requests
+	}
+	task := succeeded(t, c.do("POST", "/indexes/m/documents", numbered(0, 20)))
+	if requests := batchOf(task); requests["total"] != 20.0 || requests["failed"] != 0.0 || requests["lastError"] != nil {
+		t.Errorf("a batch that succeeds tells %v", requests)
+	}
+	refuses.Store(true)
+	task = c.do("POST", "/indexes/m/documents", numbered(20, 40))
+	requests := batchOf(task)
+	if said, _ := requests["lastError"].(string); task["status"] != "failed" || requests["failed"] == 0.0 || !strings.Contains(said, "tired") {
+		t.Errorf("%v, whose batch tells %v", task, requests)
 	}
 }
 
