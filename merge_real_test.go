@@ -14,6 +14,15 @@ const seedsOfReal = 6
 
 // TestRealServersMergeTheSame is TestAnySplitMergesTheSame with Meilisearch itself: one server alone, and a pod over three.
 func TestRealServersMergeTheSame(t *testing.T) {
+	p := openRealPair(t)
+	first, seeds := seedsAsked(t, seedsOfReal)
+	for seed := first; seed < first+seeds; seed++ {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { p.trySeed(t, seed) })
+	}
+}
+
+// openRealPair is a server alone, and a pod over three others. It skips the test where there is no program.
+func openRealPair(t *testing.T) *pair {
 	program, err := cluster.FindMeilisearch()
 	if err != nil {
 		t.Skip(err)
@@ -39,9 +48,5 @@ func TestRealServersMergeTheSame(t *testing.T) {
 			o.Nodes[i].Address = urls[i+1]
 		}
 	})
-	p := &pair{alone: testServer{transport, urls[0]}, miroir: testServer{transport, pod.ClientURL()}}
-	first, seeds := seedsAsked(t, seedsOfReal)
-	for seed := first; seed < first+seeds; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { p.trySeed(t, seed) })
-	}
+	return &pair{alone: testServer{transport, urls[0]}, miroir: testServer{transport, pod.ClientURL()}}
 }

@@ -31,7 +31,7 @@ type federation struct {
 	vectors   map[int]json.RawMessage // by position of the query
 	semantic  *int
 	failures  map[string]*meili.Error // by remote
-	positions []int                   // what hits call their query
+	positions []int                   // what hits and messages call the queries
 }
 
 // federatedIndex is what the queries on one index found.
@@ -47,9 +47,10 @@ type federatedIndex struct {
 // federatedHit is a hit and where it comes from.
 type federatedHit struct {
 	engine.Hit
-	index  string
-	query  int
-	weight float64
+	index    string
+	query    int
+	position int // what it calls its query
+	weight   float64
 }
 
 // federated answers a federated search.
@@ -150,7 +151,7 @@ func (f *federation) place(i int, options *meili.FederationOptions, network meil
 func (f *federation) searchIndex(uid string, queries []int) *meili.Error {
 	ix, err := f.request.store.index(uid)
 	if err != nil {
-		return meili.InQuery(queries[0], notInPath(err))
+		return meili.InQuery(f.positions[queries[0]], notInPath(err))
 	}
 	found := &federatedIndex{uid: uid, index: ix}
 	f.indexes = append(f.indexes, found)
@@ -161,7 +162,7 @@ func (f *federation) searchIndex(uid string, queries []int) *meili.Error {
 			return meili.InQuery(f.positions[i], err)
 		}
 		for h := range results[n].Hits {
-			hit := &federatedHit{Hit: results[n].Hits[h], index: uid, query: i, weight: f.weight(i)}
+			hit := &federatedHit{Hit: results[n].Hits[h], index: uid, query: i, position: f.positions[i], weight: f.weight(i)}
 			if hit.Pin != nil {
 				found.pins = append(found.pins, hit)
 				continue
@@ -174,7 +175,7 @@ func (f *federation) searchIndex(uid string, queries []int) *meili.Error {
 	patterns := f.search.Federation.FacetsByIndex[uid]
 	union, err := ix.Union(results, dropped, patterns)
 	if err != nil {
-		return meili.InQuery(queries[0], f.insideFacets(uid, err))
+		return meili.InQuery(f.positions[queries[0]], f.insideFacets(uid, err))
 	}
 	found.total = union.Total
 	if patterns != nil {
@@ -191,7 +192,7 @@ func (f *federation) weight(i int) float64 {
 // run asks the engine one query for the hits up to the end of the window.
 func (f *federation) run(found *federatedIndex, i int) (*engine.Result, *meili.Error) {
 	query := f.search.Queries[i].SearchQuery
-	if err := f.ranking.Add(i, f.search.Queries[i].IndexUID, found.index.Settings().Ranking(), &query); err != nil {
+	if err := f.ranking.Add(f.positions[i], f.search.Queries[i].IndexUID, found.index.Settings().Ranking(), &query); err != nil {
 		return nil, err
 	}
 	limit, offset := min(f.to, found.index.Settings().MaxTotalHits()), 0
@@ -215,7 +216,7 @@ func (f *federation) run(found *federatedIndex, i int) (*engine.Result, *meili.E
 		return nil, err
 	}
 	if result.QueryVector != nil {
-		f.vectors[i] = result.QueryVector
+		f.vectors[f.positions[i]] = result.QueryVector
 	}
 	if result.SemanticHitCount != nil {
 		f.semantic = new(int)
@@ -327,7 +328,7 @@ func mergeHits(lists [][]*federatedHit) []*federatedHit {
 
 func precedes(a, b *federatedHit) bool {
 	order := engine.CompareWeighted(a.WeightedValues, a.Score*a.weight, b.WeightedValues, b.Score*b.weight)
-	return order > 0 || order == 0 && a.query < b.query
+	return order > 0 || order == 0 && a.position < b.position
 }
 
 // checkUnusedFacets refuses facets of indexes that no query names and that are missing or lack them.
@@ -408,7 +409,7 @@ func (f *federation) retrievesVectors() bool {
 // hitInfo is the _federation member of a hit.
 func (f *federation) hitInfo(h *federatedHit) json.RawMessage {
 	info := object{
-		{"indexUid", h.index}, {"queriesPosition", f.positions[h.query]}, {"weightedRankingScore", h.Score * h.weight},
+		{"indexUid", h.index}, {"queriesPosition", h.position}, {"weightedRankingScore", h.Score * h.weight},
 	}
 	if f.remote && !f.proxy {
 		info = append(info, member{"remote", f.local})

@@ -184,7 +184,7 @@ func (f *federation) mergedFacets(rejected map[string][]*federatedHit) (object, 
 			continue
 		}
 		if err := found.checkOrder(orders); err != nil {
-			return nil, meili.InQuery(f.groups[found.uid][0], f.insideFacets(found.uid, err))
+			return nil, meili.InQuery(f.positions[f.groups[found.uid][0]], f.insideFacets(found.uid, err))
 		}
 		if sum == nil {
 			sum = &facets{stats: map[string]facetStats{}}

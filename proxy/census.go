@@ -20,9 +20,10 @@ type placed struct {
 	doc   int // of census.docs
 	score score
 	own   float64 // the global score before the query's weight
-	// What queries are merged by: the weighted global score, and the query's position.
+	query int
+	// What queries are merged by: the weighted global score, and the query's turn.
 	global float64
-	query  int
+	turn   int
 }
 
 // ranking is all documents that a query ranks, best first: by words, and by vector.
@@ -180,7 +181,7 @@ func (c *census) merge(queries []found, distinct string, length int) found {
 
 // comparePlaced is byWeightedScore.
 func comparePlaced(a, b *placed) int {
-	return cmp.Or(compareWeighted(a.score, b.score, func() int { return cmp.Compare(a.global, b.global) }), cmp.Compare(b.query, a.query))
+	return cmp.Or(compareWeighted(a.score, b.score, func() int { return cmp.Compare(a.global, b.global) }), cmp.Compare(b.turn, a.turn))
 }
 
 // mergePlaced visits the items of lists, each best first, in one order until visit returns false.

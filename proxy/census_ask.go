@@ -33,7 +33,8 @@ type censusQuery struct {
 	kind     meili.SearchKind
 	distinct string   // the field whose values the hits of this query have once, "" for none
 	weight   *float64 // in a federation, nil for 1
-	position int
+	position int      // of the query among those of its request
+	turn     int
 }
 
 // censusTaking is a census being taken. Its search says of which index, from whom, and where losses are noted.
@@ -271,10 +272,10 @@ func newCensus(queries []censusQuery, lists []listedHalves) (*census, []ranking,
 	for n, halves := range lists {
 		r := &rankings[n]
 		r.pins = pinnedDocuments(halves, numbers)
-		r.words, r.vectors = placeHits(halves[0], numbers, queries[n].position), placeHits(halves[1], numbers, queries[n].position)
+		r.words, r.vectors = placeHits(halves[0], numbers, &queries[n]), placeHits(halves[1], numbers, &queries[n])
 		if queries[n].halves()[2] != nil {
 			allowed := map[int]bool{}
-			for _, p := range placeHits(halves[2], numbers, 0) {
+			for _, p := range placeHits(halves[2], numbers, &queries[n]) {
 				allowed[p.doc] = true
 			}
 			r.vectors = slices.DeleteFunc(r.vectors, func(p placed) bool { return !allowed[p.doc] })
@@ -299,7 +300,7 @@ func pinnedDocuments(halves listedHalves, numbers map[string]int) (docs []int) {
 }
 
 // placeHits joins the ranked hits of lists into one.
-func placeHits(lists [][]hit, numbers map[string]int, position int) []placed {
+func placeHits(lists [][]hit, numbers map[string]int, query *censusQuery) []placed {
 	lists = slices.Clone(lists)
 	total := 0
 	for i := range lists {
@@ -310,7 +311,10 @@ func placeHits(lists [][]hit, numbers map[string]int, position int) []placed {
 	placement := make([]placed, len(hits))
 	for i := range hits {
 		h := &hits[i]
-		placement[i] = placed{numbers[h.identity()], h.score, number(memberOf(h.raw, "_rankingScore")), h.global, position}
+		placement[i] = placed{
+			doc: numbers[h.identity()], score: h.score, own: number(memberOf(h.raw, "_rankingScore")),
+			query: query.position, global: h.global, turn: query.turn,
+		}
 	}
 	return placement
 }

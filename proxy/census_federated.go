@@ -129,7 +129,7 @@ func (f *federated) takeCensus(ctx context.Context, answers []*federatedAnswer, 
 		}
 		x.search = f.s.newSearch(f.view, f.indexes[uid], &query.SearchQuery)
 		x.lost = f.lost[uid]
-		q := censusQuery{query: &query.SearchQuery, kind: x.kind, distinct: f.distinctFor(i), position: i}
+		q := censusQuery{query: &query.SearchQuery, kind: x.kind, distinct: f.distinctFor(i), position: i, turn: f.turns[i]}
 		if query.FederationOptions != nil {
 			q.weight = query.FederationOptions.Weight
 		}

@@ -23,7 +23,7 @@ func censusOf(texts ...string) (*census, []placed) {
 	for i := range c.docs {
 		numbers[c.docs[i].identity()] = i
 	}
-	return c, placeHits(lists, numbers, 0)
+	return c, placeHits(lists, numbers, &censusQuery{})
 }
 
 func (f found) String() string {

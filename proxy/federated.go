@@ -32,6 +32,8 @@ type federated struct {
 	self     *string            // what the network calls this server, nil unless a query names it
 	rooms    map[int]int        // ranked hits that pins leave on the page, by query; none: all
 	words    []rankedWords      // by query, see rankedWords
+	turns    []int              // by query, see orderQueries
+	order    []int              // queries by turn
 	started  time.Time
 }
 
@@ -59,6 +61,7 @@ type federatedAnswer struct {
 
 func (s *Server) federatedSearch(w http.ResponseWriter, r *request, multi *meili.MultiSearch, pins map[string]*sessionPin) error {
 	f := &federated{s: s, view: r.View, multi: multi, pins: pins, metadata: wantsMetadata(r), started: time.Now()}
+	f.orderQueries()
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -390,7 +393,7 @@ func (f *federated) askAlone(ctx context.Context, part federatedPart, position i
 	federation := *f.multi.Federation
 	federation.Distinct, federation.FacetsByIndex = &distinct, nil
 	request := f.requestIn(part, federation)
-	request.Queries = slices.DeleteFunc(request.Queries, func(q meili.MultiQuery) bool { return *q.FederationOptions.QueryPosition != position })
+	request.Queries = slices.DeleteFunc(request.Queries, func(q meili.MultiQuery) bool { return *q.FederationOptions.QueryPosition != f.turns[position] })
 	request.Queries[0].Distinct = nil
 	change(request)
 	body, err := marshal(request)
@@ -475,7 +478,7 @@ func (f *federated) requestIn(part federatedPart, federation meili.Federation) *
 		if f.words[i] != nil {
 			query.ShowRankingScore, query.ShowRankingScoreDetails = new(true), new(true)
 		}
-		options := meili.FederationOptions{QueryPosition: new(i)}
+		options := meili.FederationOptions{QueryPosition: new(f.turns[i])}
 		if query.FederationOptions != nil {
 			options.Weight = query.FederationOptions.Weight
 		}
@@ -512,8 +515,9 @@ func (f *federated) read(body []byte) *federatedAnswer {
 			a.performance = value
 		case "queryVectors":
 			eachMember(value, 0, func(v member) bool {
-				position, _ := strconv.Atoi(string(v.key))
-				a.queryVectors[position] = value[v.value:v.end]
+				if turn, err := strconv.Atoi(string(v.key)); err == nil && f.queryOf(turn) >= 0 {
+					a.queryVectors[f.position(f.queryOf(turn))] = value[v.value:v.end]
+				}
 				return true
 			})
 		case "facetsByIndex":
@@ -535,11 +539,11 @@ func (f *federated) readHit(raw []byte) (hit, bool) {
 		raw: raw, extra: memberOf(federation, "extra_document"),
 		score:  weightedScore(memberOf(federation, "weightedScoreValues")),
 		order:  orderOf(raw),
-		query:  int(number(memberOf(federation, "queriesPosition"))),
+		turn:   int(number(memberOf(federation, "queriesPosition"))),
 		global: number(memberOf(federation, "weightedRankingScore")),
 		pin:    pinOf(nil, federation),
 	}
-	if h.query < 0 || h.query >= len(f.multi.Queries) {
+	if h.query = f.queryOf(h.turn); h.query < 0 {
 		return h, false
 	}
 	h.key = memberOf(raw, f.indexes[f.multi.Queries[h.query].IndexUID].PrimaryKey)

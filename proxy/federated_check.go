@@ -86,7 +86,7 @@ func (f *federated) refuseUnknown(ctx context.Context) error {
 		}
 	}
 	first := slices.IndexFunc(f.multi.Queries, func(q meili.MultiQuery) bool { return q.IndexUID == f.unknown })
-	return meili.InQuery(first, meili.IndexNotFound(f.unknown).WithStatus(http.StatusBadRequest))
+	return f.inQuery(first, meili.IndexNotFound(f.unknown).WithStatus(http.StatusBadRequest))
 }
 
 // checkUnusedFacets refuses facets that are asked of indexes which no query uses, where they could not be told of them.
@@ -119,7 +119,7 @@ func (f *federated) checkHiddenFacets() *meili.Error {
 		}
 		if refused := meili.CheckFacets(*patterns, settingsOf(ix).Filterable()); refused != nil {
 			first := slices.IndexFunc(f.multi.Queries, func(q meili.MultiQuery) bool { return q.IndexUID == uid })
-			return meili.InQuery(first, refused.WithPrefix(inFacetsOf(uid)))
+			return f.inQuery(first, refused.WithPrefix(inFacetsOf(uid)))
 		}
 	}
 	return nil

@@ -23,8 +23,8 @@ func (f *federated) errorOfQueries(ctx context.Context, part federatedPart, err 
 	}
 	err = f.shownError(known)
 	var refused []error
-	for uid, call := range part.calls {
-		if again, ok := f.askWhole(ctx, part.node, uid, call).(*meili.Error); ok && again.Status < 500 {
+	for _, uid := range slices.Sorted(maps.Keys(part.calls)) {
+		if again, ok := f.askWhole(ctx, part.node, uid, part.calls[uid]).(*meili.Error); ok && again.Status < 500 {
 			refused = append(refused, f.shownError(again))
 		}
 	}
@@ -37,12 +37,17 @@ func (f *federated) errorOfQueries(ctx context.Context, part federatedPart, err 
 	return err
 }
 
-// askWhole asks a node for the queries of one index as the client wrote them.
+// askWhole asks a node for the queries of one index as the client wrote and numbered them.
 func (f *federated) askWhole(ctx context.Context, id fsm.NodeID, uid string, call Call) error {
 	ctx, cancel := context.WithTimeout(ctx, f.s.readTimeout(f.view))
 	defer cancel()
 	call.Whole = true
-	body, err := marshal(f.request(federatedPart{node: id, calls: map[string]Call{uid: call}}))
+	request := f.request(federatedPart{node: id, calls: map[string]Call{uid: call}})
+	for i := range request.Queries {
+		options := request.Queries[i].FederationOptions
+		options.QueryPosition = new(f.position(f.queryOf(*options.QueryPosition)))
+	}
+	body, err := marshal(request)
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,7 @@ func (f *federated) turnOf(err error) int {
 	if _, err := fmt.Sscanf(known.Message, "Inside `.queries[%d]`", &position); err != nil {
 		return -1
 	}
-	return slices.Index(f.byIndex(), position)
+	return slices.IndexFunc(f.byIndex(), func(i int) bool { return f.position(i) == position })
 }
 
 func firstLine(text string) string {

@@ -343,7 +343,7 @@ func (f *federated) partCompare(i int) func(a, b *hit) int {
 func byWeightedScore(a, b *hit) int {
 	c := compareWeighted(a.score, b.score, func() int { return cmp.Compare(a.global, b.global) })
 	if c == 0 {
-		return cmp.Compare(b.query, a.query)
+		return cmp.Compare(b.turn, a.turn)
 	}
 	return c
 }
@@ -382,6 +382,10 @@ var federationShape = &shape{strip: true, members: []namedShape{
 func (f *federated) shownHit(h *hit) []byte {
 	shown := f.cutKey(h, f.cutRanks(h, strip(h.raw, federationShape)))
 	uid := f.multi.Queries[h.query].IndexUID
+	if position := f.position(h.query); position != h.turn {
+		federation := memberOf(shown, "_federation")
+		shown = replaceRaw(shown, "_federation", replaceRaw(federation, "queriesPosition", strconv.AppendInt(nil, int64(position), 10)))
+	}
 	if f.indexes[uid].NodeUID != uid {
 		shown = replaceMember(shown, uid, "_federation", "indexUid")
 	}

@@ -37,8 +37,8 @@ func (f *federated) checkRules() *meili.Error {
 					return nil
 				}
 			}
-			if refused := ranking.Add(i, uid, rules, &query.SearchQuery); refused != nil {
-				return meili.InQuery(i, refused)
+			if refused := ranking.Add(f.position(i), uid, rules, &query.SearchQuery); refused != nil {
+				return f.inQuery(i, refused)
 			}
 		}
 	}
@@ -77,7 +77,7 @@ func (f *federated) inconsistentFacet(field, firstUID, firstOrder, uid, order st
 		uid, field, firstUID, name[firstOrder], uid, name[order])
 	for i := range f.multi.Queries {
 		if f.multi.Queries[i].IndexUID == uid {
-			return meili.InQuery(i, refused)
+			return f.inQuery(i, refused)
 		}
 	}
 	return refused

@@ -175,7 +175,10 @@ func (f *federated) joinForeign(ctx context.Context, body []byte) ([]byte, error
 	}
 	join := &foreignJoin{s: f.s, view: f.view, documents: map[string]map[string][]byte{}}
 	return join.answer(ctx, body, func(hit []byte) []meili.ForeignKey {
-		return keys[int(number(memberOf(memberOf(hit, "_federation"), "queriesPosition")))]
+		if position := int(number(memberOf(memberOf(hit, "_federation"), "queriesPosition"))); position >= 0 && position < len(keys) {
+			return keys[position] // those of the query at that place, whoever numbers them: as one server
+		}
+		return nil
 	})
 }
 

@@ -21,9 +21,9 @@ type hit struct {
 	pin   int    // 1 + the position at which a rule pins it, 0: it is ranked
 	// ranking and federation are its members _rankingScoreDetails and _federation as its node sent them, raw; nil without.
 	ranking, federation []byte
-	// Of federated searches: the query's position and its weighted global score.
-	query  int
-	global float64
+	// Of federated searches: the query's position and turn, and its weighted global score.
+	query, turn int
+	global      float64
 }
 
 // merged is the outcome of merging: hits of the window from one position to another, and the duplicates met up to its end.
