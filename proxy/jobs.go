@@ -11,13 +11,15 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"miroir/fsm"
 	"miroir/meili"
 	"miroir/tasks"
 )
 
 // A job is a task of no index that the leader carries out itself: a dump, a snapshot, an export, a change of search rules. Jobs run one at a time
-// in the order of their uids. What a leader leaves unfinished its successor starts again.
+// in the order of their uids; nodes are told of several changes of rules at once. What a leader leaves unfinished its successor starts again.
 type job struct {
 	server  *Server
 	task    *fsm.Task
@@ -57,17 +59,17 @@ func (s *Server) RunJobs(ctx context.Context) {
 	rules.Go(func() { s.rules.run(ctx) })
 	defer rules.Wait()
 	for ctx.Err() == nil {
-		task, err := s.nextJob()
-		if err == nil && task != nil {
-			err = s.runJob(ctx, task)
+		next, err := s.nextJobs()
+		if err == nil && next != nil {
+			err = s.runJobs(ctx, next)
 		}
 		switch {
 		case err != nil:
 			if ctx.Err() == nil {
-				s.log.Warn("job not carried on", "error", err)
+				s.log.Warn("jobs not carried on", "error", err)
 			}
 			sleep(ctx, jobRetry)
-		case task == nil:
+		case next == nil:
 			select {
 			case <-s.jobs:
 			case <-ctx.Done():
@@ -76,8 +78,12 @@ func (s *Server) RunJobs(ctx context.Context) {
 	}
 }
 
-// nextJob is the open job with the lowest uid, nil for none.
-func (s *Server) nextJob() (*fsm.Task, error) {
+// maxRuleChanges is how many changes of search rules are carried out together.
+const maxRuleChanges = 500
+
+// nextJobs are the open job with the lowest uid and, where it changes search rules, the changes of rules right behind it: nodes need
+// as long for all of them as for one. Nil for none.
+func (s *Server) nextJobs() ([]*fsm.Task, error) {
 	open, err := s.cluster.Tasks().OpenTasks()
 	if err != nil {
 		return nil, err
@@ -86,37 +92,89 @@ func (s *Server) nextJob() (*fsm.Task, error) {
 	if len(open) == 0 {
 		return nil, nil
 	}
-	return slices.MinFunc(open, func(a, b *fsm.Task) int { return cmp.Compare(a.UID, b.UID) }), nil
+	slices.SortFunc(open, func(a, b *fsm.Task) int { return cmp.Compare(a.UID, b.UID) })
+	n := 1
+	for changesRules(open[0]) && n < min(len(open), maxRuleChanges) && changesRules(open[n]) {
+		n++
+	}
+	return open[:n], nil
 }
 
-// runJob carries one job out and finishes its task. An error means that the task is still open.
-func (s *Server) runJob(ctx context.Context, task *fsm.Task) error {
-	if _, err := fsm.Do(ctx, s.cluster, fsm.StartTasks{Now: s.opts.Now(), TaskUIDs: fsm.TaskUIDs{task.UID}}); err != nil {
+func changesRules(task *fsm.Task) bool {
+	kind := meili.TaskKind(task.Kind)
+	return kind == meili.TaskDSRUpdate || kind == meili.TaskDSRClear
+}
+
+// runJobs carries jobs out, one after the other, and finishes their tasks. What they change of search rules shows in the next
+// search once they are finished. An error means that tasks are still open; a leader that ends leaves them so, and its successor
+// does the same once more.
+func (s *Server) runJobs(ctx context.Context, next []*fsm.Task) error {
+	uids := make(fsm.TaskUIDs, len(next))
+	for i, task := range next {
+		uids[i] = task.UID
+	}
+	if _, err := fsm.Do(ctx, s.cluster, fsm.StartTasks{Now: s.opts.Now(), TaskUIDs: uids}); err != nil {
 		return err
 	}
-	task, err := s.cluster.Tasks().Task(task.UID)
+	var ended []endedJob
+	for _, uid := range uids {
+		end, err := s.runJob(ctx, uid)
+		if err != nil {
+			return err
+		}
+		if end != nil {
+			ended = append(ended, *end)
+		}
+	}
+	var told error
+	if changesRules(next[0]) {
+		told = s.rules.sync(ctx)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var finishing errgroup.Group // the log takes commands together
+	finishing.SetLimit(16)
+	for _, job := range ended {
+		finishing.Go(func() error { return s.finishJob(ctx, job, told) })
+	}
+	return finishing.Wait()
+}
+
+// endedJob is a job that was carried out, with what it failed with.
+type endedJob struct {
+	task    *fsm.Task
+	details json.RawMessage // nil: as enqueued
+	failure error
+}
+
+// runJob carries one job out, nil when its task has ended otherwise. An error means that the task is still open.
+func (s *Server) runJob(ctx context.Context, uid uint32) (*endedJob, error) {
+	task, err := s.cluster.Tasks().Task(uid)
 	if err != nil || task.Finished() {
-		return err
+		return nil, err
 	}
 	public, _ := tasks.ReadNote(task.Details)
 	j := &job{server: s, task: task}
 	if err := json.Unmarshal(public, &j.details); err != nil && len(public) > 0 {
-		return err
+		return nil, err
 	}
-	failure := jobKinds[meili.TaskKind(task.Kind)](j, ctx)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	end := fsm.FinishTask{Now: s.opts.Now(), TaskUID: task.UID, Status: fsm.StatusSucceeded}
+	end := &endedJob{task: task, failure: jobKinds[meili.TaskKind(task.Kind)](j, ctx)}
 	if len(public) > 0 {
-		end.Details = j.details.JSON()
+		end.details = j.details.JSON()
 	}
-	if failure != nil {
-		s.log.Error("job failed", "task_uid", task.UID, "type", task.Kind, "error", failure)
+	return end, ctx.Err()
+}
+
+// finishJob finishes a job's task; told is what went wrong when nodes were told of its change.
+func (s *Server) finishJob(ctx context.Context, job endedJob, told error) error {
+	end := fsm.FinishTask{Now: s.opts.Now(), TaskUID: job.task.UID, Status: fsm.StatusSucceeded, Details: job.details}
+	if failure := cmp.Or(job.failure, told); failure != nil {
+		s.log.Error("job failed", "task_uid", job.task.UID, "type", job.task.Kind, "error", failure)
 		end.Status = fsm.StatusFailed
 		end.Error, _ = marshal(jobError(failure)) // strings always marshal
 	}
-	_, err = fsm.Do(ctx, s.cluster, end)
+	_, err := fsm.Do(ctx, s.cluster, end)
 	return err
 }
 

@@ -241,11 +241,8 @@ func (j *job) clearRules(ctx context.Context) error {
 	return j.changeRules(ctx, fsm.DeleteSearchRules{UIDs: uids})
 }
 
-// changeRules commits a change and tells the nodes; a task that has succeeded is to show in the next search. A leader that
-// ends in between leaves the task open, and its successor does the same once more.
+// changeRules commits a change; runJobs tells the nodes.
 func (j *job) changeRules(ctx context.Context, change fsm.TypedCommand[fsm.None]) error {
-	if _, err := fsm.Do(ctx, j.server.cluster, change); err != nil {
-		return err
-	}
-	return j.server.rules.sync(ctx)
+	_, err := fsm.Do(ctx, j.server.cluster, change)
+	return err
 }

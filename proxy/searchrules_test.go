@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"miroir/devnode"
 	"miroir/fsm"
 )
 
@@ -200,6 +203,53 @@ func TestRulesHoldOnceTheirTaskHasSucceeded(t *testing.T) {
 		succeeded(t, c.do("PATCH", "/dynamic-search-rules/r", pinFirst("m", id)))
 		if got := c.first("m"); got != id {
 			t.Fatalf("after the task for %s the first document is %s", id, got)
+		}
+	}
+}
+
+// Changes of rules that have gathered are carried out together, in their order: nodes take a while for each time they are told, and as
+// long for many changes as for one.
+func TestChangesOfRulesAreToldTogether(t *testing.T) {
+	nodes := map[string]*devnode.Node{"n0-0": devnode.New(devnode.Options{MasterKey: testMasterKey})}
+	t.Cleanup(nodes["n0-0"].Close)
+	held, release := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	inner := devnode.Transport(nodes)
+	rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPatch && strings.HasPrefix(r.URL.Path, rulesPath) {
+			first.Do(func() {
+				close(held)
+				select {
+				case <-release:
+				case <-r.Context().Done():
+				}
+			})
+		}
+		return inner.RoundTrip(r)
+	})
+	c := newWriteClusterOver(t, clusterShape{groups: 1, perGroup: 1, rf: 1, shards: 1, writeTimeout: time.Minute}, rt, []string{"http://n0-0"})
+	c.nodes = nodes
+	c.call("PATCH", "/experimental-features", `{"dynamicSearchRules":true}`)
+	uids := []int{c.accepted(c.call("PATCH", "/dynamic-search-rules/zero", `{"description":"first"}`))}
+	<-held
+	for i := range 20 {
+		uids = append(uids, c.accepted(c.call("PATCH", fmt.Sprintf("/dynamic-search-rules/r%d", i%10), fmt.Sprintf(`{"description":"%d"}`, i))))
+	}
+	uids = append(uids, c.accepted(c.call("DELETE", "/dynamic-search-rules/r9", "")))
+	close(release)
+	started := map[any]int{}
+	for _, uid := range uids {
+		started[succeeded(t, c.await(uid))["startedAt"]]++
+	}
+	if len(started) != 2 {
+		t.Errorf("changes were started at %d times, want the first and then all others: %v", len(started), started)
+	}
+	if rule := c.get("/dynamic-search-rules/r3"); rule["description"] != "13" {
+		t.Errorf("the rule is %v", rule)
+	}
+	for _, list := range []map[string]any{c.on("n0-0", "POST", "/dynamic-search-rules", `{"limit":100}`), c.get("/dynamic-search-rules/r9")} {
+		if total, code := list["total"], list["code"]; total != 10.0 && code != "dynamic_search_rule_not_found" {
+			t.Errorf("found %v", list)
 		}
 	}
 }
