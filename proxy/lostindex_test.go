@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,6 +62,33 @@ func TestAnIndexTakenAwayOnANodeIsFilledAgain(t *testing.T) {
 			})
 		}
 	}
+}
+
+// While the node has settings of the index to change it cannot be told whether it lost it: it is looked at again. Red when the deletion
+// is forgotten then, which only the check of settings would find, minutes later.
+func TestADeletionIsLookedAtAgainOnceSettingsRest(t *testing.T) {
+	c := newWriteCluster(t, twoCopies)
+	want := oracle{}
+	c.fill("m", want, 20)
+	c.take("n1-0", want, takenAway["deleted"])
+	c.nodes["n1-0"].PauseTasks()
+	c.on("n1-0", "PATCH", "/indexes/m/settings", `{"rankingRules":["words"]}`)
+	var turns atomic.Int32 // of the watch, after it was told of the open change
+	c.nodes["n1-0"].Fail(func(r *http.Request) *devnode.Fault {
+		query := r.URL.Query()
+		isOpen := query.Get("statuses") == "enqueued,processing" && query.Get("types") == "settingsUpdate,indexCreation"
+		isTurn := r.URL.Path == "/tasks" && len(query) == 1 && query.Get("limit") == "1"
+		if isOpen || isTurn && turns.Load() > 0 {
+			turns.Add(1)
+		}
+		return nil
+	})
+	set := c.auditEvery(5 * time.Millisecond)
+	c.until("the watch to have looked", func() bool { return turns.Load() > 8 })
+	c.nodes["n1-0"].ResumeTasks()
+	c.until("the deletion to be counted", func() bool { return counted(set, `miroir_foreign_node_tasks_total{node_id="n1-0"}`) == 1 })
+	c.repaired("m")
+	c.equalEverywhere("m", want)
 }
 
 // When nobody has seen the deletion, as when the leader changed, the check of settings finds it.

@@ -188,7 +188,7 @@ func (d *driftCheck) check(ctx context.Context, key driftKey) {
 // lost reports that the node has lost the index, whose replicas there are stale now.
 func (d *driftCheck) lost(ctx context.Context, key driftKey) bool {
 	lost, err := (&lostIndex{opts: d.opts, index: key.index, node: key.node}).check(ctx)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(err, errUnsettled) && ctx.Err() == nil {
 		d.opts.Logger.Warn("not known whether a node lost an index", "node_id", key.node, "index_id", key.index, "error", err)
 	}
 	return lost

@@ -3,6 +3,7 @@ package workers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -170,6 +171,8 @@ func (f *foreignWatch) resolve(ctx context.Context, view *fsm.View, n *fsm.Node)
 		}
 		lost, err := (&lostIndex{opts: f.opts, index: ix.ID, node: n.ID, deleted: true}).check(ctx)
 		switch {
+		case errors.Is(err, errUnsettled):
+			left = append(left, task)
 		case err != nil:
 			f.opts.Logger.Warn("not known whether a node lost an index", "node_id", n.ID, "index", ix.UID, "error", err)
 			left = append(left, task)

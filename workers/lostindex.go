@@ -22,7 +22,10 @@ type lostIndex struct {
 	deleted bool // a deletion is known, that Miroir may have asked for or not
 }
 
-// check reports whether the index was lost. It holds the index's writes only when it seems so.
+// errUnsettled says that the settings of an index are being changed, so that it cannot be told now whether it is the one Miroir made.
+var errUnsettled = errors.New("its settings are being changed")
+
+// check reports whether the index was lost. It holds the index's writes only when it seems so. Error: errUnsettled.
 func (l *lostIndex) check(ctx context.Context) (lost bool, err error) {
 	if lost, err = l.seems(ctx); err != nil || !lost {
 		return false, err
@@ -41,21 +44,24 @@ func (l *lostIndex) check(ctx context.Context) (lost bool, err error) {
 func (l *lostIndex) seems(ctx context.Context) (bool, error) {
 	view := l.opts.Cluster.View()
 	ix := view.Indexes[l.index]
-	if ix == nil || tasks.SettingsPending(ix, nil) || !slices.Contains(ix.Nodes(fsm.Active), l.node) {
+	client := l.opts.Nodes.Client(view, l.node)
+	if ix == nil || client == nil || !slices.Contains(ix.Nodes(fsm.Active), l.node) {
 		return false, nil
 	}
+	if tasks.SettingsPending(ix, nil) {
+		return false, errUnsettled
+	}
 	check, err := l.opts.Coordinator.CheckSettings(ctx, l.index, l.node)
-	client := l.opts.Nodes.Client(view, l.node)
 	switch {
-	case errors.Is(err, tasks.ErrSettingsMove) || client == nil:
-		return false, nil
+	case errors.Is(err, tasks.ErrSettingsMove):
+		return false, errUnsettled
 	case err != nil || !check.Missing() && !check.Unmarked:
 		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if busy, err := client.HasOpenSettings(ctx, ix.NodeUID); err != nil || busy {
-		return false, err
+		return false, cmp.Or(err, errUnsettled)
 	}
 	if check.Missing() || l.deleted {
 		return true, nil
