@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"miroir/fsm"
 )
@@ -58,6 +59,23 @@ func TestBatchesOfNoDocumentsTellThatNothingWasWritten(t *testing.T) {
 	stats := c.get(fmt.Sprintf("/batches/%v", task["batchUid"]))["stats"].(map[string]any)
 	if got, want := fmt.Sprint(stats["writeChannelCongestion"]), "map[attempts:0 blocking_attempts:0 blocking_ratio:<nil>]"; got != want {
 		t.Errorf("congestion %s, want %s", got, want)
+	}
+}
+
+// A batch tells how long it has been processed, also by the clock of a pod that is behind.
+func TestBatchesTellHowLongTheyTake(t *testing.T) {
+	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	later := started.Add(2 * time.Second)
+	processing := &fsm.Task{Status: fsm.StatusProcessing, StartedAt: &started}
+	finished := &fsm.Task{Status: fsm.StatusSucceeded, StartedAt: &started, FinishedAt: &later}
+	for _, c := range []struct {
+		task *fsm.Task
+		now  time.Time
+		want string
+	}{{processing, later, "2s"}, {processing, started.Add(-time.Second), "0s"}, {finished, later.Add(time.Hour), "2s"}} {
+		if got := viewOfBatch(fsm.Batch{Tasks: []*fsm.Task{c.task}}, c.now).Stats.ProgressTrace["processing tasks"]; got != c.want {
+			t.Errorf("%s: %q, want %q", c.task.Status, got, c.want)
+		}
 	}
 }
 

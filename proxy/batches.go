@@ -28,13 +28,13 @@ type batchStats struct {
 	Status       map[string]int `json:"status"`
 	Types        map[string]int `json:"types"`
 	IndexUIDs    map[string]int `json:"indexUids"`
-	// ProgressTrace is how long the parts of a finished batch took; Miroir knows of one part.
+	// ProgressTrace is how long the parts of a batch took, until now; Miroir knows of one part.
 	ProgressTrace map[string]string `json:"progressTrace,omitempty"`
 	nodeBatchStats
 }
 
 // viewOfBatch shows a batch. Miroir makes one batch of each task; a cancelation's also has what it canceled.
-func viewOfBatch(b fsm.Batch) batchView {
+func viewOfBatch(b fsm.Batch, now time.Time) batchView {
 	view := batchView{UID: b.UID, Progress: json.RawMessage("null"), Details: json.RawMessage("{}"), Stats: statsOfBatch(b.Tasks)}
 	if len(b.Tasks) == 0 {
 		return view
@@ -60,9 +60,10 @@ func viewOfBatch(b fsm.Batch) batchView {
 		finished := formatTime(*first.FinishedAt)
 		view.FinishedAt = &finished
 		view.Duration = durationOf(first.StartedAt, first.FinishedAt)
-		if first.StartedAt != nil {
-			view.Stats.ProgressTrace = map[string]string{"processing tasks": first.FinishedAt.Sub(*first.StartedAt).String()}
-		}
+		now = *first.FinishedAt
+	}
+	if first.StartedAt != nil {
+		view.Stats.ProgressTrace = map[string]string{"processing tasks": max(now.Sub(*first.StartedAt), 0).String()}
 	}
 	return view
 }
@@ -148,7 +149,7 @@ func (s *Server) handleListBatches(w http.ResponseWriter, r *request) error {
 			list.Next = &batch.UID
 		default:
 			shown = append(shown, batch)
-			list.Results = append(list.Results, viewOfBatch(batch))
+			list.Results = append(list.Results, viewOfBatch(batch, s.opts.Now()))
 		}
 	}
 	s.addNodeStats(r.Context(), r.View, shown, list.Results)
@@ -172,7 +173,7 @@ func (s *Server) handleGetBatch(w http.ResponseWriter, r *request) error {
 	if len(found.Batches) == 0 || slices.ContainsFunc(found.Batches[0].Tasks, hidden) {
 		return meili.BatchNotFound(uid)
 	}
-	views := []batchView{viewOfBatch(found.Batches[0])}
+	views := []batchView{viewOfBatch(found.Batches[0], s.opts.Now())}
 	s.addNodeStats(r.Context(), r.View, found.Batches, views)
 	writeJSON(w, http.StatusOK, views[0])
 	return nil
