@@ -118,9 +118,7 @@ func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query 
 		return values
 	}
 	_, c, _ := q.count(ctx, got.Answers, f, mergeHits(hitLists(got.Answers), 0, f.reach, f.distinct, false, compareHits))
-	cut := slices.ContainsFunc(c.parts, func(part *facets) bool {
-		return part != nil && isCut(len(part.values[query.FacetName]), q.settings.MaxValuesPerFacet())
-	})
+	told := q.toldBy(slices.Concat(c.parts, c.addedFacets), query.FacetName)
 	sum := sumFacets(c.allParts(map[string]bool{query.FacetName: true}))
 	sum.withoutHits(c.rejected)
 	if sum == nil {
@@ -134,17 +132,45 @@ func (q *search) withoutDuplicates(ctx context.Context, plan planRequest, query 
 	}
 	for i := range values {
 		key := normalizeFacet(values[i].text)
-		if count, ok := known[key]; ok || !cut {
-			values[i].count = count
+		if told(key) {
+			values[i].count = known[key]
 		}
 		delete(known, key)
 	}
 	for _, value := range counted { // of those that only begin nearly so nodes alone know
-		if known[normalizeFacet(value.text)] > 0 && strings.HasPrefix(searchedFacet(value.text), searchedFacet(deref(query.FacetQuery))) {
+		if key := normalizeFacet(value.text); known[key] > 0 && told(key) && strings.HasPrefix(searchedFacet(value.text), searchedFacet(deref(query.FacetQuery))) {
 			values = append(values, value)
 		}
 	}
 	return slices.DeleteFunc(values, func(v facetValue) bool { return v.count == 0 })
+}
+
+// toldBy says of which values of a field lists tell all documents: of those that all lists go on behind, and where they go by count,
+// which is listed in full up to a great number, of those that any list has.
+func (q *search) toldBy(lists []*facets, field string) func(value string) bool {
+	cut, last, listed := false, "", map[string]bool{}
+	for _, part := range lists {
+		if part == nil {
+			continue
+		}
+		_, hasNumbers := part.stats[field]
+		_, texts := splitNumbers(part.values[field], hasNumbers)
+		for _, value := range texts {
+			listed[normalizeFacet(value.text)] = true
+		}
+		if !isCut(len(part.values[field]), q.settings.MaxValuesPerFacet()) {
+			continue
+		}
+		end := ""
+		if len(texts) > 0 {
+			end = normalizeFacet(texts[len(texts)-1].text)
+		}
+		if !cut || end < last {
+			cut, last = true, end
+		}
+	}
+	byCount := q.settings.FacetSort(field) == "count"
+	return func(value string) bool { return !cut || byCount && listed[value] || !byCount && value <= last }
 }
 
 // readFacetHits reads the values that each node found, as facets of one field.
