@@ -41,7 +41,7 @@ func clusterKeys() []key {
 		{name: "placement.catch_up_log_max_age_s", help: "And for how long.", at: func(c *fsm.Config) value { return number(&c.CatchUp.MaxAgeS, 1, yearS) }},
 
 		{name: "rebalancer.auto_rebalance_on_recovery", help: "Copy what a node that returns has missed; false: only when a rebalance is asked for.", at: func(c *fsm.Config) value { return boolean(&c.Rebalancer.AutoRebalanceOnRecovery) }},
-		{name: "rebalancer.max_concurrent_migrations", help: "Shards that move at once.", at: func(c *fsm.Config) value { return number(&c.Rebalancer.MaxConcurrentMigrations, 1, 1000) }},
+		{name: "rebalancer.max_concurrent_migrations", help: "Shards that move at once; all those that leave a node with the whole index count as one.", at: func(c *fsm.Config) value { return number(&c.Rebalancer.MaxConcurrentMigrations, 1, 1000) }},
 		{name: "rebalancer.migration_timeout_s", help: "A move that takes longer is begun again.", at: func(c *fsm.Config) value { return number(&c.Rebalancer.MigrationTimeoutS, 1, yearS) }},
 		{name: "rebalancer.page_size", help: "Documents copied at once.", at: func(c *fsm.Config) value { return number(&c.Rebalancer.PageSize, 1, 100_000) }},
 		{name: "rebalancer.throttle_docs_per_sec", help: "Documents copied in a second; 0: no limit.", at: func(c *fsm.Config) value { return number(&c.Rebalancer.ThrottleDocsPerSec, 0, maxCount) }},

@@ -85,6 +85,21 @@ func (ix *Index) Divided() bool {
 	return false
 }
 
+// IsGathered reports that the index is cut up and that one node of a group still has all of it: it has outgrown that node, or the group
+// had no other. What is on its way in does not count.
+func (ix *Index) IsGathered(g GroupID) bool {
+	slots := ix.Placement[g]
+	if len(slots) < 2 {
+		return false
+	}
+	return slices.ContainsFunc(slots[0], func(first Replica) bool {
+		return !slices.ContainsFunc(slots, func(replicas []Replica) bool {
+			i := position(replicas, first.Node)
+			return i < 0 || replicas[i].Fresh
+		})
+	})
+}
+
 // NumSlots is the number of placement entries per group: 1 for a whole index, else Shards.
 func (ix *Index) NumSlots() int {
 	for _, slots := range ix.Placement {

@@ -23,11 +23,11 @@ const (
 
 // insertions knows the numbers of documents that are written again, so that they keep their places (see orderField).
 //
-// Nodes are asked for them before the index is locked: an in-sync replica of each shard, for no longer than insertionsWait. What is
-// given by writes that nodes have yet to do this pod remembers, so that nothing waits for these. Nor does a write hang on it: where a
-// number is not known, because the payload has more than maxAskedIDs documents, nodes do not answer, or another pod led when the
-// earlier write was accepted, the document gets a new one and comes behind those before it. Numbers are decided here once, and all
-// replicas get the same.
+// Nodes are asked for them before the index is locked: an in-sync replica of each shard, for no longer than insertionsWait. Not those of
+// an index that lives whole: their own order counts as long as it does. What is given by writes that nodes have yet to do this pod
+// remembers, so that nothing waits for these. Nor does a write hang on it: where a number is not known, because the payload has more
+// than maxAskedIDs documents, nodes do not answer, or another pod led when the earlier write was accepted, the document gets a new one
+// and comes behind those before it. Numbers are decided here once, and all replicas get the same.
 type insertions struct {
 	server *Server
 
@@ -132,7 +132,7 @@ func (m *insertions) openFrom(index fsm.IndexID, ids []string, next uint32) uint
 // of are the numbers of those documents of a payload that are in the index already, by id. Call with the index's name locked.
 func (m *insertions) of(asked askedInsertions, ix *fsm.Index, ids []string) map[string]string {
 	known := map[string]string{}
-	if ix == nil || ix.Whole() {
+	if ix == nil || !isNumbered(ix) {
 		return known
 	}
 	if asked.index != ix.ID {

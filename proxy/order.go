@@ -9,10 +9,10 @@ import (
 	"miroir/tasks"
 )
 
-// orderField is the hidden field of a spread index's documents that numbers them in the order they came: by the task
+// orderField is the hidden field of documents that numbers them in the order they came, see isNumbered: by the task
 // that inserted them, then by their place in its payload; behind that, where they were written again, by the task that did so
 // last. One server lists documents of equal rank in the order of ids it gave them when they were inserted; across nodes the
-// numbers stand in for those. Documents of whole indexes have none.
+// numbers stand in for those.
 //
 // A document that is written again keeps its number as it keeps its id on one server: see insertions for how that is looked up,
 // and for when it is not. A node does the same with its own ids, so the order of its list is believed and numbers decide
@@ -184,9 +184,14 @@ func retrieveOrder(attributes *[]string) *[]string {
 	return &added
 }
 
-// numberingOf numbers the documents that a task writes to an index, if it is spread.
+// isNumbered reports that documents of an index have numbers: it is cut up, or will be once it has grown.
+func isNumbered(ix *fsm.Index) bool {
+	return !ix.Whole() || ix.Shards > 1 && ix.Spread == fsm.SpreadAuto
+}
+
+// numberingOf numbers the documents that a task writes to an index.
 func numberingOf(ix *fsm.Index, task uint32, numDocuments int) numbering {
-	if ix.Whole() {
+	if !isNumbered(ix) {
 		return numbering{}
 	}
 	return newNumbering(task, numDocuments)

@@ -17,8 +17,8 @@ import (
 // A read goes by one view to its end. If replicas move meanwhile, what it saw may not be each document once: a node that
 // was asked without a filter has got another shard, or one that has handed a shard over has deleted its documents. So
 // before its answer is sent, a read's view is compared with the newest one, and it is done again where that matters.
-// It is enough to look at the end: a node gets documents of a shard only after every pod's view says so (JoinReplicas), and
-// deletes them tasks.LeavingGrace after every pod's view says that it is not read (workers.Repair).
+// It is enough to look at the end: a node gets documents of a shard only after every pod's view says so (JoinReplicas), or while
+// nothing it has of the index is read, and deletes them tasks.LeavingGrace after every pod's view says that it is not read (workers.Repair).
 
 // A read that fails because a node has deleted an index which the view still has is done again, too, once the deletion has
 // ended: then the index is not found, as on one server.

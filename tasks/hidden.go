@@ -9,7 +9,7 @@ import (
 const (
 	// ShardField names a document's shard.
 	ShardField = "_miroir_shard"
-	// OrderField numbers the documents of spread indexes in the order they came.
+	// OrderField numbers documents, where the index is cut up or may be, in the order they came.
 	OrderField = "_miroir_order"
 	// NoField is filterable on all nodes and in no document. A search that is distinct by it removes no duplicates, whatever
 	// the index's distinctAttribute.

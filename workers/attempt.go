@@ -34,6 +34,9 @@ type attempt struct {
 	target copyNode
 	whole  bool   // the index lives whole on its nodes
 	shards uint32 // of the index
+	// late: the replicas stay stale, and so get no writes, until they are filled. All come from a node that has the whole index, and a
+	// new one ranks its documents in the order they came there: in that of the source, with what is written meanwhile behind.
+	late bool
 }
 
 // slot is one replica to be repaired. shard is 0 for an index that lives whole.
@@ -46,8 +49,12 @@ type slot struct {
 	from   fsm.NodeID
 }
 
-// maxRounds bounds the copies of what was touched that bring no replica in sync, before an attempt gives up on a busy index.
-const maxRounds = 50
+const (
+	// maxRounds bounds the copies of what was touched that bring no replica in sync, before an attempt gives up on a busy index.
+	maxRounds = 50
+	// lateRounds bounds those of replicas that get no writes yet: the order of documents is not worth more.
+	lateRounds = 5
+)
 
 func (a *attempt) run(ctx context.Context) error {
 	index := a.job.key.index
@@ -62,7 +69,7 @@ func (a *attempt) run(ctx context.Context) error {
 	if view := a.opts.Cluster.View(); !slices.ContainsFunc(a.slots, func(s *slot) bool { return a.mayCopy(view, a, s) }) {
 		return errNotAsked
 	}
-	if err := a.join(ctx); err != nil {
+	if err := a.prepare(ctx); err != nil {
 		return err
 	}
 	for first, tries := true, 0; len(a.slots) > 0; first = false {
@@ -77,7 +84,11 @@ func (a *attempt) run(ctx context.Context) error {
 		if !sleep(ctx, time.Duration(min(tries, 20))*50*time.Millisecond) {
 			return ctx.Err()
 		}
-		tries++
+		if tries++; a.late && tries == lateRounds {
+			if err := a.join(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	clear(a.job.failedSources)
 	return nil
@@ -93,6 +104,7 @@ func (a *attempt) plan() error {
 	}
 	a.whole, a.shards = ix.Whole(), ix.Shards
 	a.target = a.copyNode(ix, to)
+	a.late = ix.IsGathered(to.Group) && !slices.Contains(ix.Nodes(fsm.Active, fsm.Joining, fsm.Leaving), to.ID)
 	var missing error
 	for group, entries := range ix.Placement {
 		for shard, replicas := range entries {
@@ -101,6 +113,7 @@ func (a *attempt) plan() error {
 					continue
 				}
 				s := &slot{group: group, shard: fsm.ShardID(shard)}
+				a.late = a.late && replica.Fresh
 				source := a.sourceOf(view, ix, s)
 				if source == nil {
 					missing = errNoSource{s.shard}
@@ -121,27 +134,55 @@ func (a *attempt) copyNode(ix *fsm.Index, n *fsm.Node) copyNode {
 	return copyNode{client: a.opts.Nodes.Get(n), index: ix.NodeUID, timeout: a.repair.RequestTimeout}
 }
 
-// join makes the index on the target what the state says and has all later writes go there.
+// join has all later writes go to the target.
 func (a *attempt) join(ctx context.Context) error {
+	a.late = false
+	return a.prepare(ctx)
+}
+
+// prepare makes the index on the target what the state says and, unless that is to be later, has all later writes go there.
+func (a *attempt) prepare(ctx context.Context) error {
 	var changes []fsm.ReplicaChange
+	if !a.late {
+		changes = a.joining()
+	}
+	prepared, err := a.opts.Coordinator.JoinReplicas(ctx, a.job.key.index, a.job.key.node, changes)
+	if err != nil {
+		return err
+	}
+	a.noteEpochs()
+	if err := a.stillFilling(); err != nil {
+		return err
+	}
+	return a.finished(ctx, prepared)
+}
+
+// joining are the changes that have the target get all later writes.
+func (a *attempt) joining() (changes []fsm.ReplicaChange) {
 	ix := a.opts.Cluster.View().Indexes[a.job.key.index]
 	for _, s := range a.slots {
 		if a.replica(ix, s).State == fsm.Stale {
 			changes = append(changes, fsm.ReplicaChange{ReplicaRef: a.ref(s), From: fsm.Stale, To: fsm.Joining})
 		}
 	}
-	prepared, err := a.opts.Coordinator.JoinReplicas(ctx, a.job.key.index, a.job.key.node, changes)
-	if err != nil {
+	return changes
+}
+
+// joinHeld makes the replicas joining, all in one command, while no write begins and none is open.
+func (a *attempt) joinHeld(ctx context.Context) error {
+	if _, err := fsm.Do(ctx, a.opts.Cluster, fsm.MarkReplicas{Now: a.opts.Now(), Changes: a.joining()}); err != nil {
 		return err
 	}
-	ix = a.opts.Cluster.View().Indexes[a.job.key.index]
+	a.noteEpochs()
+	return nil
+}
+
+// noteEpochs notes as of when the replicas are what they are.
+func (a *attempt) noteEpochs() {
+	ix := a.opts.Cluster.View().Indexes[a.job.key.index]
 	for _, s := range a.slots {
 		s.epoch = a.replica(ix, s).Epoch
 	}
-	if err := a.stillJoining(); err != nil {
-		return err
-	}
-	return a.finished(ctx, prepared)
 }
 
 // finished waits until the target has prepared the index. Some of its tasks may fail without harm: an index is
@@ -188,13 +229,18 @@ var (
 	errAgain = errors.New("the index was written too much meanwhile")
 )
 
-// stillJoining fails once a replica is no longer joining since this attempt, because it missed a write for example.
-func (a *attempt) stillJoining() error {
+// stillFilling fails once a replica is no longer joining since this attempt, or stale if it is to join later, because it missed a
+// write for example.
+func (a *attempt) stillFilling() error {
 	view := a.opts.Cluster.View()
 	ix := view.Indexes[a.job.key.index]
+	state := fsm.Joining
+	if a.late {
+		state = fsm.Stale
+	}
 	for _, s := range a.slots {
 		r := a.replica(ix, s)
-		if r.State != fsm.Joining || r.Epoch != s.epoch {
+		if r.State != state || r.Epoch != s.epoch {
 			return fmt.Errorf("%w: shard %d is %q", errVoid, s.shard, r.State)
 		}
 		if !needsRepair(view, r) {
@@ -380,6 +426,14 @@ const heldDocuments = 20_000
 func (a *attempt) conclude(ctx context.Context, touched tasks.Touched) error {
 	if err := a.check(ctx, touched); err != nil {
 		return err
+	}
+	if a.late {
+		if err := a.stillFilling(); err != nil {
+			return err
+		}
+		if err := a.joinHeld(ctx); err != nil {
+			return err
+		}
 	}
 	return a.activate(ctx)
 }

@@ -240,7 +240,7 @@ func (r *replay) conclude(ctx context.Context) error {
 	if err := r.agrees(ctx); err != nil {
 		return err
 	}
-	if err := r.joined(ctx); err != nil {
+	if err := r.joinHeld(ctx); err != nil {
 		return err
 	}
 	if err := r.activate(ctx); err != nil {
@@ -303,22 +303,6 @@ func (r *replay) agrees(ctx context.Context) error {
 	}
 	if len(happened) > 0 {
 		return fmt.Errorf("%w: its tasks %v did not end as those of other nodes", errCannotCatchUp, slices.Sorted(maps.Keys(happened)))
-	}
-	return nil
-}
-
-// joined makes the replicas joining, all in one command, and notes under which epoch.
-func (r *replay) joined(ctx context.Context) error {
-	var changes []fsm.ReplicaChange
-	for _, s := range r.slots {
-		changes = append(changes, fsm.ReplicaChange{ReplicaRef: r.ref(s), From: fsm.Stale, To: fsm.Joining})
-	}
-	if _, err := fsm.Do(ctx, r.opts.Cluster, fsm.MarkReplicas{Now: r.opts.Now(), Changes: changes}); err != nil {
-		return err
-	}
-	ix := r.opts.Cluster.View().Indexes[r.job.key.index]
-	for _, s := range r.slots {
-		s.epoch = r.replica(ix, s).Epoch
 	}
 	return nil
 }

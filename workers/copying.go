@@ -17,24 +17,32 @@ type part struct {
 	filter string
 }
 
-// wholeLimit is up to about how many documents are compared in one go.
-const wholeLimit = 50_000
+// Up to about how many documents are compared in one go, and of replicas that come from a node with the whole index: those of one part
+// follow those of another.
+const (
+	wholeLimit = 50_000
+	lateLimit  = 500_000
+)
 
 // parts cuts the documents of the attempt: as few parts as may be, for a node answers each with a list, and indexes the
 // pages of each by themselves.
 func (a *attempt) parts(ctx context.Context) ([]part, error) {
 	var parts []part
+	limit := wholeLimit
+	if a.late {
+		limit = lateLimit
+	}
 	for _, s := range a.sources() {
 		filter, shards := a.contents(s)
 		n, err := s.source.count(ctx, filter)
 		if err != nil {
 			return nil, a.blame(s, err)
 		}
-		if n <= wholeLimit {
+		if n <= int64(limit) {
 			parts = append(parts, part{s, filter})
 			continue
 		}
-		for some := range slices.Chunk(shards, max(1, len(shards)*wholeLimit/int(n))) {
+		for some := range slices.Chunk(shards, max(1, len(shards)*limit/int(n))) {
 			parts = append(parts, part{s, a.opts.Coordinator.ShardFilter(some)})
 		}
 	}
@@ -150,7 +158,7 @@ func (a *attempt) copyPart(ctx context.Context, p part, sent *copies) error {
 		return err
 	}
 	for page := range slices.Chunk(ours, a.repair.PageSize) {
-		if err := a.stillJoining(); err != nil {
+		if err := a.stillFilling(); err != nil {
 			return err
 		}
 		differing, _, uids, err := a.copyPage(ctx, p.slot, page)
@@ -293,6 +301,10 @@ func (a *attempt) verify(ctx context.Context, s *slot, ids []string) error {
 // recopy makes documents equal on the target: written, or deleted, as the source has them now.
 func (a *attempt) recopy(ctx context.Context, touched map[string]struct{}) error {
 	for s, ids := range a.bySource(touched) {
+		ids, err := a.inOrder(ctx, s, ids)
+		if err != nil {
+			return err
+		}
 		for page := range slices.Chunk(ids, a.repair.PageSize) {
 			if err := a.recopyPage(ctx, s, page); err != nil {
 				return err
@@ -300,6 +312,22 @@ func (a *attempt) recopy(ctx context.Context, touched map[string]struct{}) error
 		}
 	}
 	return nil
+}
+
+// inOrder are ids in the order of the source, if the target is to have it.
+func (a *attempt) inOrder(ctx context.Context, s *slot, ids []string) ([]string, error) {
+	if !a.late || len(ids) == 0 {
+		return ids, nil
+	}
+	key, err := a.primaryKey(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	ordered, err := s.source.list(ctx, key, documentsQuery{IDs: ids, Limit: int64(len(ids))})
+	if err != nil {
+		return nil, a.blame(s, err)
+	}
+	return append(ordered, lacking(ids, ordered)...), nil
 }
 
 // recopyPage makes documents equal and looks whether it took.

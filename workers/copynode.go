@@ -80,10 +80,16 @@ func (n copyNode) documents(ctx context.Context, query documentsQuery, maxBytes 
 // ids lists the ids of the documents that match a filter ("" for all), in the node's order, which is that of insertion. They
 // are of one moment: one request reads one state of the index, which pages of it would not.
 func (n copyNode) ids(ctx context.Context, primaryKey, filter string) ([]string, error) {
+	return n.list(ctx, primaryKey, documentsQuery{Filter: filter, Limit: math.MaxUint32})
+}
+
+// list lists the ids that a query finds, in the node's order.
+func (n copyNode) list(ctx context.Context, primaryKey string, query documentsQuery) ([]string, error) {
 	if primaryKey == "" {
 		return nil, nil // an index without a primary key has no documents
 	}
-	page, err := n.documents(ctx, documentsQuery{Fields: []string{primaryKey}, Filter: filter, Limit: math.MaxUint32}, 0)
+	query.Fields = []string{primaryKey}
+	page, err := n.documents(ctx, query, 0)
 	if err != nil {
 		return nil, err
 	}

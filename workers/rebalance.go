@@ -145,21 +145,24 @@ func (r *rebalancer) measure(moves *fsm.Moves, now time.Time) {
 }
 
 // change commits what needs no node: replicas that return, retire, and as many that join as may be filled at once. Those of
-// a new group all join at once: it is not read before it has everything, and gets all writes from the start.
+// a new group all join at once: it is not read before it has everything, and gets all writes from the start. So do those of an index
+// that one node has all of.
 func (r *rebalancer) change(ctx context.Context, moves *fsm.Moves, view *fsm.View) {
-	room := r.repair.configured(view).MaxConcurrent - len(moves.Filling)
-	if view.Rebalance != fsm.RebalanceOn {
-		room = 0
+	limit, filling := r.repair.configured(view).MaxConcurrent, map[fsm.ReplicaRef]bool{}
+	for _, ref := range moves.Filling {
+		filling[moveOf(view, ref)] = true
 	}
 	changes := map[fsm.IndexID][]fsm.ReplicaChange{}
 	for _, step := range moves.Steps {
 		change := fsm.ReplicaChange{ReplicaRef: step.ReplicaRef, From: step.From}
 		switch step.Kind {
 		case fsm.StepJoin:
-			if g := view.Group(step.Group); room <= 0 && (g == nil || g.State != fsm.GroupInitializing || view.Rebalance != fsm.RebalanceOn) {
+			g, move := view.Group(step.Group), moveOf(view, step.ReplicaRef)
+			isFull := len(filling) >= limit && !filling[move] && (g == nil || g.State != fsm.GroupInitializing)
+			if isFull || view.Rebalance != fsm.RebalanceOn {
 				continue
 			}
-			room--
+			filling[move] = true
 			change.To = fsm.Stale // the repair makes the index on the node before the first write goes there
 		case fsm.StepReturn:
 			change.To = fsm.Stale
@@ -178,6 +181,15 @@ func (r *rebalancer) change(ctx context.Context, moves *fsm.Moves, view *fsm.Vie
 	if len(changes) > 0 {
 		r.bells.repair.ring()
 	}
+}
+
+// moveOf is what a replica on its way in counts with as one move: itself, or all of an index that one node of the group has. Those come
+// to each node in the order that the documents have there, which they would not one after another.
+func moveOf(view *fsm.View, ref fsm.ReplicaRef) fsm.ReplicaRef {
+	if ix := view.Indexes[ref.Index]; ix != nil && ix.IsGathered(ref.Group) {
+		ref.Shard, ref.Node = 0, ""
+	}
+	return ref
 }
 
 // mark commits changes of an index's replicas. One in sync leaves only while no write is open: it may be the only one that has what a

@@ -336,7 +336,7 @@ func (r *repairer) status() []tasks.Repair {
 }
 
 // sourceOf chooses the node that a replica is copied from: in sync, reachable, not one that has just failed if there is
-// another, and the least busy. nil when no replica in sync can be asked.
+// another, and the least busy. Replicas that join late come from one if they can. nil when no replica in sync can be asked.
 func (a *attempt) sourceOf(view *fsm.View, ix *fsm.Index, s *slot) *fsm.Node {
 	type candidate struct {
 		node *fsm.Node
@@ -356,6 +356,9 @@ func (a *attempt) sourceOf(view *fsm.View, ix *fsm.Index, s *slot) *fsm.Node {
 			}
 			if a.job.failedSources[n.ID] {
 				c.rank += 1 << 21
+			}
+			if a.late && len(a.slots) > 0 && n.ID != a.slots[0].from {
+				c.rank += 1 << 19
 			}
 			if best == nil || c.rank < best.rank || c.rank == best.rank && c.node.ID < best.node.ID {
 				best = c

@@ -5,6 +5,7 @@
 //
 //	go run ./scripts/differential --seeds 10
 //	go run ./scripts/differential --conversations 20 --seeds 0 --spread auto
+//	go run ./scripts/differential --spread auto --grow --seed 100
 //	go run ./scripts/differential --seed 7 --seeds 1 --shapes products --rf 2 --show 50
 //
 // It prints how many answers agree, by kind of request, and the first differences, and exits 1 when there are more than
@@ -45,6 +46,7 @@ type options struct {
 	Battery   bool     `help:"Searches as the recorded ones are: five profiles of settings one after the other, 75 searches of each."`
 	Frequency bool     `help:"With matchingStrategy frequency."`
 	Rewrites  bool     `help:"Write documents again."`
+	Grow      bool     `help:"Load an index whole, and cut it up before the searches."`
 	Keep      bool     `help:"Delete no documents: what they were leaves no trace by which facet lists could be cut as on one server."`
 	Show      int      `help:"Differences to print." default:"10"`
 	Trace     bool     `help:"Print every request, and how one server answers it."`

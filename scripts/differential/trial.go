@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
+	"strings"
+	"time"
 
 	"miroir/conformance/generate"
 )
@@ -37,6 +40,11 @@ func (t *trial) run(ctx context.Context) error {
 	}
 	for _, q := range t.load() {
 		if err := t.step(ctx, q); err != nil {
+			return err
+		}
+	}
+	if t.Grow {
+		if err := t.grow(ctx); err != nil {
 			return err
 		}
 	}
@@ -94,6 +102,37 @@ func (t *trial) load() []step {
 		steps = append(steps, settings)
 	}
 	return append(steps, step{kind: "stats", method: "GET", path: t.path("/stats")})
+}
+
+// grow cuts the index up that Miroir has whole on one node, and waits until its shards are where they belong.
+func (t *trial) grow(ctx context.Context) error {
+	began, err := t.miroir.send(ctx, step{method: "PATCH", path: "/_miroir" + t.path(""), body: generate.Object{"spread": "all"}})
+	if err != nil {
+		return err
+	}
+	job := strings.Trim(member(began.body, "job_id"), `"`)
+	if began.status != http.StatusAccepted || job == "" {
+		return fmt.Errorf("not cut up: %d %s", began.status, began.body)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		r, err := t.miroir.send(ctx, step{method: "GET", path: "/_miroir/jobs/" + job})
+		if err != nil {
+			return err
+		}
+		switch state := member(r.body, "state"); state {
+		case `"succeeded"`:
+			return nil
+		case `"failed"`, `"canceled"`:
+			return fmt.Errorf("not cut up: %s", r.body)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("shards do not come to where they belong: %s", r.body)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // kinds makes requests, each as often as it is listed.
