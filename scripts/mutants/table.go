@@ -245,6 +245,17 @@ var mutants = []mutant{
 		name: "settings that nodes lose are never read back", file: "workers/drift.go",
 		old: "			d.checkAll(ctx, nil)\n", new: "", plan: "lost settings",
 	},
+	{
+		name: "a deletion on a node is forgotten while the settings of the index change", file: "workers/foreign.go",
+		old: "		case errors.Is(err, errUnsettled):\n			left = append(left, task)\n", new: "		case errors.Is(err, errUnsettled):\n", plan: "lost settings",
+		test: "./proxy TestADeletionIsLookedAtAgainOnceSettingsRest",
+	},
+	// Growth
+	{
+		name: "what is written while an index moves out of its node is not copied in the end", file: "workers/attempt.go",
+		old: "		err := part.conclude(holding, touched)\n", new: "		if a.late {\n			touched.IDs, touched.Everything = nil, false\n		}\n		err := part.conclude(holding, touched)\n",
+		plan: "growth", test: "./proxy TestWritesDuringGrowthComeLast",
+	},
 	// Addresses
 	{
 		name: "an address that leads to another node's server goes unnoticed", file: "workers/strays.go",
