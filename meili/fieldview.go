@@ -45,7 +45,7 @@ func ViewField(name string, s *Settings) FieldView {
 		Displayed:  fieldSwitch{s.IsDisplayed(name)},
 		Searchable: fieldSwitch{s.Searchable() == nil && name != "_vectors" && !IsFieldOrBelow(name, "_geo") || namesField(s.Searchable(), name)},
 		Sortable:   fieldSwitch{namesField(s.Sortable(), name)},
-		Distinct:   fieldSwitch{s.Distinct() == name},
+		Distinct:   fieldSwitch{s != nil && s.DistinctAttribute.Set && s.Distinct() == name}, // a field may be named ""
 		Filterable: fieldFilterable{SortBy: s.FacetSort(name)},
 		Localized:  fieldLocalized{Locales: []string{}},
 	}

@@ -13,3 +13,12 @@ func TestViewOfReservedFields(t *testing.T) {
 		}
 	}
 }
+
+func TestAFieldWithoutANameIsNotDistinctByDefault(t *testing.T) {
+	if f := ViewField("", applyAll(t, `{"sortableAttributes":["a"]}`)); f.Distinct.Enabled {
+		t.Error("an index without a distinct attribute has one")
+	}
+	if f := ViewField("a", applyAll(t, `{"distinctAttribute":"a"}`)); !f.Distinct.Enabled {
+		t.Error("the distinct attribute is none")
+	}
+}

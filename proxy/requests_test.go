@@ -44,6 +44,8 @@ func TestNamesOfIndexesAreCheckedLast(t *testing.T) {
 	f("GET", "/indexes/a%20b/search?hybridSemanticRatio=0.5", "", "invalid_index_uid")
 	f("GET", "/indexes/none/search?hybridSemanticRatio=0.5", "", "invalid_search_hybrid_query")
 	f("GET", "/indexes/none/search?useNetwork=true", "", "feature_not_enabled")
+	f("GET", "/indexes/%C3%A9/search?useNetwork=true", "", "invalid_index_uid")
+	f("POST", "/indexes/%C3%A9/search", `{"filter":"a >"}`, "invalid_index_uid")
 	f("DELETE", "/dynamic-search-rules/a%20b?x=1", "", "bad_request")
 	f("PATCH", "/dynamic-search-rules/a%20b?x=1", "{}", "")
 	f("GET", "/indexes/none/documents?sort=n", "", "invalid_document_sort")

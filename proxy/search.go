@@ -313,6 +313,9 @@ func (s *Server) searchDecoded(w http.ResponseWriter, r *request, ix *fsm.Index,
 	if refused != nil {
 		return refused
 	}
+	if err := r.checkUID(); err != nil { // before what the query may not have
+		return err
+	}
 	if ix == nil || query.UseNetwork != nil {
 		if refused := checkFilter(meili.AndFilter(query.Filter, rule), r.View); refused != nil {
 			return refused
